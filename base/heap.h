@@ -1,0 +1,56 @@
+/*
+ * heap.h - deadlines in order: an intrusive pairing-free binary heap of nodes keyed by deadline_ns.
+ *
+ * Nodes are embedded in their owners. Insert, remove and change are O(log n) and never allocate while
+ * the heap is within the capacity given at init. Equal deadlines come out in order of insertion. One thread.
+ */
+#ifndef SLUICE_BASE_HEAP_H
+#define SLUICE_BASE_HEAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/alloc.h"
+
+typedef struct sl_heap_node {
+    uint64_t deadline_ns;
+    uint64_t sequence; /* private: order of insertion */
+    uint32_t position; /* private: 1-based place in the heap; 0 = not in it */
+} sl_heap_node;
+
+typedef struct sl_heap {
+    sl_account *account;
+    sl_heap_node **nodes;
+    uint32_t count;
+    uint32_t capacity; /* room now */
+    uint32_t limit;    /* never more than this */
+    uint64_t sequence;
+} sl_heap;
+
+/* Acquires no memory yet. */
+void sl_heap_init(sl_heap *heap, sl_account *account, uint32_t limit);
+void sl_heap_deinit(sl_heap *heap); /* checks that it is empty */
+
+static inline bool sl_heap_contains(const sl_heap_node *node) {
+    return node->position != 0;
+}
+
+/* Makes room for `count` nodes in all, so that inserts up to there cannot fail. SLUICE_OK, ENOMEM, EQUOTA. */
+int sl_heap_reserve(sl_heap *heap, uint32_t count);
+
+/* SLUICE_OK; SLUICE_EQUOTA at the limit; SLUICE_ENOMEM. The node must not be in a heap. */
+int sl_heap_insert(sl_heap *heap, sl_heap_node *node, uint64_t deadline_ns);
+
+/* Does nothing when the node is in no heap. */
+void sl_heap_remove(sl_heap *heap, sl_heap_node *node);
+
+/* The node with the earliest deadline, still in the heap, or NULL. */
+sl_heap_node *sl_heap_first(const sl_heap *heap);
+
+/* The earliest deadline or SL_CLOCK_NEVER. */
+uint64_t sl_heap_deadline_ns(const sl_heap *heap);
+
+/* Removes and returns the first node whose deadline is at or before now_ns, or NULL. */
+sl_heap_node *sl_heap_pop_due(sl_heap *heap, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * slots.h - a table of fixed capacity whose entries are named by {index, generation}.
+ *
+ * The table owns the memory of its entries: each entry is entry_size bytes, lives at a stable address,
+ * and memory is acquired in chunks as the table fills and kept until deinit, so taking and releasing an
+ * entry never allocates in steady state (see sl_slots_reserve). An id is 64 bits, never 0; releasing an
+ * entry retires its id, and a stale or invented id finds nothing. Free entries are reused in FIFO order,
+ * so that a generation (31 bits, per entry) takes as long as possible to come round. One thread.
+ */
+#ifndef SLUICE_BASE_SLOTS_H
+#define SLUICE_BASE_SLOTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/alloc.h"
+
+typedef uint64_t sl_slot_id; /* generation << 32 | index; 0 = none */
+
+typedef struct sl_slots {
+    sl_account *account;
+    size_t entry_size;      /* as asked for */
+    size_t stride;          /* entry_size plus the header, aligned */
+    uint32_t capacity;
+    uint32_t chunk_entries; /* entries per chunk, a power of two */
+    uint32_t prepared;      /* entries that have memory */
+    uint32_t used;
+    uint32_t free_head;     /* index + 1; 0 = none */
+    uint32_t free_tail;
+    uint32_t chunk_count;   /* length of chunks[] */
+    void **chunks;
+} sl_slots;
+
+/* SLUICE_OK, SLUICE_ENOMEM; SLUICE_EINVAL for a capacity of 0 or above 2^31 - 1. */
+int sl_slots_init(sl_slots *slots, sl_account *account, uint32_t capacity, size_t entry_size);
+
+/* Frees the memory; checks that no entry is in use. Harmless on a zeroed structure. */
+void sl_slots_deinit(sl_slots *slots);
+
+/* Acquires memory for at least `entries` entries beforehand. SLUICE_OK or SLUICE_ENOMEM. */
+int sl_slots_reserve(sl_slots *slots, uint32_t entries);
+
+/* Takes an entry; its contents are what they were when it was released (zero the first time).
+ * SLUICE_OK, SLUICE_EQUOTA (capacity reached), SLUICE_ENOMEM. */
+int sl_slots_take(sl_slots *slots, void **ret_entry, sl_slot_id *ret_id);
+
+/* Retires the entry's id and frees the entry for reuse. Checks that it is in use. */
+void sl_slots_release(sl_slots *slots, void *entry);
+
+/* The entry with that id, or NULL when there is none (stale, never given out, nonsense). */
+void *sl_slots_find(const sl_slots *slots, sl_slot_id id);
+
+/* The id of an entry in use. */
+sl_slot_id sl_slots_id_of(const sl_slots *slots, const void *entry);
+
+/* Iteration over entries in use, by index: start with *cursor = 0; NULL at the end. Entries may be
+ * released while iterating. */
+void *sl_slots_next(const sl_slots *slots, uint32_t *cursor);
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * thread.h - threads and synchronisation, thin, one implementation per OS (thread_posix.c, thread_win.c).
+ *
+ * The core takes no locks; these are for the edges: opener pool, log thread, acceptor, tests.
+ */
+#ifndef SLUICE_BASE_THREAD_H
+#define SLUICE_BASE_THREAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct sl_thread {
+    uint64_t os_handle[2]; /* private */
+} sl_thread;
+
+typedef void (*sl_thread_fn)(void *context);
+
+/* Starts a joinable thread. `name` is for debuggers (<= 15 bytes are kept on Linux). SLUICE_OK, EOSLIMIT. */
+int sl_thread_start(sl_thread *ret_thread, const char *name, sl_thread_fn run, void *context);
+
+/* Waits for the thread's end. */
+void sl_thread_join(sl_thread *thread);
+
+/* As join, but gives up at a deadline on the system clock: false = still running (and still joinable). */
+bool sl_thread_join_until(sl_thread *thread, uint64_t deadline_ns);
+
+/* A number that names the calling thread, never 0, not reused while the thread lives. Cheap. */
+uint64_t sl_thread_self(void);
+
+/* Processors this process may use, at least 1. */
+unsigned sl_thread_cpu_count(void);
+
+/* Binds the calling thread to one processor. SLUICE_OK or SLUICE_ENOTSUP. For benchmarks. */
+int sl_thread_pin(unsigned cpu);
+
+void sl_thread_yield(void);
+
+/* A mutex; not recursive. */
+typedef struct sl_mutex {
+    union {
+        uint64_t align;
+        unsigned char opaque[64];
+    } os;
+} sl_mutex;
+
+void sl_mutex_init(sl_mutex *mutex);
+void sl_mutex_deinit(sl_mutex *mutex);
+void sl_mutex_lock(sl_mutex *mutex);
+void sl_mutex_unlock(sl_mutex *mutex);
+
+/* A condition variable on the system clock. */
+typedef struct sl_cond {
+    union {
+        uint64_t align;
+        unsigned char opaque[64];
+    } os;
+} sl_cond;
+
+void sl_cond_init(sl_cond *cond);
+void sl_cond_deinit(sl_cond *cond);
+void sl_cond_wait(sl_cond *cond, sl_mutex *mutex);
+/* false = the deadline passed. May wake spuriously. SL_CLOCK_NEVER waits for ever. */
+bool sl_cond_wait_until(sl_cond *cond, sl_mutex *mutex, uint64_t deadline_ns);
+void sl_cond_signal(sl_cond *cond);
+void sl_cond_broadcast(sl_cond *cond);
+
+#endif
