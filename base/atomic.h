@@ -1,6 +1,6 @@
 /*
- * atomic.h - the one place that names C11 atomics, so that a compiler without <stdatomic.h> needs one file.
- * (MSVC: /std:c11 /experimental:c11atomics.)
+ * atomic.h - the one place that names C11 atomics, so that a compiler without <stdatomic.h> needs
+ * one file. (MSVC: /std:c11 /experimental:c11atomics.)
  */
 #ifndef SLUICE_BASE_ATOMIC_H
 #define SLUICE_BASE_ATOMIC_H

@@ -1,8 +1,9 @@
 /*
  * heap.h - deadlines in order: an intrusive pairing-free binary heap of nodes keyed by deadline_ns.
  *
- * Nodes are embedded in their owners. Insert, remove and change are O(log n) and never allocate while
- * the heap is within the capacity given at init. Equal deadlines come out in order of insertion. One thread.
+ * Nodes are embedded in their owners. Insert, remove and change are O(log n) and never allocate
+ * while the heap is within the capacity given at init. Equal deadlines come out in order of
+ * insertion. One thread.
  */
 #ifndef SLUICE_BASE_HEAP_H
 #define SLUICE_BASE_HEAP_H
@@ -35,7 +36,8 @@ static inline bool sl_heap_contains(const sl_heap_node *node) {
     return node->position != 0;
 }
 
-/* Makes room for `count` nodes in all, so that inserts up to there cannot fail. SLUICE_OK, ENOMEM, EQUOTA. */
+/* Makes room for `count` nodes in all, so that inserts up to there cannot fail. SLUICE_OK, ENOMEM,
+ * EQUOTA. */
 int sl_heap_reserve(sl_heap *heap, uint32_t count);
 
 /* SLUICE_OK; SLUICE_EQUOTA at the limit; SLUICE_ENOMEM. The node must not be in a heap. */

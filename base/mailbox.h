@@ -1,8 +1,9 @@
 /*
  * mailbox.h - many threads post, one thread takes: a lock-free intrusive queue.
  *
- * A node belongs to its poster until posted, to the mailbox until taken. Nothing is allocated, so the
- * bound is the number of nodes that exist. Each poster's nodes are taken in the order it posted them.
+ * A node belongs to its poster until posted, to the mailbox until taken. Nothing is allocated, so
+ * the bound is the number of nodes that exist. Each poster's nodes are taken in the order it posted
+ * them.
  */
 #ifndef SLUICE_BASE_MAILBOX_H
 #define SLUICE_BASE_MAILBOX_H
@@ -19,10 +20,12 @@ typedef struct sl_mailbox {
 
 void sl_mailbox_init(sl_mailbox *mailbox);
 
-/* Any thread. Returns true when the mailbox was empty before: the poster must then wake the taker. */
+/* Any thread. Returns true when the mailbox was empty before: the poster must then wake the taker.
+ */
 bool sl_mailbox_post(sl_mailbox *mailbox, sl_mail *mail);
 
-/* The taker's thread. Takes everything there is, oldest first, linked by ->next; NULL when empty. */
+/* The taker's thread. Takes everything there is, oldest first, linked by ->next; NULL when empty.
+ */
 sl_mail *sl_mailbox_take_all(sl_mailbox *mailbox);
 
 bool sl_mailbox_is_empty(const sl_mailbox *mailbox);

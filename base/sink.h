@@ -1,8 +1,9 @@
 /*
  * sink.h - the only synchronous writes in Sluice: standard error and standard output.
  *
- * Called by the log thread, by the emergency path of a failed check (the process is about to die), and by
- * the main thread of tools and tests. Never by a worker, opener or acceptor. sink_posix.c, sink_win.c.
+ * Called by the log thread, by the emergency path of a failed check (the process is about to die),
+ * and by the main thread of tools and tests. Never by a worker, opener or acceptor. sink_posix.c,
+ * sink_win.c.
  */
 #ifndef SLUICE_BASE_SINK_H
 #define SLUICE_BASE_SINK_H
@@ -12,7 +13,8 @@
 
 typedef enum sl_sink { SL_SINK_OUTPUT, SL_SINK_ERROR } sl_sink;
 
-/* Writes all of it, retrying after short writes; false when the sink refused. May block for ever. */
+/* Writes all of it, retrying after short writes; false when the sink refused. May block for ever.
+ */
 bool sl_sink_write(sl_sink sink, const char *bytes, size_t count);
 
 #endif

@@ -1,11 +1,12 @@
 /*
  * slots.h - a table of fixed capacity whose entries are named by {index, generation}.
  *
- * The table owns the memory of its entries: each entry is entry_size bytes, lives at a stable address,
- * and memory is acquired in chunks as the table fills and kept until deinit, so taking and releasing an
- * entry never allocates in steady state (see sl_slots_reserve). An id is 64 bits, never 0; releasing an
- * entry retires its id, and a stale or invented id finds nothing. Free entries are reused in FIFO order,
- * so that a generation (31 bits, per entry) takes as long as possible to come round. One thread.
+ * The table owns the memory of its entries: each entry is entry_size bytes, lives at a stable
+ * address, and memory is acquired in chunks as the table fills and kept until deinit, so taking and
+ * releasing an entry never allocates in steady state (see sl_slots_reserve). An id is 64 bits,
+ * never 0; releasing an entry retires its id, and a stale or invented id finds nothing. Free
+ * entries are reused in FIFO order, so that a generation (31 bits, per entry) takes as long as
+ * possible to come round. One thread.
  */
 #ifndef SLUICE_BASE_SLOTS_H
 #define SLUICE_BASE_SLOTS_H
@@ -20,15 +21,15 @@ typedef uint64_t sl_slot_id; /* generation << 32 | index; 0 = none */
 
 typedef struct sl_slots {
     sl_account *account;
-    size_t entry_size;      /* as asked for */
-    size_t stride;          /* entry_size plus the header, aligned */
+    size_t entry_size; /* as asked for */
+    size_t stride;     /* entry_size plus the header, aligned */
     uint32_t capacity;
     uint32_t chunk_entries; /* entries per chunk, a power of two */
     uint32_t prepared;      /* entries that have memory */
     uint32_t used;
-    uint32_t free_head;     /* index + 1; 0 = none */
+    uint32_t free_head; /* index + 1; 0 = none */
     uint32_t free_tail;
-    uint32_t chunk_count;   /* length of chunks[] */
+    uint32_t chunk_count; /* length of chunks[] */
     void **chunks;
 } sl_slots;
 

@@ -1,5 +1,6 @@
 /*
- * thread.h - threads and synchronisation, thin, one implementation per OS (thread_posix.c, thread_win.c).
+ * thread.h - threads and synchronisation, thin, one implementation per OS (thread_posix.c,
+ * thread_win.c).
  *
  * The core takes no locks; these are for the edges: opener pool, log thread, acceptor, tests.
  */
@@ -15,13 +16,15 @@ typedef struct sl_thread {
 
 typedef void (*sl_thread_fn)(void *context);
 
-/* Starts a joinable thread. `name` is for debuggers (<= 15 bytes are kept on Linux). SLUICE_OK, EOSLIMIT. */
+/* Starts a joinable thread. `name` is for debuggers (<= 15 bytes are kept on Linux). SLUICE_OK,
+ * EOSLIMIT. */
 int sl_thread_start(sl_thread *ret_thread, const char *name, sl_thread_fn run, void *context);
 
 /* Waits for the thread's end. */
 void sl_thread_join(sl_thread *thread);
 
-/* As join, but gives up at a deadline on the system clock: false = still running (and still joinable). */
+/* As join, but gives up at a deadline on the system clock: false = still running (and still
+ * joinable). */
 bool sl_thread_join_until(sl_thread *thread, uint64_t deadline_ns);
 
 /* A number that names the calling thread, never 0, not reused while the thread lives. Cheap. */

@@ -1,0 +1,226 @@
+/*
+ * backend.h - what an engine is made of, for those who write one.
+ *
+ * engine.c holds the state machine that all backends share, so that the rules of engine.h are kept in one
+ * place: requests and handles in pools, one FIFO queue per handle and direction, cancel, close, deadlines of
+ * connects, messages, delivery. A backend only starts requests in its kernel and says how they ended:
+ *
+ *      engine_read() --> request WAITING in handle->queue[IN] --> pump: ops->start() --> STARTED
+ *      kernel --> backend --> engine_request_finish() --> DONE, on worker->ready --> engine_poll() delivers
+ *
+ * A backend embeds these structures as the FIRST member of its own (struct iocp_request { engine_request request;
+ * OVERLAPPED overlapped; }) and tells their sizes in its ops table; the pools allocate by those sizes. Entries
+ * come zeroed the first time and as they were left afterwards: a backend sets its own members when it starts
+ * a request or opens a handle.
+ *
+ * Thread: everything here runs on the worker's thread, except ops->wake, ops->endpoint_create/destroy and the
+ * engine-level calls.
+ */
+#ifndef SLUICE_ENGINE_BACKEND_H
+#define SLUICE_ENGINE_BACKEND_H
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/slots.h"
+#include "engine/engine.h"
+
+/* Something engine_poll will deliver. Embedded in requests and handles. */
+typedef struct engine_ready {
+    sl_list link; /* in worker->ready */
+    engine_completion completion;
+} engine_ready;
+
+typedef enum engine_request_state {
+    ENGINE_REQUEST_FREE,
+    ENGINE_REQUEST_WAITING, /* in a queue of its handle; the backend does not know it */
+    ENGINE_REQUEST_STARTED, /* the backend has it; ends only by engine_request_finish */
+    ENGINE_REQUEST_DONE     /* in worker->ready, or delivered and about to be recycled */
+} engine_request_state;
+
+typedef struct engine_request engine_request;
+struct engine_request {
+    engine_ready ready;
+    sl_list link; /* in queue->waiting, queue->started or worker->loose */
+    engine_worker *worker;
+    engine_handle *handle; /* NULL: connect, pair, resolve */
+    engine_request_id id;
+    void *user;
+    engine_kind kind;
+    engine_request_state state;
+    bool cancel_asked; /* ops->cancel was called */
+    bool timed_out;    /* ... because a connect's deadline passed: ECANCELED becomes ETIMEDOUT */
+    bool retrying;     /* a connect between two attempts: the backend does not have it just now */
+    uint64_t retry_ns; /* the pause before the next attempt */
+    sl_heap_node deadline; /* connect: in worker->timers */
+    sl_heap_node retry;    /* connect: in worker->timers */
+    engine_handle *opening[2]; /* accept, connect, pair: handles taken at submit, so that none is wanting later */
+    /* what is asked for */
+    void *buffer;  /* read, receive_from */
+    size_t length; /* read, receive_from: room; write, send_to: sum of the buffers */
+    size_t done;   /* write: bytes certainly out so far, kept by the backend (advance over buffers with it) */
+    engine_buffer buffers[ENGINE_GATHER_MAX];
+    unsigned buffer_count;
+    engine_address address;     /* connect, send_to */
+    engine_address *ret_from;   /* receive_from, may be NULL */
+    engine_address *ret_addresses; /* resolve */
+    uint32_t address_capacity;
+    uint16_t port;
+    char host[ENGINE_HOST_BYTES]; /* resolve */
+};
+
+typedef enum engine_direction { ENGINE_IN, ENGINE_OUT } engine_direction;
+
+/* The requests of one direction of a handle, in order. */
+typedef struct engine_queue {
+    sl_list waiting;
+    sl_list started;
+    unsigned started_count;
+    unsigned started_max; /* 1 for streams and datagrams; a listener may have more */
+    bool pumping;         /* guards against recursion through requests that end inside ops->start */
+} engine_queue;
+
+struct engine_handle {
+    engine_ready ready; /* the ENGINE_CLOSE completion */
+    engine_worker *worker;
+    sl_slot_id slot;
+    engine_queue queue[2];
+    engine_endpoint *endpoint; /* listener that joined an endpoint */
+    unsigned capabilities;     /* ENGINE_CAN_...; 0 = not open yet */
+    unsigned pending;          /* requests WAITING or STARTED */
+    bool open;                 /* the backend holds an OS resource for it */
+    bool closing;
+    bool closed;        /* its ENGINE_CLOSE is on worker->ready or was delivered */
+    bool write_closed;  /* a half-close was submitted */
+};
+
+struct engine_worker {
+    engine *engine;
+    const struct engine_ops *ops;
+    uint64_t owner; /* sl_thread_self() of its thread */
+    sl_account account;
+    sl_slots requests;
+    sl_slots handles;
+    sl_heap timers;
+    sl_list ready;   /* engine_ready: to deliver */
+    sl_list retired; /* engine_ready: delivered by the last poll, recycled by the next */
+    sl_list loose;   /* requests STARTED without a handle (connect, pair, resolve) */
+    sl_mailbox mailbox;
+    sl_mail *mail;  /* taken from the mailbox, not yet delivered, oldest first */
+    sl_atomic_bool asleep; /* about to wait or waiting in the kernel: a poster must wake it */
+    unsigned polls_since_wait;
+    uint32_t os_error;
+    uint32_t closing_count;
+    uint64_t submitted_count;
+    uint64_t completed_count;
+    uint64_t handles_opened_count;
+    uint64_t handles_closed_count;
+};
+
+struct engine_endpoint {
+    engine *engine;
+    engine_address address;
+    sl_atomic_u32 listener_count;
+};
+
+struct engine_opener; /* opener.h */
+
+struct engine {
+    const struct engine_ops *ops;
+    sl_account account;
+    sl_clock *clock;
+    sl_random *random;
+    uint32_t max_requests;
+    uint32_t max_handles;
+    const void *backend_options;
+    sl_atomic_u32 worker_count;
+    sl_atomic_u32 endpoint_count;
+    struct engine_opener *opener;
+};
+
+/* What a backend provides. A member may be NULL only where that is said. */
+typedef struct engine_ops {
+    size_t engine_size;
+    size_t worker_size;
+    size_t handle_size;
+    size_t request_size;
+    size_t endpoint_size;
+
+    /* Start-up and its reverse, after/before everything else. */
+    int (*engine_open)(engine *engine);
+    void (*engine_close)(engine *engine);
+    int (*worker_open)(engine_worker *worker);
+    void (*worker_close)(engine_worker *worker);
+
+    /* Any thread: make a wait() that runs or comes next return soon. */
+    void (*wake)(engine_worker *worker);
+
+    /* Does what start() put off, without waiting; finished requests go to worker->ready. May be NULL. */
+    void (*flush)(engine_worker *worker);
+
+    /* Waits until something happened or deadline_ns (0 = only look) and finishes what ended. May return early. */
+    void (*wait)(engine_worker *worker, uint64_t deadline_ns);
+
+    /* Takes a request (now STARTED). Exactly one engine_request_finish follows, now or later; a connect may
+     * call engine_request_retry instead, any number of times. */
+    void (*start)(engine_worker *worker, engine_request *request);
+
+    /* Asks for a STARTED request's end. Called once per request at most (cancel_asked is set). The request may finish
+     * inside or later, with any outcome. */
+    void (*cancel)(engine_worker *worker, engine_request *request);
+
+    /* Opens; on success the handle is filled in with engine_handle_opened. os_error of a failure goes to
+     * worker->os_error. `endpoint` is NULL for engine_listen. */
+    int (*listen)(engine_worker *worker, engine_handle *handle, const engine_address *address,
+                  const engine_listen_options *options);
+    int (*udp_open)(engine_worker *worker, engine_handle *handle, const engine_address *address);
+    int (*local_address)(engine_handle *handle, engine_address *ret_address);
+
+    int (*endpoint_create)(engine_endpoint *endpoint, const engine_listen_options *options);
+    void (*endpoint_destroy)(engine_endpoint *endpoint);
+    int (*endpoint_join)(engine_endpoint *endpoint, engine_worker *worker, engine_handle *handle);
+
+    /* Closes the OS resource of an open handle; no request of it is in the kernel. */
+    void (*release)(engine_worker *worker, engine_handle *handle);
+} engine_ops;
+
+struct engine_backend {
+    const char *name;
+    bool is_threaded;
+    const engine_ops *ops;
+};
+
+extern const engine_backend engine_backend_iocp;  /* iocp.c */
+extern const engine_backend engine_backend_epoll; /* epoll.c */
+
+/* ---- what engine.c offers to backends ----------------------------------------------------------------------- */
+
+/*
+ * Ends a STARTED request: the only way. `bytes` and `in_doubt` as in engine_completion. For ACCEPT, CONNECT and PAIR
+ * that succeed, the backend has called engine_handle_opened on request->opening[] before; for all others the
+ * core recycles those handles. ECANCELED becomes ETIMEDOUT where the deadline was the reason. Starts the next
+ * request of the queue, and completes a close that waited for this one.
+ */
+void engine_request_finish(engine_request *request, int status, uint32_t os_error, size_t bytes, size_t in_doubt);
+
+/* A connect attempt met a busy peer: ops->start is called again after a growing pause (ENGINE_CONNECT_RETRY_*),
+ * unless a cancel or the deadline comes first. The backend must hold nothing for the request when it calls this. */
+void engine_request_retry(engine_request *request);
+
+/* Marks a handle as open: from now on ops->release will be called for it, once. started_max_in is the number of
+ * requests of the IN direction the backend takes at a time. */
+void engine_handle_opened(engine_handle *handle, unsigned capabilities, unsigned started_max_in);
+
+/* The first started request of a direction, or NULL. */
+engine_request *engine_queue_head(engine_queue *queue);
+
+/* Start waiting requests as far as started_max allows: for a backend whose listener can take accepts again. */
+void engine_queue_pump(engine_handle *handle, engine_direction direction);
+
+/* The direction in which a kind queues. */
+engine_direction engine_kind_direction(engine_kind kind);
+
+/* Allocations of a backend that live longer than a request. */
+void *engine_worker_alloc(engine_worker *worker, size_t size_bytes);
+void engine_worker_free(engine_worker *worker, void *memory, size_t size_bytes);
+
+#endif
