@@ -1,0 +1,74 @@
+#!/bin/sh
+# Runs a Windows program under Wine: CMAKE_CROSSCOMPILING_EMULATOR of the MinGW presets.
+#   wine-run.sh PROGRAM.exe [ARGUMENT...]   the program's exit code (its low 8 bits) is ours
+#   wine-run.sh --init                      creates the Wine prefix, if that has not been done
+#   wine-run.sh --stop                      ends what still runs in this prefix, and only there
+# The prefix is build/wine-prefix of this source tree, or $SLUICE_WINEPREFIX; never the user's own ~/.wine.
+set -eu
+
+# Debian's `wine` script complains about a missing 32-bit Wine at every start: take wine64 itself first.
+wine=
+for candidate in "${SLUICE_WINE:-}" /usr/lib/wine/wine64 wine64 wine; do
+    if [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1; then
+        wine=$(command -v "$candidate")
+        break
+    fi
+done
+if [ -z "$wine" ]; then
+    echo "wine-run: no Wine found. On Debian: apt install wine64 (deploy/quickstart.sh does it)" >&2
+    exit 127
+fi
+wineserver=
+for candidate in "${WINESERVER:-}" /usr/lib/wine/wineserver64 "${wine%/*}/wineserver" wineserver; do
+    if [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1; then
+        wineserver=$(command -v "$candidate")
+        break
+    fi
+done
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+WINEPREFIX=${SLUICE_WINEPREFIX:-$top/build/wine-prefix}
+WINEDEBUG=${WINEDEBUG:--all}
+WINEARCH=win64
+# No menus, no .NET, no browser: nothing is written outside the prefix, no dialog asks for a download.
+WINEDLLOVERRIDES="winemenubuilder.exe,mscoree,mshtml=d"
+export WINEPREFIX WINEDEBUG WINEARCH WINEDLLOVERRIDES
+unset DISPLAY || true
+ready=$WINEPREFIX/sluice-ready
+
+init() {
+    mkdir -p "$(dirname "$WINEPREFIX")"
+    (
+        flock 9 # several tests may start at once; the first one creates the prefix
+        [ -f "$ready" ] && exit 0
+        rm -rf "$WINEPREFIX"
+        # 9>&-: the Wine server outlives wineboot and would keep the lock.
+        if ! "$wine" wineboot --init >"$WINEPREFIX.log" 2>&1 </dev/null 9>&-; then
+            cat "$WINEPREFIX.log" >&2
+            rm -rf "$WINEPREFIX"
+            echo "wine-run: wineboot could not create $WINEPREFIX" >&2
+            exit 1
+        fi
+        [ -z "$wineserver" ] || "$wineserver" -w 9>&- # until it has been written to disk
+        : >"$ready"
+    ) 9>"$WINEPREFIX.lock"
+}
+
+case ${1:-} in
+--init)
+    init
+    ;;
+--stop)
+    if [ -d "$WINEPREFIX" ] && [ -n "$wineserver" ]; then
+        "$wineserver" -k >/dev/null 2>&1 || true
+        "$wineserver" -w >/dev/null 2>&1 || true
+    fi
+    ;;
+'' | --help)
+    sed -n '2,6s/^# \{0,1\}//p' "$0"
+    ;;
+*)
+    [ -f "$ready" ] || init
+    exec "$wine" "$@"
+    ;;
+esac
