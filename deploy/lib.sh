@@ -1,0 +1,228 @@
+# What deploy/test.sh and deploy/quickstart.sh share. Sourced by bash, with `root` set to the source tree.
+# shellcheck shell=bash
+
+# Debian 12's names. Compiler and sanitizers, CMake, the native libraries, MinGW, a second compiler, Wine.
+packages=(
+    gcc libc6-dev
+    cmake ninja-build pkg-config
+    libuv1-dev libprotobuf-c-dev protobuf-c-compiler libcmocka-dev
+    gcc-mingw-w64-x86-64-win32
+    clang
+    wine64
+)
+
+logs=$root/build/logs
+stage=          # the stage at work, for messages and file names
+stage_pid=      # the process group of the running step
+declare -A seconds=() counts=() verdicts=()
+
+say() { printf '%s\n' "$*"; }
+die() {
+    printf '%s\n' "error: $*" >&2
+    exit 1
+}
+
+clock_seconds() { printf '%d' "$SECONDS"; }
+as_minutes() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
+
+# Runs "$@" as root: directly, or through sudo.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo --preserve-env=DEBIAN_FRONTEND -- "$@"
+    else
+        say "Packages must be installed, which needs root, and there is no sudo. As root, run:"
+        say "  apt-get update && apt-get install --no-install-recommends ${packages[*]}"
+        return 1
+    fi
+}
+
+# Installs those of the packages that are missing. Touches nothing, and needs no network, if none is.
+install_packages() {
+    local missing=() package
+    if [ "${SLUICE_NO_INSTALL:-}" = 1 ]; then
+        say "SLUICE_NO_INSTALL=1: taking the tools as they are"
+        return 0
+    fi
+    if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+        say "This machine has no apt. Install the equivalents of: ${packages[*]}"
+        say "and set SLUICE_NO_INSTALL=1."
+        return 1
+    fi
+    for package in "${packages[@]}"; do
+        case $(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null) in
+        ?i*) ;;
+        *) missing+=("$package") ;;
+        esac
+    done
+    if [ ${#missing[@]} = 0 ]; then
+        say "all ${#packages[@]} packages are installed"
+        return 0
+    fi
+    say "installing ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    as_root true || return 1
+    as_root apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 update ||
+        say "apt-get update complained; trying all the same"
+    as_root apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 \
+        install --no-install-recommends "${missing[@]}"
+}
+
+# Ends the running step and this run's Wine. Called on every way out.
+stop_everything() {
+    if [ -n "$stage_pid" ]; then
+        kill -TERM -- "-$stage_pid" 2>/dev/null || true
+        wait "$stage_pid" 2>/dev/null || true
+        stage_pid=
+    fi
+    "$root/cmake/wine-run.sh" --stop >/dev/null 2>&1 || true
+}
+
+# run_step NAME COMMAND...: runs the command with its output in build/logs/$stage.log, says every 20 s how
+# far it is, and shows the log's tail if it fails. Adds its time to seconds[$stage/NAME].
+run_step() {
+    local step=$1 log=$logs/$stage.log begin now told code=0
+    shift
+    begin=$(clock_seconds)
+    told=$begin
+    printf '\n== %s: %s ==\n' "$step" "$*" >>"$log"
+    printf '  %-14s %-10s ...\n' "$stage" "$step"
+    set -m # a process group of its own, so that an interrupt ends all of it
+    ("$@") >>"$log" 2>&1 </dev/null 8>&- & # 8: the lock of this run
+    stage_pid=$!
+    set +m
+    while kill -0 "$stage_pid" 2>/dev/null; do
+        sleep 0.2
+        now=$(clock_seconds)
+        if [ $((now - told)) -ge 20 ]; then
+            told=$now
+            printf '  %-14s %-10s %s  %s\n' "$stage" "$step" "$(as_minutes $((now - begin)))" \
+                "$(tail -c 2000 "$log" | tail -n 1 | tr -d '\r' | cut -c1-90)"
+        fi
+    done
+    wait "$stage_pid" || code=$?
+    stage_pid=
+    now=$(clock_seconds)
+    seconds[$stage/$step]=$((now - begin))
+    seconds[$stage]=$((${seconds[$stage]:-0} + now - begin))
+    if [ $code = 0 ]; then
+        printf '  %-14s %-10s %s  ok\n' "$stage" "$step" "$(as_minutes $((now - begin)))"
+    else
+        printf '  %-14s %-10s %s  FAILED (exit code %d)\n' "$stage" "$step" \
+            "$(as_minutes $((now - begin)))" $code
+        say "----- the end of build/logs/$stage.log"
+        tail -n "${SLUICE_LOG_TAIL:-60}" "$log"
+        say "-----"
+    fi
+    return $code
+}
+
+# Adds the outcomes of one ctest run (its output is the file $1) to counts[$stage/passed|failed|skipped].
+# A test that could not be started counts as failed; one that says it cannot run here, as skipped.
+count_tests() {
+    local passed failed skipped
+    read -r passed failed skipped < <(awk '
+        /^ *[0-9]+\/[0-9]+ +Test +#[0-9]+:/ {
+            if ($0 ~ /\*\*\*(Skipped|Not Run \(Disabled\))/) skipped++
+            else if ($0 ~ / Passed +[0-9.]+ sec/) passed++
+            else failed++
+        }
+        END { print passed + 0, failed + 0, skipped + 0 }' "$1")
+    counts[$stage/passed]=$passed
+    counts[$stage/failed]=$failed
+    counts[$stage/skipped]=$skipped
+}
+
+# The names of the failed tests of a ctest run, one a line.
+failed_tests() {
+    awk '/^ *[0-9]+\/[0-9]+ +Test +#[0-9]+:/ && !/ Passed +[0-9.]+ sec/ && !/\*\*\*(Skipped|Not Run \(Disabled\))/ {
+        sub(/^.*#[0-9]+: /, ""); sub(/ \.\.+/, " "); print "    " $0 }' "$1"
+}
+
+configure_preset() { (cd "$root" && cmake --preset "$1" -DSLUICE_WERROR=ON); }
+build_preset() { (cd "$root" && cmake --build --preset "$1" --parallel "$jobs"); }
+
+# test_preset PRESET [CTEST ARGUMENT...]
+test_preset() {
+    local preset=$1 without_aslr=()
+    shift
+    # Sanitizer runtimes of this generation fail at random under newer kernels' address randomisation.
+    case $preset in
+    *-asan | *-tsan) if setarch -R true 2>/dev/null; then without_aslr=(setarch -R); fi ;;
+    esac
+    (cd "$root" && "${without_aslr[@]}" ctest --preset "$preset" --no-tests=error --parallel "$jobs" "$@")
+}
+
+# stage_preset PRESET [CTEST ARGUMENT...]: configure, build and test; mingw-clang builds only.
+stage_preset() {
+    local preset=$1 log
+    shift
+    run_step configure configure_preset "$preset" || return 1
+    run_step build build_preset "$preset" || return 1
+    case $preset in
+    mingw-clang) return 0 ;;
+    mingw-*) run_step wine "$root/cmake/wine-run.sh" --init || return 1 ;;
+    esac
+    log=$logs/$stage.ctest
+    local code=0
+    run_step test test_logged "$log" "$preset" "$@" || code=1
+    # The full output of every test (seeds, counts), also of those that passed.
+    cp -f "$root/build/$preset/Testing/Temporary/LastTest.log" "$logs/$stage.tests.log" 2>/dev/null || true
+    count_tests "$log"
+    if [ "${counts[$stage/passed]}" = 0 ]; then
+        say "  $stage: no test passed"
+        code=1
+    fi
+    if [ "${counts[$stage/failed]}" != 0 ]; then
+        say "  $stage: failed tests:"
+        failed_tests "$log"
+        code=1
+    fi
+    return $code
+}
+
+# ctest's own output to a file of its own (it is counted) and to the stage's log.
+test_logged() {
+    local log=$1
+    shift
+    test_preset "$@" 2>&1 | tee "$log"
+    return "${PIPESTATUS[0]}"
+}
+
+# run_stage NAME COMMAND...: one line of the closing table.
+run_stage() {
+    stage=$1
+    shift
+    : >"$logs/$stage.log"
+    verdicts[$stage]=FAILED
+    if "$@"; then
+        verdicts[$stage]=ok
+        return 0
+    fi
+    return 1
+}
+
+# print_table STAGE...: times and counts of each, and the totals.
+print_table() {
+    local name step total=0 passed=0 failed=0 skipped=0 row
+    printf '\n%-14s %9s %7s %7s %7s   %6s %6s %7s   %s\n' \
+        stage configure build test total passed failed skipped result
+    for name in "$@"; do
+        row=()
+        for step in configure build test; do
+            row+=("$([ -n "${seconds[$name/$step]:-}" ] && as_minutes "${seconds[$name/$step]}" || echo -)")
+        done
+        for step in passed failed skipped; do
+            row+=("${counts[$name/$step]:--}")
+        done
+        printf '%-14s %9s %7s %7s %7s   %6s %6s %7s   %s\n' "$name" "${row[0]}" "${row[1]}" "${row[2]}" \
+            "$(as_minutes "${seconds[$name]:-0}")" "${row[3]}" "${row[4]}" "${row[5]}" "${verdicts[$name]:-not run}"
+        total=$((total + ${seconds[$name]:-0}))
+        passed=$((passed + ${counts[$name/passed]:-0}))
+        failed=$((failed + ${counts[$name/failed]:-0}))
+        skipped=$((skipped + ${counts[$name/skipped]:-0}))
+    done
+    printf '%-14s %9s %7s %7s %7s   %6d %6d %7d\n' total '' '' '' "$(as_minutes $total)" $passed $failed $skipped
+    total_passed=$passed total_failed=$failed total_skipped=$skipped
+}
