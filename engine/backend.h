@@ -49,10 +49,12 @@ struct engine_request {
     engine_request_state state;
     bool cancel_asked; /* ops->cancel was called */
     bool timed_out;    /* ... because a connect's deadline passed: ECANCELED becomes ETIMEDOUT */
-    bool retrying;     /* a connect between two attempts: the backend does not have it just now */
-    uint64_t retry_ns; /* the pause before the next attempt */
-    sl_heap_node deadline; /* connect: in worker->timers */
-    sl_heap_node retry;    /* connect: in worker->timers */
+    /* connect (connect.c) */
+    bool retrying;        /* between two attempts: the backend does not have it just now */
+    uint64_t pause_ns;    /* before the next attempt */
+    uint64_t retry_at_ns; /* when retrying */
+    uint64_t deadline_ns;
+    sl_heap_node timer;   /* in worker->timers: the earlier of the two */
     engine_handle *opening[2]; /* accept, connect, pair: handles taken at submit, so that none is wanting later */
     /* what is asked for */
     void *buffer;  /* read, receive_from */
@@ -64,8 +66,10 @@ struct engine_request {
     engine_address *ret_from;   /* receive_from, may be NULL */
     engine_address *ret_addresses; /* resolve */
     uint32_t address_capacity;
+    uint32_t address_count; /* set by the backend before it finishes a resolve */
     uint16_t port;
     char host[ENGINE_HOST_BYTES]; /* resolve */
+    struct engine_opener_job *job; /* pair, connect, resolve: the opener's job, while there is one */
 };
 
 typedef enum engine_direction { ENGINE_IN, ENGINE_OUT } engine_direction;
@@ -89,8 +93,7 @@ struct engine_handle {
     unsigned pending;          /* requests WAITING or STARTED */
     bool open;                 /* the backend holds an OS resource for it */
     bool closing;
-    bool closed;        /* its ENGINE_CLOSE is on worker->ready or was delivered */
-    bool write_closed;  /* a half-close was submitted */
+    bool closed; /* its ENGINE_CLOSE is on worker->ready or was delivered */
 };
 
 struct engine_worker {
@@ -107,9 +110,11 @@ struct engine_worker {
     sl_mailbox mailbox;
     sl_mail *mail;  /* taken from the mailbox, not yet delivered, oldest first */
     sl_atomic_bool asleep; /* about to wait or waiting in the kernel: a poster must wake it */
+    sl_atomic_u32 posters; /* threads inside engine_post: the worker outlives them */
     unsigned polls_since_wait;
     uint32_t os_error;
     uint32_t closing_count;
+    uint32_t retired_handles; /* on `retired`: closed and delivered, not recycled yet */
     uint64_t submitted_count;
     uint64_t completed_count;
     uint64_t handles_opened_count;

@@ -44,7 +44,7 @@ int engine_opener_destroy(engine *engine, uint64_t grace_ns);
 engine_opener_job *engine_opener_take(engine_worker *worker, engine_request *request, engine_opener_kind kind,
                                       void (*on_done)(engine_opener_job *job));
 
-/* Gives the job to the openers. */
+/* Gives the job to the openers. When no opener thread can be started, the job is done with SLUICE_EOSLIMIT. */
 void engine_opener_submit(engine_opener_job *job);
 
 /* The worker gives up. true: the job is no longer the worker's, its result will be disposed of, on_done is not
@@ -53,6 +53,10 @@ bool engine_opener_abandon(engine_opener_job *job);
 
 /* The worker is done with a finished job (called by on_done when it has taken the answer). */
 void engine_opener_release(engine_opener_job *job);
+
+/* ops->start and ops->cancel of ENGINE_RESOLVE, for backends of a real system (resolve.c). */
+void engine_resolve_start(engine_request *request);
+void engine_resolve_cancel(engine_request *request);
 
 /* Per OS (opener_posix.c, opener_win.c), on an opener thread: does the job, filling in the answer. */
 void engine_opener_os_run(engine_opener_job *job);

@@ -1,0 +1,331 @@
+/*
+ * request.c - submitting: check, take a request from the pool, fill it in, queue it.
+ *
+ * Refusals happen before anything is taken or touched. A request that is accepted is published in its queue
+ * before the backend hears of it (I5); requests without a handle (connect, pair, resolve) go to the backend
+ * at once.
+ */
+#include <string.h>
+
+#include "engine/core.h"
+
+/* Takes a request from the pool and fills in what is common. */
+static int take_request(engine_worker *w, engine_kind kind, void *user, engine_request **ret_request) {
+    void *entry;
+    engine_request_id id;
+    int status = sl_slots_take(&w->requests, &entry, &id);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    engine_request *request = entry;
+    sl_list_init(&request->ready.link);
+    sl_list_init(&request->link);
+    request->worker = w;
+    request->handle = NULL;
+    request->id = id;
+    request->user = user;
+    request->kind = kind;
+    request->state = ENGINE_REQUEST_WAITING;
+    request->cancel_asked = false;
+    request->timed_out = false;
+    request->retrying = false;
+    request->opening[0] = NULL;
+    request->opening[1] = NULL;
+    request->length = 0;
+    request->done = 0;
+    request->buffer_count = 0;
+    request->job = NULL;
+    *ret_request = request;
+    return SLUICE_OK;
+}
+
+static void give_back(engine_request *request) {
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(request->opening); i++) {
+        if (request->opening[i] != NULL) {
+            engine_handle_discard(request->opening[i]);
+        }
+    }
+    request->state = ENGINE_REQUEST_FREE;
+    sl_slots_release(&request->worker->requests, request);
+}
+
+/* Reserves the handles a request will open: a connection that arrives finds its place. */
+static int take_opening(engine_request *request, unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        int status = engine_handle_take(request->worker, &request->opening[i]);
+        if (status != SLUICE_OK) {
+            return status;
+        }
+    }
+    return SLUICE_OK;
+}
+
+static int check_handle(engine_handle *handle, unsigned capabilities) {
+    engine_check_owner(handle->worker);
+    if (handle->closing) {
+        return SLUICE_ECLOSED;
+    }
+    return (handle->capabilities & capabilities) == capabilities ? SLUICE_OK : SLUICE_ENOTSUP;
+}
+
+static void publish_id(const engine_request *request, engine_request_id *ret_id) {
+    request->worker->submitted_count++;
+    if (ret_id != NULL) {
+        *ret_id = request->id;
+    }
+}
+
+/* To the end of its queue, and into the kernel if it is its turn. */
+static void enqueue(engine_handle *handle, engine_request *request, engine_request_id *ret_id) {
+    engine_direction direction = engine_kind_direction(request->kind);
+    request->handle = handle;
+    handle->pending++;
+    sl_list_push_back(&handle->queue[direction].waiting, &request->link);
+    publish_id(request, ret_id);
+    engine_queue_pump(handle, direction);
+}
+
+/* A request without a handle. */
+static void launch(engine_request *request, engine_request_id *ret_id) {
+    sl_list_push_back(&request->worker->loose, &request->link);
+    publish_id(request, ret_id);
+    engine_request_start(request);
+}
+
+static int check_buffers(const engine_buffer *buffers, unsigned count, size_t *ret_total) {
+    size_t total = 0;
+    if (count > ENGINE_GATHER_MAX || (count > 0 && buffers == NULL)) {
+        return SLUICE_EINVAL;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (buffers[i].length > ENGINE_IO_MAX - total || (buffers[i].length > 0 && buffers[i].bytes == NULL)) {
+            return SLUICE_EINVAL;
+        }
+        total += buffers[i].length;
+    }
+    *ret_total = total;
+    return SLUICE_OK;
+}
+
+/* Copies the array without its empty buffers, so that backends never meet one. */
+static void copy_buffers(engine_request *request, const engine_buffer *buffers, unsigned count, size_t total) {
+    for (unsigned i = 0; i < count; i++) {
+        if (buffers[i].length > 0) {
+            request->buffers[request->buffer_count++] = buffers[i];
+        }
+    }
+    request->length = total;
+}
+
+static int submit_in(engine_handle *handle, engine_kind kind, void *buffer, size_t length,
+                     engine_address *ret_from, void *user, engine_request_id *ret_id) {
+    if (length > ENGINE_IO_MAX || (length > 0 && buffer == NULL)) {
+        return SLUICE_EINVAL;
+    }
+    engine_request *request;
+    int status = take_request(handle->worker, kind, user, &request);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    request->buffer = buffer;
+    request->length = length;
+    request->ret_from = ret_from;
+    enqueue(handle, request, ret_id);
+    return SLUICE_OK;
+}
+
+int engine_read(engine_handle *handle, void *buffer, size_t length, void *user, engine_request_id *ret_id) {
+    int status = check_handle(handle, ENGINE_CAN_READ);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    return submit_in(handle, ENGINE_READ, buffer, length, NULL, user, ret_id);
+}
+
+int engine_receive_from(engine_handle *handle, void *buffer, size_t length, engine_address *ret_from,
+                        void *user, engine_request_id *ret_id) {
+    int status = check_handle(handle, ENGINE_CAN_DATAGRAM);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    return submit_in(handle, ENGINE_RECEIVE_FROM, buffer, length, ret_from, user, ret_id);
+}
+
+int engine_write(engine_handle *handle, const engine_buffer *buffers, unsigned buffer_count, void *user,
+                 engine_request_id *ret_id) {
+    size_t total;
+    int status = check_handle(handle, ENGINE_CAN_WRITE);
+    if (status == SLUICE_OK) {
+        status = check_buffers(buffers, buffer_count, &total);
+    }
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    if (total == 0) {
+        return SLUICE_EINVAL;
+    }
+    engine_request *request;
+    status = take_request(handle->worker, ENGINE_WRITE, user, &request);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    copy_buffers(request, buffers, buffer_count, total);
+    enqueue(handle, request, ret_id);
+    return SLUICE_OK;
+}
+
+int engine_send_to(engine_handle *handle, const engine_buffer *buffers, unsigned buffer_count,
+                   const engine_address *to, void *user, engine_request_id *ret_id) {
+    size_t total;
+    int status = check_handle(handle, ENGINE_CAN_DATAGRAM);
+    if (status == SLUICE_OK) {
+        status = check_buffers(buffers, buffer_count, &total);
+    }
+    if (status == SLUICE_OK && to->family != ENGINE_ADDRESS_IPV4 && to->family != ENGINE_ADDRESS_IPV6) {
+        status = SLUICE_EINVAL;
+    }
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    engine_request *request;
+    status = take_request(handle->worker, ENGINE_SEND_TO, user, &request);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    copy_buffers(request, buffers, buffer_count, total);
+    request->address = *to;
+    enqueue(handle, request, ret_id);
+    return SLUICE_OK;
+}
+
+int engine_half_close(engine_handle *handle, void *user, engine_request_id *ret_id) {
+    int status = check_handle(handle, ENGINE_CAN_HALF_CLOSE);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    engine_request *request;
+    status = take_request(handle->worker, ENGINE_HALF_CLOSE, user, &request);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    enqueue(handle, request, ret_id);
+    return SLUICE_OK;
+}
+
+int engine_accept(engine_handle *listener, void *user, engine_request_id *ret_id) {
+    int status = check_handle(listener, ENGINE_CAN_ACCEPT);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    engine_request *request;
+    status = take_request(listener->worker, ENGINE_ACCEPT, user, &request);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    status = take_opening(request, 1);
+    if (status != SLUICE_OK) {
+        give_back(request);
+        return status;
+    }
+    enqueue(listener, request, ret_id);
+    return SLUICE_OK;
+}
+
+int engine_connect(engine_worker *w, const engine_address *address, uint64_t deadline_ns, void *user,
+                   engine_request_id *ret_id) {
+    engine_check_owner(w);
+    if (address->family == ENGINE_ADDRESS_NONE) {
+        return SLUICE_EINVAL;
+    }
+    engine_request *request;
+    int status = take_request(w, ENGINE_CONNECT, user, &request);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    request->address = *address;
+    status = take_opening(request, 1);
+    if (status == SLUICE_OK) {
+        status = engine_connect_begin(request, deadline_ns);
+    }
+    if (status != SLUICE_OK) {
+        give_back(request);
+        return status;
+    }
+    launch(request, ret_id);
+    return SLUICE_OK;
+}
+
+int engine_pair(engine_worker *w, void *user, engine_request_id *ret_id) {
+    engine_check_owner(w);
+    engine_request *request;
+    int status = take_request(w, ENGINE_PAIR, user, &request);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    status = take_opening(request, 2);
+    if (status != SLUICE_OK) {
+        give_back(request);
+        return status;
+    }
+    launch(request, ret_id);
+    return SLUICE_OK;
+}
+
+int engine_resolve(engine_worker *w, const char *host, uint16_t port, engine_address *ret_addresses,
+                   uint32_t capacity, void *user, engine_request_id *ret_id) {
+    engine_check_owner(w);
+    size_t length = strlen(host);
+    if (length == 0 || capacity == 0 || ret_addresses == NULL) {
+        return SLUICE_EINVAL;
+    }
+    if (length >= ENGINE_HOST_BYTES) {
+        return SLUICE_ENAMETOOLONG;
+    }
+    engine_request *request;
+    int status = take_request(w, ENGINE_RESOLVE, user, &request);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    memcpy(request->host, host, length + 1);
+    request->port = port;
+    request->ret_addresses = ret_addresses;
+    request->address_capacity = capacity;
+    request->address_count = 0;
+    launch(request, ret_id);
+    return SLUICE_OK;
+}
+
+static int open_with(engine_worker *w, const engine_address *address, const engine_listen_options *options,
+                     engine_kind kind, engine_handle **ret_handle) {
+    engine_handle *handle;
+    int status = engine_handle_take(w, &handle);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    status = kind == ENGINE_ACCEPT ? w->ops->listen(w, handle, address, options)
+                                   : w->ops->udp_open(w, handle, address);
+    if (status != SLUICE_OK) {
+        engine_handle_discard(handle);
+        return status;
+    }
+    *ret_handle = handle;
+    return SLUICE_OK;
+}
+
+int engine_listen(engine_worker *w, const engine_address *address, const engine_listen_options *options,
+                  engine_handle **ret_listener) {
+    static const engine_listen_options defaults;
+    engine_check_owner(w);
+    if (address->family == ENGINE_ADDRESS_NONE) {
+        return SLUICE_EINVAL;
+    }
+    return open_with(w, address, options != NULL ? options : &defaults, ENGINE_ACCEPT, ret_listener);
+}
+
+int engine_udp_open(engine_worker *w, const engine_address *bind_address, engine_handle **ret_handle) {
+    engine_check_owner(w);
+    if (bind_address->family != ENGINE_ADDRESS_IPV4 && bind_address->family != ENGINE_ADDRESS_IPV6) {
+        return SLUICE_EINVAL;
+    }
+    return open_with(w, bind_address, NULL, ENGINE_RECEIVE_FROM, ret_handle);
+}

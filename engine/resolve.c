@@ -1,0 +1,41 @@
+/*
+ * resolve.c - name look-up: an opener job on every real system, because getaddrinfo blocks.
+ *
+ * The answer is kept in the job and copied to the caller's array on the worker's thread, so that a look-up that
+ * was cancelled never writes to memory the caller has back (R3).
+ */
+#include <string.h>
+
+#include "engine/opener.h"
+
+static void on_resolved(engine_opener_job *job) {
+    engine_request *request = job->request;
+    int status = job->status;
+    uint32_t os_error = job->os_error;
+    uint32_t count = job->address_count < request->address_capacity ? job->address_count
+                                                                    : request->address_capacity;
+    if (status == SLUICE_OK) {
+        memcpy(request->ret_addresses, job->addresses, count * sizeof(job->addresses[0]));
+        request->address_count = count;
+    }
+    engine_opener_release(job);
+    engine_request_finish(request, status, os_error, 0, 0);
+}
+
+void engine_resolve_start(engine_request *request) {
+    engine_opener_job *job = engine_opener_take(request->worker, request, ENGINE_OPENER_RESOLVE, on_resolved);
+    if (job == NULL) {
+        engine_request_finish(request, SLUICE_EQUOTA, 0, 0, 0);
+        return;
+    }
+    memcpy(job->name, request->host, sizeof(job->name));
+    job->port = request->port;
+    engine_opener_submit(job);
+}
+
+void engine_resolve_cancel(engine_request *request) {
+    if (engine_opener_abandon(request->job)) {
+        engine_request_finish(request, SLUICE_ECANCELED, 0, 0, 0);
+    }
+    /* else the answer is in the mailbox: on_resolved ends the request */
+}

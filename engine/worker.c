@@ -1,0 +1,233 @@
+/*
+ * worker.c - a worker: its pools, its mailbox, and engine_poll.
+ *
+ * Everything belongs to the thread that created the worker; only engine_post comes from outside, through a
+ * lock-free mailbox. What engine_poll delivered in one call (requests, closed handles) is recycled at
+ * the start of the next, so that the receiver may still look at a handle while it works through a batch.
+ *
+ * Sleeping: the worker sets `asleep`, then looks at the mailbox once more, then waits; a poster posts, then
+ * looks at `asleep`. Both are sequentially consistent, so one of the two sees the other: no wake-up is lost,
+ * and a busy worker is never woken by a system call.
+ */
+#include <string.h>
+
+#include "base/thread.h"
+#include "engine/core.h"
+
+void engine_check_owner(const engine_worker *worker) {
+    SL_CHECK(worker->owner == sl_thread_self(), "a worker is used from its own thread only");
+}
+
+static void worker_deinit_pools(engine_worker *w) {
+    sl_heap_deinit(&w->timers);
+    sl_slots_deinit(&w->handles);
+    sl_slots_deinit(&w->requests);
+    sl_account_deinit(&w->account);
+}
+
+static int worker_init(engine_worker *w, engine *e) {
+    w->engine = e;
+    w->ops = e->ops;
+    w->owner = sl_thread_self();
+    sl_account_init(&w->account, e->account.source, "worker", SIZE_MAX);
+    sl_list_init(&w->ready);
+    sl_list_init(&w->retired);
+    sl_list_init(&w->loose);
+    sl_mailbox_init(&w->mailbox);
+    sl_heap_init(&w->timers, &w->account, e->max_requests);
+    int status = sl_slots_init(&w->requests, &w->account, e->max_requests, e->ops->request_size);
+    if (status == SLUICE_OK) {
+        status = sl_slots_init(&w->handles, &w->account, e->max_handles, e->ops->handle_size);
+    }
+    if (status == SLUICE_OK) {
+        status = e->ops->worker_open(w);
+    }
+    if (status != SLUICE_OK) {
+        worker_deinit_pools(w);
+    }
+    return status;
+}
+
+int engine_worker_create(engine *e, engine_worker **ret_worker) {
+    engine_worker *w = sl_account_alloc(&e->account, e->ops->worker_size);
+    if (w == NULL) {
+        return SLUICE_ENOMEM;
+    }
+    int status = worker_init(w, e);
+    if (status != SLUICE_OK) {
+        sl_account_free(&e->account, w, e->ops->worker_size);
+        return status;
+    }
+    atomic_fetch_add(&e->worker_count, 1);
+    *ret_worker = w;
+    return SLUICE_OK;
+}
+
+/* Delivered requests and closed handles go back to their pools. */
+static void recycle(engine_worker *w) {
+    w->retired_handles = 0;
+    sl_list *node;
+    while ((node = sl_list_pop_front(&w->retired)) != NULL) {
+        engine_ready *ready = SL_LIST_ENTRY(node, engine_ready, link);
+        if (ready->completion.kind == ENGINE_CLOSE) {
+            sl_slots_release(&w->handles, SL_CONTAINER_OF(ready, engine_handle, ready));
+        } else {
+            engine_request *request = SL_CONTAINER_OF(ready, engine_request, ready);
+            request->state = ENGINE_REQUEST_FREE;
+            sl_slots_release(&w->requests, request);
+        }
+    }
+}
+
+int engine_worker_destroy(engine_worker *w) {
+    if (w == NULL) {
+        return SLUICE_OK;
+    }
+    engine_check_owner(w);
+    recycle(w);
+    if (w->handles.used != 0 || w->requests.used != 0 || w->mail != NULL ||
+        !sl_mailbox_is_empty(&w->mailbox)) {
+        return SLUICE_EBUSY;
+    }
+    /* A poster whose message was delivered may still be a few instructions from leaving engine_post. */
+    while (atomic_load(&w->posters) != 0) {
+        sl_thread_yield();
+    }
+    engine *e = w->engine;
+    e->ops->worker_close(w);
+    worker_deinit_pools(w);
+    sl_account_free(&e->account, w, e->ops->worker_size);
+    atomic_fetch_sub(&e->worker_count, 1);
+    return SLUICE_OK;
+}
+
+void engine_deliver(engine_worker *w, engine_ready *ready) {
+    sl_list_push_back(&w->ready, &ready->link);
+}
+
+void engine_post(engine_worker *w, engine_message *message) {
+    atomic_fetch_add(&w->posters, 1);
+    sl_mailbox_post(&w->mailbox, &message->mail);
+    if (atomic_load(&w->asleep) && atomic_exchange(&w->asleep, false)) {
+        w->ops->wake(w);
+    }
+    atomic_fetch_sub(&w->posters, 1);
+}
+
+static engine_message *next_message(engine_worker *w) {
+    if (w->mail == NULL) {
+        w->mail = sl_mailbox_take_all(&w->mailbox);
+    }
+    sl_mail *mail = w->mail;
+    return mail != NULL ? SL_CONTAINER_OF(mail, engine_message, mail) : NULL;
+}
+
+static void drop_message(engine_worker *w) {
+    w->mail = w->mail->next;
+}
+
+/* Messages first, then what ended; each taken once. Internal messages act and deliver nothing themselves. */
+static unsigned deliver_batch(engine_worker *w, engine_completion *out, unsigned capacity) {
+    unsigned count = 0;
+    engine_message *message;
+    while (count < capacity && (message = next_message(w)) != NULL) {
+        drop_message(w); /* before it is handed over: the message may be reused at once */
+        if (message->on_worker != NULL) {
+            message->on_worker(message);
+        } else {
+            memset(&out[count], 0, sizeof(out[count]));
+            out[count].kind = ENGINE_MESSAGE;
+            out[count].user = message->user;
+            out[count].message = message;
+            count++;
+        }
+    }
+    sl_list *node;
+    while (count < capacity && (node = sl_list_pop_front(&w->ready)) != NULL) {
+        engine_ready *ready = SL_LIST_ENTRY(node, engine_ready, link);
+        out[count] = ready->completion;
+        sl_list_push_back(&w->retired, &ready->link);
+        if (ready->completion.kind == ENGINE_CLOSE) {
+            w->retired_handles++;
+        } else {
+            w->completed_count++;
+        }
+        count++;
+    }
+    return count;
+}
+
+/* Waits for the kernel, a message or a timer, until deadline_ns at most. */
+static void wait_until(engine_worker *w, uint64_t deadline_ns) {
+    uint64_t timer_ns = sl_heap_deadline_ns(&w->timers);
+    uint64_t until_ns = timer_ns < deadline_ns ? timer_ns : deadline_ns;
+    if (until_ns != 0) {
+        (void)atomic_exchange(&w->asleep, true);
+        if (!sl_mailbox_is_empty(&w->mailbox)) {
+            until_ns = 0;
+        }
+    }
+    w->ops->wait(w, until_ns);
+    if (atomic_load_explicit(&w->asleep, memory_order_relaxed)) {
+        atomic_store(&w->asleep, false);
+    }
+    w->polls_since_wait = 0;
+}
+
+unsigned engine_poll(engine_worker *w, engine_completion *ret_completions, unsigned capacity,
+                     uint64_t deadline_ns) {
+    engine_check_owner(w);
+    SL_CHECK(capacity > 0, "engine_poll needs room for a completion");
+    recycle(w);
+    if (++w->polls_since_wait >= ENGINE_POLLS_PER_WAIT) {
+        wait_until(w, 0);
+    }
+    bool looked = false;
+    for (;;) {
+        if (sl_heap_deadline_ns(&w->timers) != SL_CLOCK_NEVER) {
+            engine_connect_on_timer(w, sl_clock_now_ns(w->engine->clock));
+        }
+        if (w->ops->flush != NULL) {
+            w->ops->flush(w);
+        }
+        unsigned count = deliver_batch(w, ret_completions, capacity);
+        if (count > 0) {
+            return count;
+        }
+        if (looked && (deadline_ns == 0 || (deadline_ns != SL_CLOCK_NEVER &&
+                                            sl_clock_now_ns(w->engine->clock) >= deadline_ns))) {
+            return 0;
+        }
+        wait_until(w, deadline_ns);
+        looked = true;
+    }
+}
+
+void engine_worker_counters(const engine_worker *w, engine_counters *ret) {
+    memset(ret, 0, sizeof(*ret));
+    ret->handles = w->handles.used - w->retired_handles;
+    ret->requests = (uint32_t)(w->submitted_count - w->completed_count);
+    ret->closing = w->closing_count;
+    ret->submitted_count = w->submitted_count;
+    ret->completed_count = w->completed_count;
+    ret->handles_opened_count = w->handles_opened_count;
+    ret->handles_closed_count = w->handles_closed_count;
+    ret->memory_bytes = atomic_load_explicit(&w->account.used_bytes, memory_order_relaxed);
+    ret->allocated_count = atomic_load_explicit(&w->account.acquired_count, memory_order_relaxed);
+}
+
+uint32_t engine_worker_os_error(const engine_worker *w) {
+    return w->os_error;
+}
+
+engine *engine_worker_engine(engine_worker *w) {
+    return w->engine;
+}
+
+void *engine_worker_alloc(engine_worker *w, size_t size_bytes) {
+    return sl_account_alloc(&w->account, size_bytes);
+}
+
+void engine_worker_free(engine_worker *w, void *memory, size_t size_bytes) {
+    sl_account_free(&w->account, memory, size_bytes);
+}
