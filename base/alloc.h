@@ -44,8 +44,7 @@ void *sl_account_alloc(sl_account *account, size_t size_bytes);
 /* memory may be NULL (then nothing happens); size_bytes is what was asked for. */
 void sl_account_free(sl_account *account, void *memory, size_t size_bytes);
 
-/* A source that counts, and fails the Nth acquire (1-based), once or from then on. 0 = never fails.
- */
+/* A source that counts, and fails the Nth acquire (1-based), once or from then on. 0 = never. */
 typedef struct sl_alloc_failpoint {
     sl_allocator allocator; /* hand &allocator to accounts */
     sl_allocator *next;

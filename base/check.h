@@ -7,8 +7,9 @@
 #ifndef SLUICE_BASE_CHECK_H
 #define SLUICE_BASE_CHECK_H
 
-/* `what` is a string literal that names the broken invariant, for a person reading a crash report.
- */
+#include <stddef.h>
+
+/* `what` is a literal that names the broken invariant, for a person reading a crash report. */
 #define SL_CHECK(condition, what) \
     ((condition) ? (void)0 : sl_check_failed(__FILE__, __LINE__, #condition, (what)))
 
@@ -18,8 +19,8 @@
 #define SL_NORETURN __declspec(noreturn)
 #endif
 
-/* Writes one line (file, line, condition, what) through the emergency sink and aborts the process.
- */
+/* Writes one line (file, line, condition, what) through the emergency sink and ends the process.
+ * Allocates nothing, takes no lock and uses no stdio. */
 SL_NORETURN void sl_check_failed(const char *file, int line, const char *condition,
                                  const char *what);
 

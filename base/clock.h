@@ -2,9 +2,9 @@
  * clock.h - an injected monotonic clock that does not count the time the system sleeps.
  *
  * Times are uint64_t nanoseconds since an arbitrary start; a deadline is an absolute time on that
- * clock. SL_CLOCK_NEVER is the deadline that never comes. Thread-safe. Linux: CLOCK_MONOTONIC
- * (clock_gettime(2): does not count suspend). Windows: QueryUnbiasedInterruptTime[Precise] (docs:
- * unbiased = without sleep and hibernation).
+ * clock. SL_CLOCK_NEVER is the deadline that never comes. Thread-safe.
+ * Linux: CLOCK_MONOTONIC (clock_gettime(2): does not count suspend).
+ * Windows: QueryUnbiasedInterruptTimePrecise (docs: unbiased = without sleep and hibernation).
  */
 #ifndef SLUICE_BASE_CLOCK_H
 #define SLUICE_BASE_CLOCK_H
@@ -33,8 +33,7 @@ static inline uint64_t sl_clock_after_ns(uint64_t now_ns, uint64_t delta_ns) {
 /* The operating system's clock. Static, never freed. */
 sl_clock *sl_clock_system(void);
 
-/* A clock that stands still until it is moved: for tests and the simulator. One thread at a time.
- */
+/* A clock that stands still until it is moved, for tests and the simulator. One thread. */
 typedef struct sl_clock_manual {
     sl_clock clock;
     uint64_t now_ns;

@@ -1,9 +1,9 @@
 /*
- * heap.h - deadlines in order: an intrusive pairing-free binary heap of nodes keyed by deadline_ns.
+ * heap.h - deadlines in order: an intrusive binary heap of nodes keyed by deadline_ns.
  *
- * Nodes are embedded in their owners. Insert, remove and change are O(log n) and never allocate
- * while the heap is within the capacity given at init. Equal deadlines come out in order of
- * insertion. One thread.
+ * Nodes are embedded in their owners. Insert and remove are O(log n); to change a deadline, remove
+ * and insert. No insert allocates while the count stays within what sl_heap_reserve made room for.
+ * Equal deadlines come out in order of insertion. One thread.
  */
 #ifndef SLUICE_BASE_HEAP_H
 #define SLUICE_BASE_HEAP_H
@@ -36,8 +36,8 @@ static inline bool sl_heap_contains(const sl_heap_node *node) {
     return node->position != 0;
 }
 
-/* Makes room for `count` nodes in all, so that inserts up to there cannot fail. SLUICE_OK, ENOMEM,
- * EQUOTA. */
+/* Makes room for `count` nodes in all, so that inserts up to there cannot fail.
+ * SLUICE_OK, SLUICE_EQUOTA (count is above the limit), SLUICE_ENOMEM. */
 int sl_heap_reserve(sl_heap *heap, uint32_t count);
 
 /* SLUICE_OK; SLUICE_EQUOTA at the limit; SLUICE_ENOMEM. The node must not be in a heap. */

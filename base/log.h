@@ -8,6 +8,10 @@
  * then goes on without it (a console or a pipe at standard error may block for ever).
  *
  * Message and field names are static strings: only their addresses go into the ring.
+ *
+ * A line: seconds since the clock's start, level, recording thread, message, then text="..."
+ * (escaped: a line stays one line whatever the text holds), the fields, and dropped=N when records
+ * were lost: 12.000000345 warn thread=77 client refused text="quota" session=3 limit=64 dropped=2
  */
 #ifndef SLUICE_BASE_LOG_H
 #define SLUICE_BASE_LOG_H
@@ -39,19 +43,28 @@ typedef struct sl_log_options {
     void *write_context;
 } sl_log_options;
 
+/* After sl_log_stop has returned true: recorded = dropped + written + write_failed. Before that,
+ * what is still in the ring makes the difference. */
 typedef struct sl_log_counters {
-    uint64_t recorded;
-    uint64_t dropped;
-    uint64_t written;
-    uint64_t write_failed;
+    uint64_t recorded;     /* records offered at an enabled level, dropped ones included */
+    uint64_t dropped;      /* the ring was full, or the log thread was given up */
+    uint64_t written;      /* lines that the sink took (the closing line about drops not counted) */
+    uint64_t write_failed; /* lines that the sink refused */
 } sl_log_counters;
 
-/* Starts the log thread. SLUICE_OK, ENOMEM, EOSLIMIT, EINVAL. */
+/* Starts the log thread. SLUICE_OK, SLUICE_ENOMEM, SLUICE_EOSLIMIT, or SLUICE_EINVAL for
+ * a ring that is no power of two or above 2^20 records. */
 int sl_log_create(const sl_log_options *options, sl_log **ret_log);
 
-/* Writes what is in the ring, waiting at most SL_LOG_SHUTDOWN_NS. Returns true when the log thread
- * ended and everything was freed; false when it is stuck in its sink: then the log is left to the
- * process's end. NULL is allowed. No thread may record any more. */
+/* Ends the log thread after it has written what is in the ring, waiting for it at most
+ * SL_LOG_SHUTDOWN_NS. Returns true when the thread has ended: the counters are final and may still
+ * be read. Returns false when it is stuck in its sink: it is given up, and ends without another
+ * line should it ever come back; write_context must live until then. May be called again. No thread
+ * may record any more. */
+bool sl_log_stop(sl_log *log);
+
+/* sl_log_stop, and frees everything if that returned true; if it returned false, the log is left to
+ * the process's end (or to another call of sl_log_destroy). NULL is allowed. */
 bool sl_log_destroy(sl_log *log);
 
 /* Records a line; never waits. `text` may be NULL and is copied (cut at SL_LOG_TEXT_BYTES - 1

@@ -20,12 +20,10 @@ typedef struct sl_mailbox {
 
 void sl_mailbox_init(sl_mailbox *mailbox);
 
-/* Any thread. Returns true when the mailbox was empty before: the poster must then wake the taker.
- */
+/* Any thread. Returns true when the mailbox was empty: the poster must then wake the taker. */
 bool sl_mailbox_post(sl_mailbox *mailbox, sl_mail *mail);
 
-/* The taker's thread. Takes everything there is, oldest first, linked by ->next; NULL when empty.
- */
+/* The taker's thread. Takes all there is, oldest first, linked by ->next; NULL when empty. */
 sl_mail *sl_mailbox_take_all(sl_mailbox *mailbox);
 
 bool sl_mailbox_is_empty(const sl_mailbox *mailbox);

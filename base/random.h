@@ -12,12 +12,12 @@ struct sl_random {
     void (*fill)(sl_random *random, void *bytes, size_t count);
 };
 
-/* Unpredictable bytes from the operating system (getrandom(2), ProcessPrng/RtlGenRandom).
- * Thread-safe, static, never freed; aborts if the system has none to give. */
+/* Unpredictable bytes from the operating system (getrandom(2), RtlGenRandom). Thread-safe,
+ * static, never freed; aborts if the system has none to give. Windows may open a device on first
+ * use: call it once at start-up, not first on a worker. */
 sl_random *sl_random_system(void);
 
-/* A small fast generator (xoshiro256**): the same seed gives the same bytes everywhere. One thread.
- */
+/* A small fast generator (xoshiro256**): a seed gives the same bytes everywhere. One thread. */
 typedef struct sl_random_seeded {
     sl_random random;
     uint64_t state[4];

@@ -13,8 +13,7 @@
 
 typedef enum sl_sink { SL_SINK_OUTPUT, SL_SINK_ERROR } sl_sink;
 
-/* Writes all of it, retrying after short writes; false when the sink refused. May block for ever.
- */
+/* Writes all of it, retrying after short writes; false if the sink refused. May block for ever. */
 bool sl_sink_write(sl_sink sink, const char *bytes, size_t count);
 
 #endif

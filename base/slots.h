@@ -19,6 +19,14 @@
 
 typedef uint64_t sl_slot_id; /* generation << 32 | index; 0 = none */
 
+/* Private: stands in front of each entry, padded so that the entry is aligned for any type. */
+typedef struct sl_slot_header {
+    uint32_t index;
+    uint32_t generation; /* 1 to 2^31 - 1, then 1 again */
+    uint32_t next_free;  /* index + 1; 0 = none */
+    uint32_t in_use;
+} sl_slot_header;
+
 typedef struct sl_slots {
     sl_account *account;
     size_t entry_size; /* as asked for */
@@ -33,7 +41,8 @@ typedef struct sl_slots {
     void **chunks;
 } sl_slots;
 
-/* SLUICE_OK, SLUICE_ENOMEM; SLUICE_EINVAL for a capacity of 0 or above 2^31 - 1. */
+/* SLUICE_OK, SLUICE_ENOMEM; SLUICE_EINVAL for a capacity of 0 or above 2^31 - 1, or an entry size
+ * that makes no sense. */
 int sl_slots_init(sl_slots *slots, sl_account *account, uint32_t capacity, size_t entry_size);
 
 /* Frees the memory; checks that no entry is in use. Harmless on a zeroed structure. */

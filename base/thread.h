@@ -7,8 +7,7 @@
 #ifndef SLUICE_BASE_THREAD_H
 #define SLUICE_BASE_THREAD_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "base/atomic.h"
 
 typedef struct sl_thread {
     uint64_t os_handle[2]; /* private */
@@ -16,8 +15,8 @@ typedef struct sl_thread {
 
 typedef void (*sl_thread_fn)(void *context);
 
-/* Starts a joinable thread. `name` is for debuggers (<= 15 bytes are kept on Linux). SLUICE_OK,
- * EOSLIMIT. */
+/* Starts a joinable thread. `name` is for debuggers and must be static (15 bytes are kept on
+ * Linux). The thread takes no asynchronous signals. SLUICE_OK, SLUICE_EOSLIMIT, SLUICE_ENOMEM. */
 int sl_thread_start(sl_thread *ret_thread, const char *name, sl_thread_fn run, void *context);
 
 /* Waits for the thread's end. */
@@ -30,10 +29,11 @@ bool sl_thread_join_until(sl_thread *thread, uint64_t deadline_ns);
 /* A number that names the calling thread, never 0, not reused while the thread lives. Cheap. */
 uint64_t sl_thread_self(void);
 
-/* Processors this process may use, at least 1. */
+/* Processors the calling thread may use, at least 1. Ask before pinning. */
 unsigned sl_thread_cpu_count(void);
 
-/* Binds the calling thread to one processor. SLUICE_OK or SLUICE_ENOTSUP. For benchmarks. */
+/* Binds the calling thread to one processor (the system's number). SLUICE_OK or SLUICE_ENOTSUP.
+ * For benchmarks. */
 int sl_thread_pin(unsigned cpu);
 
 void sl_thread_yield(void);
@@ -66,5 +66,22 @@ void sl_cond_wait(sl_cond *cond, sl_mutex *mutex);
 bool sl_cond_wait_until(sl_cond *cond, sl_mutex *mutex, uint64_t deadline_ns);
 void sl_cond_signal(sl_cond *cond);
 void sl_cond_broadcast(sl_cond *cond);
+
+/*
+ * An auto-reset event: a set is remembered until one wait consumes it; further sets before that are
+ * one. Setting takes no lock, never waits, and makes a system call only when a thread sleeps on it.
+ * Any thread sets; one thread at a time waits. What was written before a set is visible after the
+ * wait that consumed it, or that consumed a later set.
+ */
+typedef struct sl_event {
+    sl_atomic_u32 state; /* private */
+    uint64_t os_handle;  /* private */
+} sl_event;
+
+int sl_event_init(sl_event *event);    /* SLUICE_OK, SLUICE_EOSLIMIT; starts unset */
+void sl_event_deinit(sl_event *event); /* no thread may be waiting, setting or about to */
+void sl_event_set(sl_event *event);
+/* false = the deadline (on the system clock) passed and the event is not set. */
+bool sl_event_wait_until(sl_event *event, uint64_t deadline_ns);
 
 #endif

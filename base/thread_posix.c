@@ -1,0 +1,266 @@
+/*
+ * thread_posix.c - threads and synchronisation on POSIX threads and, for the event, a futex.
+ *
+ * Owner: a started thread shares a small record with its joiner, who frees it. The record carries
+ * the event `ended`, so that joining with a deadline needs no pthread_clockjoin_np (which thread
+ * sanitizers do not know). Mutexes and condition variables live in the opaque bytes of their
+ * structures. Deadlines are times of CLOCK_MONOTONIC, the same as sl_clock_system's.
+ */
+#include "base/thread.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/status.h"
+
+#define NAME_BYTES 16 /* Linux keeps 15 and a terminator */
+
+typedef struct thread_record {
+    sl_thread_fn run;
+    void *context;
+    char name[NAME_BYTES];
+    sl_event ended;
+} thread_record;
+
+_Static_assert(sizeof(pthread_t) <= sizeof(uint64_t), "a thread's handle fits");
+_Static_assert(sizeof(pthread_mutex_t) <= sizeof(sl_mutex), "a mutex fits");
+_Static_assert(sizeof(pthread_cond_t) <= sizeof(sl_cond), "a condition variable fits");
+_Static_assert(sizeof(sl_atomic_u32) == 4, "a futex is 32 bits");
+
+static struct timespec to_timespec(uint64_t time_ns) {
+    struct timespec result = {.tv_sec = (time_t)(time_ns / SL_NS_PER_S),
+                              .tv_nsec = (long)(time_ns % SL_NS_PER_S)};
+    return result;
+}
+
+/* ---- threads ---- */
+
+static void *thread_main(void *context) {
+    thread_record *record = context;
+    (void)pthread_setname_np(pthread_self(), record->name);
+    record->run(record->context);
+    sl_event_set(&record->ended);
+    return NULL;
+}
+
+/* Signals meant for the process go to threads that expect them: the control loop's, or in a host of
+ * the client library the host's own. Faults must stay deliverable. */
+static void block_signals(sigset_t *ret_before) {
+    static const int faults[] = {SIGABRT, SIGBUS, SIGFPE,  SIGILL,
+                                 SIGSEGV, SIGSYS, SIGTRAP, SIGPROF};
+    sigset_t blocked;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < SL_ARRAY_COUNT(faults); i++) {
+        sigdelset(&blocked, faults[i]);
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &blocked, ret_before);
+}
+
+static void free_record(thread_record *record) {
+    sl_event_deinit(&record->ended);
+    sl_allocator_system()->release(sl_allocator_system(), record, sizeof(*record));
+}
+
+int sl_thread_start(sl_thread *ret_thread, const char *name, sl_thread_fn run, void *context) {
+    thread_record *record = sl_allocator_system()->acquire(sl_allocator_system(), sizeof(*record));
+    if (record == NULL) {
+        return SLUICE_ENOMEM;
+    }
+    record->run = run;
+    record->context = context;
+    size_t name_length = strlen(name);
+    memcpy(record->name, name, name_length < NAME_BYTES ? name_length : NAME_BYTES - 1);
+    (void)sl_event_init(&record->ended);
+
+    sigset_t before;
+    pthread_t thread;
+    block_signals(&before);
+    int error = pthread_create(&thread, NULL, thread_main, record);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error != 0) {
+        free_record(record);
+        return SLUICE_EOSLIMIT;
+    }
+    ret_thread->os_handle[0] = (uint64_t)thread;
+    ret_thread->os_handle[1] = (uint64_t)(uintptr_t)record;
+    return SLUICE_OK;
+}
+
+void sl_thread_join(sl_thread *thread) {
+    SL_CHECK(thread->os_handle[1] != 0, "a thread is joined once");
+    SL_CHECK(pthread_join((pthread_t)thread->os_handle[0], NULL) == 0, "a thread can be joined");
+    free_record((thread_record *)(uintptr_t)thread->os_handle[1]);
+    thread->os_handle[0] = 0;
+    thread->os_handle[1] = 0;
+}
+
+bool sl_thread_join_until(sl_thread *thread, uint64_t deadline_ns) {
+    SL_CHECK(thread->os_handle[1] != 0, "a thread is joined once");
+    thread_record *record = (thread_record *)(uintptr_t)thread->os_handle[1];
+    if (!sl_event_wait_until(&record->ended, deadline_ns)) {
+        return false;
+    }
+    sl_thread_join(thread); /* it has only its last few instructions left */
+    return true;
+}
+
+uint64_t sl_thread_self(void) {
+    static _Thread_local uint64_t self;
+    if (self == 0) {
+        self = (uint64_t)gettid();
+    }
+    return self;
+}
+
+unsigned sl_thread_cpu_count(void) {
+    cpu_set_t cpus;
+    if (sched_getaffinity(0, sizeof(cpus), &cpus) != 0) {
+        long online = sysconf(_SC_NPROCESSORS_ONLN); /* more processors than the set has room for */
+        return online > 0 ? (unsigned)online : 1;
+    }
+    return (unsigned)CPU_COUNT(&cpus);
+}
+
+int sl_thread_pin(unsigned cpu) {
+    cpu_set_t cpus;
+    if (cpu >= CPU_SETSIZE) {
+        return SLUICE_ENOTSUP;
+    }
+    CPU_ZERO(&cpus);
+    CPU_SET(cpu, &cpus);
+    return sched_setaffinity(0, sizeof(cpus), &cpus) == 0 ? SLUICE_OK : SLUICE_ENOTSUP;
+}
+
+void sl_thread_yield(void) {
+    (void)sched_yield();
+}
+
+/* ---- mutex and condition variable ---- */
+
+static pthread_mutex_t *os_mutex(sl_mutex *mutex) {
+    return (pthread_mutex_t *)(void *)mutex->os.opaque;
+}
+
+static pthread_cond_t *os_cond(sl_cond *cond) {
+    return (pthread_cond_t *)(void *)cond->os.opaque;
+}
+
+void sl_mutex_init(sl_mutex *mutex) {
+    SL_CHECK(pthread_mutex_init(os_mutex(mutex), NULL) == 0, "a mutex can be made");
+}
+
+void sl_mutex_deinit(sl_mutex *mutex) {
+    SL_CHECK(pthread_mutex_destroy(os_mutex(mutex)) == 0, "a mutex is free when it goes");
+}
+
+void sl_mutex_lock(sl_mutex *mutex) {
+    SL_CHECK(pthread_mutex_lock(os_mutex(mutex)) == 0, "a mutex can be locked");
+}
+
+void sl_mutex_unlock(sl_mutex *mutex) {
+    SL_CHECK(pthread_mutex_unlock(os_mutex(mutex)) == 0, "a mutex can be unlocked");
+}
+
+void sl_cond_init(sl_cond *cond) {
+    pthread_condattr_t attributes;
+    SL_CHECK(pthread_condattr_init(&attributes) == 0 &&
+                 pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
+                 pthread_cond_init(os_cond(cond), &attributes) == 0,
+             "a condition variable can be made");
+    (void)pthread_condattr_destroy(&attributes);
+}
+
+void sl_cond_deinit(sl_cond *cond) {
+    SL_CHECK(pthread_cond_destroy(os_cond(cond)) == 0, "a condition variable is free when it goes");
+}
+
+void sl_cond_wait(sl_cond *cond, sl_mutex *mutex) {
+    SL_CHECK(pthread_cond_wait(os_cond(cond), os_mutex(mutex)) == 0, "a condition can be awaited");
+}
+
+bool sl_cond_wait_until(sl_cond *cond, sl_mutex *mutex, uint64_t deadline_ns) {
+    if (deadline_ns == SL_CLOCK_NEVER) {
+        sl_cond_wait(cond, mutex);
+        return true;
+    }
+    struct timespec deadline = to_timespec(deadline_ns);
+    int error = pthread_cond_timedwait(os_cond(cond), os_mutex(mutex), &deadline);
+    SL_CHECK(error == 0 || error == ETIMEDOUT, "a condition can be awaited");
+    return error == 0;
+}
+
+void sl_cond_signal(sl_cond *cond) {
+    (void)pthread_cond_signal(os_cond(cond));
+}
+
+void sl_cond_broadcast(sl_cond *cond) {
+    (void)pthread_cond_broadcast(os_cond(cond));
+}
+
+/* ---- event ----
+ * The state's every change is a read-modify-write, so that whoever consumes a set has seen what
+ * came before all sets so far, and no set is lost: it lands before the consuming swap or after it.
+ */
+
+enum event_state { EVENT_UNSET, EVENT_SET, EVENT_AWAITED };
+
+static long futex(sl_atomic_u32 *word, int operation, uint32_t value,
+                  const struct timespec *deadline) {
+    return syscall(SYS_futex, word, operation, value, deadline, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+int sl_event_init(sl_event *event) {
+    atomic_init(&event->state, EVENT_UNSET);
+    event->os_handle = 0;
+    return SLUICE_OK;
+}
+
+void sl_event_deinit(sl_event *event) {
+    SL_CHECK(atomic_load(&event->state) != EVENT_AWAITED, "no thread waits when its event goes");
+}
+
+void sl_event_set(sl_event *event) {
+    if (atomic_exchange_explicit(&event->state, EVENT_SET, memory_order_acq_rel) == EVENT_AWAITED) {
+        (void)futex(&event->state, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL);
+    }
+}
+
+bool sl_event_wait_until(sl_event *event, uint64_t deadline_ns) {
+    struct timespec deadline = to_timespec(deadline_ns);
+    const struct timespec *limit = deadline_ns == SL_CLOCK_NEVER ? NULL : &deadline;
+    bool timed_out = false;
+    for (;;) {
+        /* Unset becomes awaited; set is consumed. Awaited can only be our own, from the last round.
+         */
+        uint32_t state = EVENT_UNSET;
+        if (!atomic_compare_exchange_strong_explicit(&event->state, &state, EVENT_AWAITED,
+                                                     memory_order_acq_rel, memory_order_acquire) &&
+            state == EVENT_SET) {
+            (void)atomic_exchange_explicit(&event->state, EVENT_UNSET, memory_order_acq_rel);
+            return true;
+        }
+        if (timed_out) {
+            state = EVENT_AWAITED;
+            if (atomic_compare_exchange_strong_explicit(&event->state, &state, EVENT_UNSET,
+                                                        memory_order_acq_rel,
+                                                        memory_order_acquire)) {
+                return false;
+            }
+            continue; /* set at the last moment */
+        }
+        /* FUTEX_WAIT_BITSET takes an absolute time of CLOCK_MONOTONIC [futex(2)]. */
+        timed_out = futex(&event->state, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, EVENT_AWAITED,
+                          limit) != 0 &&
+                    errno == ETIMEDOUT;
+    }
+}
