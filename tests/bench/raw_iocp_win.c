@@ -1,0 +1,366 @@
+/*
+ * raw_iocp_win.c - the loop to compare with: what a person writes by hand with overlapped I/O, one
+ * completion port and one thread.
+ *
+ * OVERLAPPEDs live in the connections, one per direction (the bulk writer has several); the
+ * completion key is the connection; GetQueuedCompletionStatusEx takes up to BENCH_EVENTS packets
+ * per call. As in the engine, hEvent is NULL and completions are not skipped on success
+ * (WINDOWS-IO: its corners differ by handle and driver), so that every request has its packet on
+ * both sides.
+ *
+ * CANCEL: CancelIoEx of the read's OVERLAPPED, its packet dequeued, the read issued again.
+ */
+#include "pipe_win.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "bench.h"
+
+#define STATUS_OF_CANCELLED ((ULONG_PTR)0xC0000120u) /* STATUS_CANCELLED */
+
+typedef struct end {
+    HANDLE pipe;
+    OVERLAPPED read;
+    OVERLAPPED write[BENCH_BULK_WRITES];
+    bool is_client;
+    bool is_sampled;
+    bool is_writing; /* `out` is the kernel's */
+    bool is_due;     /* a message waits in `in` for that to end */
+    size_t got;
+    uint64_t sequence;
+    uint64_t sent_ns;
+    unsigned char out[BENCH_MESSAGE_BYTES];
+    unsigned char *in;
+    size_t in_bytes;
+} end;
+
+typedef struct raw_loop {
+    const bench_setup *setup;
+    HANDLE port;
+    unsigned client_count;
+    unsigned end_count;
+    unsigned outstanding; /* requests whose packet has not come */
+    end *ends;            /* clients first, then, when they are ours, their far ends */
+    unsigned char *buffers;
+    unsigned char *source;
+    uint64_t random_state;
+    uint64_t started;
+    uint64_t done;
+    uint64_t units;
+    histogram *latency;
+    OVERLAPPED_ENTRY entries[BENCH_EVENTS];
+} raw_loop;
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+static unsigned dequeue(raw_loop *self) {
+    ULONG count = 0;
+    BOOL taken = GetQueuedCompletionStatusEx(self->port, self->entries, BENCH_EVENTS, &count,
+                                             INFINITE, FALSE);
+    SL_CHECK(taken, "GetQueuedCompletionStatusEx failed");
+    self->outstanding -= count;
+    return count;
+}
+
+static end *end_of(const OVERLAPPED_ENTRY *entry) {
+    return (end *)entry->lpCompletionKey;
+}
+
+static bool is_read(const OVERLAPPED_ENTRY *entry) {
+    return entry->lpOverlapped == &end_of(entry)->read;
+}
+
+static void issue_read(raw_loop *self, end *from) {
+    void *buffer = from->in + from->got;
+    BOOL done =
+        ReadFile(from->pipe, buffer, (DWORD)(from->in_bytes - from->got), NULL, &from->read);
+    SL_CHECK(done || GetLastError() == ERROR_IO_PENDING, "ReadFile failed");
+    self->outstanding++;
+}
+
+static void issue_write(raw_loop *self, end *to, const void *bytes, DWORD count, OVERLAPPED *how) {
+    BOOL done = WriteFile(to->pipe, bytes, count, NULL, how);
+    SL_CHECK(done || GetLastError() == ERROR_IO_PENDING, "WriteFile failed");
+    self->outstanding++;
+}
+
+/* ---- opening and closing --------------------------------------------------------------------- */
+
+static bool open_pair(raw_loop *self, unsigned index, bool with_peer) {
+    static unsigned serial;
+    end *near_end = &self->ends[index];
+    near_end->is_client = true;
+    if (with_peer) {
+        near_end->pipe = bench_pipe_open(self->setup->peer_name, self->port, (ULONG_PTR)near_end);
+        return near_end->pipe != INVALID_HANDLE_VALUE;
+    }
+    char name[128];
+    (void)snprintf(name, sizeof name, "%s-raw-%u", self->setup->own_name, serial++);
+    end *far_end = &self->ends[self->client_count + index];
+    far_end->pipe = bench_pipe_create(name, self->port, (ULONG_PTR)far_end);
+    if (far_end->pipe == INVALID_HANDLE_VALUE) {
+        return false;
+    }
+    near_end->pipe = bench_pipe_open(name, self->port, (ULONG_PTR)near_end);
+    if (near_end->pipe == INVALID_HANDLE_VALUE) {
+        return false;
+    }
+    BOOL connected = ConnectNamedPipe(far_end->pipe, &far_end->read);
+    return !connected && GetLastError() == ERROR_PIPE_CONNECTED; /* and so without a packet */
+}
+
+/* Cancels what is pending, takes every packet, and only then closes. */
+static void raw_close(void *context) {
+    raw_loop *self = context;
+    if (self == NULL) {
+        return;
+    }
+    for (unsigned index = 0; index < self->client_count * 2; index++) {
+        if (self->ends[index].pipe != INVALID_HANDLE_VALUE) {
+            (void)CancelIoEx(self->ends[index].pipe, &self->ends[index].read);
+        }
+    }
+    while (self->outstanding > 0) {
+        (void)dequeue(self);
+    }
+    for (unsigned index = 0; index < self->client_count * 2; index++) {
+        if (self->ends[index].pipe != INVALID_HANDLE_VALUE) {
+            (void)CloseHandle(self->ends[index].pipe);
+        }
+    }
+    (void)CloseHandle(self->port);
+    free(self->ends);
+    free(self->buffers);
+    free(self->source);
+    free(self);
+}
+
+static void allocate(raw_loop *self) {
+    bench_kind kind = self->setup->what->kind;
+    size_t in_bytes = kind == BENCH_BULK     ? BENCH_BLOCK_BYTES
+                      : kind == BENCH_CANCEL ? BENCH_MESSAGE_BYTES
+                                             : BENCH_RECEIVE_BYTES;
+    self->client_count = self->setup->what->connections;
+    self->ends = calloc((size_t)self->client_count * 2, sizeof *self->ends);
+    self->buffers = calloc((size_t)self->client_count * 2, in_bytes);
+    self->source = calloc(1, BENCH_BLOCK_BYTES);
+    SL_CHECK(self->ends != NULL && self->buffers != NULL && self->source != NULL, "out of memory");
+    for (unsigned index = 0; index < self->client_count * 2; index++) {
+        self->ends[index].pipe = INVALID_HANDLE_VALUE;
+        self->ends[index].in = self->buffers + index * in_bytes;
+        self->ends[index].in_bytes = in_bytes;
+    }
+}
+
+static int raw_open(const bench_setup *setup, void **ret_self) {
+    raw_loop *self = calloc(1, sizeof *self);
+    SL_CHECK(self != NULL, "out of memory");
+    self->setup = setup;
+    allocate(self);
+    self->port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
+    SL_CHECK(self->port != NULL, "no completion port");
+    bool with_peer = setup->two_cpu && setup->what->kind != BENCH_CANCEL;
+    self->end_count = self->client_count * (with_peer ? 1 : 2);
+    for (unsigned index = 0; index < self->client_count; index++) {
+        if (!open_pair(self, index, with_peer)) {
+            raw_close(self);
+            return SLUICE_EOSLIMIT;
+        }
+    }
+    for (unsigned index = 0; index < self->end_count; index++) {
+        bool is_client = index < self->client_count;
+        bench_kind kind = setup->what->kind;
+        if (kind == BENCH_PINGPONG || (kind == BENCH_CANCEL) == is_client) {
+            issue_read(self, &self->ends[index]);
+        }
+    }
+    *ret_self = self;
+    return SLUICE_OK;
+}
+
+/* ---- ping-pong ------------------------------------------------------------------------------- */
+
+static void send_out(raw_loop *self, end *from) {
+    from->is_writing = true;
+    issue_write(self, from, from->out, BENCH_MESSAGE_BYTES, &from->write[0]);
+}
+
+static void ping(raw_loop *self, end *client) {
+    self->started++;
+    client->sequence++;
+    memcpy(client->out, &client->sequence, sizeof client->sequence);
+    client->is_sampled = client->sequence % BENCH_SAMPLE_EVERY == 0;
+    if (client->is_sampled) {
+        client->sent_ns = sl_clock_now_ns(sl_clock_system());
+    }
+    send_out(self, client);
+}
+
+/* A whole message has arrived and `out` is free: the server sends it back, the client begins
+ * anew. */
+static void handle_message(raw_loop *self, end *to) {
+    to->is_due = false;
+    to->got = 0;
+    if (!to->is_client) {
+        memcpy(to->out, to->in, BENCH_MESSAGE_BYTES);
+        send_out(self, to);
+    } else if (self->started < self->units) {
+        ping(self, to);
+    }
+    issue_read(self, to);
+}
+
+static void check_pong(raw_loop *self, end *client) {
+    uint64_t sequence;
+    memcpy(&sequence, client->in, sizeof sequence);
+    SL_CHECK(sequence == client->sequence, "a pong came back changed or out of order");
+    if (client->is_sampled) {
+        histogram_add(self->latency, sl_clock_now_ns(sl_clock_system()) - client->sent_ns);
+    }
+    self->done++;
+}
+
+static void on_read(raw_loop *self, end *to, size_t bytes) {
+    to->got += bytes;
+    if (to->got < BENCH_MESSAGE_BYTES) {
+        issue_read(self, to);
+        return;
+    }
+    SL_CHECK(to->got == BENCH_MESSAGE_BYTES, "more than one message in flight");
+    if (to->is_client) {
+        check_pong(self, to);
+    }
+    if (to->is_writing) {
+        to->is_due = true; /* its last write's packet is not here yet */
+    } else {
+        handle_message(self, to);
+    }
+}
+
+static void on_written(raw_loop *self, end *from) {
+    from->is_writing = false;
+    if (from->is_due) {
+        handle_message(self, from);
+    }
+}
+
+static bool is_idle(const raw_loop *self) {
+    for (unsigned index = 0; index < self->end_count; index++) {
+        if (self->ends[index].is_writing || self->ends[index].is_due) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void run_pingpong(raw_loop *self) {
+    for (unsigned index = 0; index < self->client_count && self->started < self->units; index++) {
+        ping(self, &self->ends[index]);
+    }
+    while (self->done < self->units || !is_idle(self)) {
+        unsigned count = dequeue(self);
+        for (unsigned at = 0; at < count; at++) {
+            const OVERLAPPED_ENTRY *entry = &self->entries[at];
+            SL_CHECK(entry->lpOverlapped->Internal == 0, "a transfer failed");
+            if (is_read(entry)) {
+                on_read(self, end_of(entry), entry->dwNumberOfBytesTransferred);
+            } else {
+                on_written(self, end_of(entry));
+            }
+        }
+    }
+}
+
+/* ---- bulk ------------------------------------------------------------------------------------ */
+
+static void run_bulk(raw_loop *self) {
+    uint64_t total_bytes = self->units * BENCH_BLOCK_BYTES;
+    end *writer = &self->ends[0];
+    end *reader = self->end_count > 1 ? &self->ends[1] : NULL;
+    uint64_t received_bytes = reader != NULL ? 0 : total_bytes;
+    while (self->started < self->units && self->started < BENCH_BULK_WRITES) {
+        issue_write(self, writer, self->source, BENCH_BLOCK_BYTES, &writer->write[self->started]);
+        self->started++;
+    }
+    while (self->done < self->units || received_bytes < total_bytes) {
+        unsigned count = dequeue(self);
+        for (unsigned at = 0; at < count; at++) {
+            const OVERLAPPED_ENTRY *entry = &self->entries[at];
+            SL_CHECK(entry->lpOverlapped->Internal == 0, "a bulk transfer failed");
+            if (is_read(entry)) {
+                received_bytes += entry->dwNumberOfBytesTransferred;
+                issue_read(self, reader);
+                continue;
+            }
+            self->done++;
+            if (self->started < self->units) {
+                issue_write(self, writer, self->source, BENCH_BLOCK_BYTES, entry->lpOverlapped);
+                self->started++;
+            }
+        }
+    }
+}
+
+/* ---- cancel ---------------------------------------------------------------------------------- */
+
+static void cancel_one(raw_loop *self, end *victim) {
+    BOOL asked = CancelIoEx(victim->pipe, &victim->read);
+    SL_CHECK(asked, "CancelIoEx failed");
+    unsigned count = dequeue(self);
+    SL_CHECK(count == 1 && end_of(&self->entries[0]) == victim, "another read ended");
+    SL_CHECK(victim->read.Internal == STATUS_OF_CANCELLED, "the cancelled read went on");
+    issue_read(self, victim);
+}
+
+static void run_cancel(raw_loop *self) {
+    for (uint64_t unit = 0; unit < self->units; unit++) {
+        end *victim = &self->ends[bench_draw(&self->random_state, self->client_count)];
+        if (unit % BENCH_SAMPLE_EVERY != 0) {
+            cancel_one(self, victim);
+            continue;
+        }
+        uint64_t start_ns = sl_clock_now_ns(sl_clock_system());
+        cancel_one(self, victim);
+        histogram_add(self->latency, sl_clock_now_ns(sl_clock_system()) - start_ns);
+    }
+}
+
+/* A read that was cancelled and issued again still gets its bytes. */
+static void check_delivery(raw_loop *self) {
+    end *near_end = &self->ends[0];
+    end *far_end = &self->ends[self->client_count];
+    issue_write(self, far_end, far_end->out, BENCH_MESSAGE_BYTES, &far_end->write[0]);
+    for (unsigned seen = 0; seen < 2;) {
+        unsigned count = dequeue(self);
+        for (unsigned at = 0; at < count; at++) {
+            const OVERLAPPED_ENTRY *entry = &self->entries[at];
+            SL_CHECK(entry->lpOverlapped == &near_end->read || end_of(entry) == far_end,
+                     "another request ended");
+            SL_CHECK(entry->dwNumberOfBytesTransferred == BENCH_MESSAGE_BYTES,
+                     "the reader did not get its bytes");
+            seen++;
+        }
+    }
+    issue_read(self, near_end);
+}
+
+static void raw_run(void *context, uint64_t units, histogram *latency) {
+    raw_loop *self = context;
+    self->units = units;
+    self->started = 0;
+    self->done = 0;
+    self->latency = latency;
+    switch (self->setup->what->kind) {
+    case BENCH_PINGPONG: run_pingpong(self); break;
+    case BENCH_BULK: run_bulk(self); break;
+    case BENCH_CANCEL:
+        run_cancel(self);
+        check_delivery(self);
+        break;
+    }
+}
+
+const bench_subject bench_raw = {"raw", raw_open, raw_run, raw_close};
