@@ -1,20 +1,21 @@
 /*
  * backend.h - what an engine is made of, for those who write one.
  *
- * engine.c holds the state machine that all backends share, so that the rules of engine.h are kept in one
- * place: requests and handles in pools, one FIFO queue per handle and direction, cancel, close, deadlines of
- * connects, messages, delivery. A backend only starts requests in its kernel and says how they ended:
+ * The files of the shared state machine (core.h lists them) keep the rules of engine.h in one
+ * place: requests and handles in pools, one FIFO queue per handle and direction, cancel, close, deadlines
+ * of connects, messages, delivery. A backend only starts requests in its kernel and says how they
+ * ended:
  *
- *      engine_read() --> request WAITING in handle->queue[IN] --> pump: ops->start() --> STARTED
- *      kernel --> backend --> engine_request_finish() --> DONE, on worker->ready --> engine_poll() delivers
+ *   engine_read() -> request WAITING in handle->queue[IN] -> its turn: ops->start() -> STARTED
+ *   kernel -> backend -> engine_request_finish() -> DONE, on worker->ready -> engine_poll()
  *
- * A backend embeds these structures as the FIRST member of its own (struct iocp_request { engine_request request;
- * OVERLAPPED overlapped; }) and tells their sizes in its ops table; the pools allocate by those sizes. Entries
- * come zeroed the first time and as they were left afterwards: a backend sets its own members when it starts
- * a request or opens a handle.
+ * A backend embeds these structures as the FIRST member of its own (struct iocp_request {
+ * engine_request request; OVERLAPPED overlapped; }) and tells their sizes in its ops table; the
+ * pools allocate by those sizes. Entries come zeroed the first time, and as they were left afterwards: a
+ * backend sets its own members when it starts a request or opens a handle.
  *
- * Thread: everything here runs on the worker's thread, except ops->wake, ops->endpoint_create/destroy and the
- * engine-level calls.
+ * Thread: everything here runs on the worker's thread, except ops->wake,
+ * ops->endpoint_create/destroy and the calls that concern the whole engine.
  */
 #ifndef SLUICE_ENGINE_BACKEND_H
 #define SLUICE_ENGINE_BACKEND_H
@@ -54,22 +55,24 @@ struct engine_request {
     uint64_t pause_ns;    /* before the next attempt */
     uint64_t retry_at_ns; /* when retrying */
     uint64_t deadline_ns;
-    sl_heap_node timer;   /* in worker->timers: the earlier of the two */
-    engine_handle *opening[2]; /* accept, connect, pair: handles taken at submit, so that none is wanting later */
+    sl_heap_node timer; /* in worker->timers: the earlier of the two */
+    /* accept, connect, pair: handles taken at submit, so that none is wanting later */
+    engine_handle *opening[2];
     /* what is asked for */
     void *buffer;  /* read, receive_from */
     size_t length; /* read, receive_from: room; write, send_to: sum of the buffers */
-    size_t done;   /* write: bytes certainly out so far, kept by the backend (advance over buffers with it) */
-    engine_buffer buffers[ENGINE_GATHER_MAX];
+    size_t done;   /* write: bytes certainly out so far, kept by the backend */
+    engine_buffer buffers[ENGINE_GATHER_MAX]; /* write, send_to: none is empty */
     unsigned buffer_count;
-    engine_address address;     /* connect, send_to */
-    engine_address *ret_from;   /* receive_from, may be NULL */
+    engine_address address;        /* connect, send_to */
+    engine_address *ret_from;      /* receive_from, may be NULL */
     engine_address *ret_addresses; /* resolve */
     uint32_t address_capacity;
     uint32_t address_count; /* set by the backend before it finishes a resolve */
     uint16_t port;
     char host[ENGINE_HOST_BYTES]; /* resolve */
-    struct engine_opener_job *job; /* pair, connect, resolve: the opener's job, while there is one */
+    /* pair, connect, resolve: the opener's job, while there is one */
+    struct engine_opener_job *job;
 };
 
 typedef enum engine_direction { ENGINE_IN, ENGINE_OUT } engine_direction;
@@ -159,22 +162,24 @@ typedef struct engine_ops {
     /* Any thread: make a wait() that runs or comes next return soon. */
     void (*wake)(engine_worker *worker);
 
-    /* Does what start() put off, without waiting; finished requests go to worker->ready. May be NULL. */
+    /* Does what start() put off, without waiting; finished requests go to worker->ready. May be
+     * NULL. */
     void (*flush)(engine_worker *worker);
 
-    /* Waits until something happened or deadline_ns (0 = only look) and finishes what ended. May return early. */
+    /* Waits until something happened or deadline_ns (0 = only look) and finishes what ended. May
+     * return early. */
     void (*wait)(engine_worker *worker, uint64_t deadline_ns);
 
-    /* Takes a request (now STARTED). Exactly one engine_request_finish follows, now or later; a connect may
-     * call engine_request_retry instead, any number of times. */
+    /* Takes a request (now STARTED). Exactly one engine_request_finish follows, inside or later; a
+     * connect may call engine_request_retry first, any number of times. */
     void (*start)(engine_worker *worker, engine_request *request);
 
-    /* Asks for a STARTED request's end. Called once per request at most (cancel_asked is set). The request may finish
-     * inside or later, with any outcome. */
+    /* Asks for a STARTED request's end. Called once per request at most (cancel_asked is set). The
+     * request may finish inside or later, with any outcome; no other request may finish inside. */
     void (*cancel)(engine_worker *worker, engine_request *request);
 
-    /* Opens; on success the handle is filled in with engine_handle_opened. os_error of a failure goes to
-     * worker->os_error. `endpoint` is NULL for engine_listen. */
+    /* Opens; on success the handle is filled in with engine_handle_opened. The raw code of a
+     * failure goes to worker->os_error. */
     int (*listen)(engine_worker *worker, engine_handle *handle, const engine_address *address,
                   const engine_listen_options *options);
     int (*udp_open)(engine_worker *worker, engine_handle *handle, const engine_address *address);
@@ -197,28 +202,32 @@ struct engine_backend {
 extern const engine_backend engine_backend_iocp;  /* iocp.c */
 extern const engine_backend engine_backend_epoll; /* epoll.c */
 
-/* ---- what engine.c offers to backends ----------------------------------------------------------------------- */
+/* ---- what the core offers to backends ---- */
 
 /*
- * Ends a STARTED request: the only way. `bytes` and `in_doubt` as in engine_completion. For ACCEPT, CONNECT and PAIR
- * that succeed, the backend has called engine_handle_opened on request->opening[] before; for all others the
- * core recycles those handles. ECANCELED becomes ETIMEDOUT where the deadline was the reason. Starts the next
- * request of the queue, and completes a close that waited for this one.
+ * Ends a STARTED request: the only way. `bytes` and `in_doubt` as in engine_completion. For ACCEPT,
+ * CONNECT and PAIR that succeed, the backend has called engine_handle_opened on request->opening[]
+ * before; after a failure the core recycles those handles. ECANCELED becomes ETIMEDOUT where the
+ * deadline was the reason. Starts the next request of the queue, and completes a close that waited
+ * for this one.
  */
-void engine_request_finish(engine_request *request, int status, uint32_t os_error, size_t bytes, size_t in_doubt);
+void engine_request_finish(engine_request *request, int status, uint32_t os_error, size_t bytes,
+                           size_t in_doubt);
 
-/* A connect attempt met a busy peer: ops->start is called again after a growing pause (ENGINE_CONNECT_RETRY_*),
- * unless a cancel or the deadline comes first. The backend must hold nothing for the request when it calls this. */
+/* A connect attempt met a busy peer: ops->start is called again after a growing pause
+ * (ENGINE_CONNECT_RETRY_*), unless a cancel or the deadline comes first. The backend must hold
+ * nothing for the request when it calls this. */
 void engine_request_retry(engine_request *request);
 
-/* Marks a handle as open: from now on ops->release will be called for it, once. started_max_in is the number of
- * requests of the IN direction the backend takes at a time. */
+/* Marks a handle as open: from now on ops->release will be called for it, once. started_max_in is
+ * the number of requests of the IN direction that the backend takes at a time. */
 void engine_handle_opened(engine_handle *handle, unsigned capabilities, unsigned started_max_in);
 
 /* The first started request of a direction, or NULL. */
 engine_request *engine_queue_head(engine_queue *queue);
 
-/* Start waiting requests as far as started_max allows: for a backend whose listener can take accepts again. */
+/* Starts waiting requests as far as started_max allows: for a backend whose listener can take
+ * accepts again. */
 void engine_queue_pump(engine_handle *handle, engine_direction direction);
 
 /* The direction in which a kind queues. */

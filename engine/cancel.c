@@ -1,17 +1,15 @@
 /*
  * cancel.c - asking a request to end.
  *
- * Cancelling only asks. What waits in the engine ends here and now, exactly: nothing of it was done. What
- * the backend has is marked and asked once; its packet decides how it ended (R4, I3). Cancel runs on
- * the thread that issued the request, so that on Windows no APC is needed (I1).
+ * Cancelling only asks. What waits in the engine ends here and now, exactly: nothing of it was
+ * done. What the backend has is marked and asked once; its packet decides how it ended (R4, I3).
+ * Cancel runs on the thread that issued the request, so that on Windows no APC is needed (I1).
  */
 #include "engine/core.h"
 
 void engine_request_cancel(engine_request *request) {
     switch (request->state) {
-    case ENGINE_REQUEST_WAITING:
-        engine_request_finish_unstarted(request, SLUICE_ECANCELED);
-        break;
+    case ENGINE_REQUEST_WAITING: engine_request_finish_unstarted(request, SLUICE_ECANCELED); break;
     case ENGINE_REQUEST_STARTED:
         if (request->retrying) {
             engine_request_finish_unstarted(request, request->timed_out ? SLUICE_ETIMEDOUT
@@ -22,8 +20,7 @@ void engine_request_cancel(engine_request *request) {
         }
         break;
     case ENGINE_REQUEST_DONE:
-    case ENGINE_REQUEST_FREE:
-        break;
+    case ENGINE_REQUEST_FREE: break;
     }
 }
 

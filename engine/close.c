@@ -1,10 +1,11 @@
 /*
  * close.c - the life and the end of a handle.
  *
- * close = set closing (new requests are refused) -> cancel what waits and what is in the kernel -> every
- * request has come back -> release the OS handle -> deliver ENGINE_CLOSE, behind the completions of its
- * requests. Nothing but the last request's return moves a close on (I4): a request that never returns leaves
- * a zombie, counted in engine_counters.closing. The entry is recycled by the poll after the delivery.
+ * close = set closing (new requests are refused) -> cancel what waits and what is in the kernel ->
+ * every request has come back -> release the OS handle -> deliver ENGINE_CLOSE, behind the
+ * completions of its requests. Nothing but the last request's return moves a close on (I4): a
+ * request that never returns leaves a zombie, counted in engine_counters.closing. The entry is
+ * recycled by the poll after the delivery.
  */
 #include <string.h>
 
@@ -18,7 +19,8 @@ int engine_handle_take(engine_worker *w, engine_handle **ret_handle) {
         return status;
     }
     engine_handle *handle = entry;
-    memset(handle, 0, sizeof(*handle)); /* the common part only; a backend resets its own when it opens */
+    /* The common part only; a backend resets its own when it opens. */
+    memset(handle, 0, sizeof(*handle));
     handle->worker = w;
     handle->slot = slot;
     sl_list_init(&handle->ready.link);

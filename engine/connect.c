@@ -1,10 +1,11 @@
 /*
  * connect.c - what a connect needs beyond other requests: a deadline, and retries of a busy pipe.
  *
- * One timer per connect, in worker->timers from submit to the end: the earlier of its deadline and the
- * next attempt. (A pipe server whose instances are all taken answers ERROR_PIPE_BUSY; WaitNamedPipe would
- * block a thread. A Unix socket with a full backlog answers EAGAIN. Both are simply tried again.)
- * The node is inserted at submit, so that moving it later cannot fail for want of memory.
+ * One timer per connect, in worker->timers from submit to the end: the earlier of its deadline and
+ * the next attempt. (A pipe server whose instances are all taken answers ERROR_PIPE_BUSY;
+ * WaitNamedPipe would block a thread. A Unix socket with a full backlog answers EAGAIN. Both are
+ * simply tried again.) The node is inserted at submit, so that moving it later cannot fail for want
+ * of memory.
  */
 #include "engine/core.h"
 
@@ -32,14 +33,17 @@ void engine_connect_end(engine_request *request) {
 }
 
 void engine_request_retry(engine_request *request) {
-    SL_CHECK(request->kind == ENGINE_CONNECT && request->state == ENGINE_REQUEST_STARTED && !request->retrying,
+    SL_CHECK(request->kind == ENGINE_CONNECT && request->state == ENGINE_REQUEST_STARTED &&
+                 !request->retrying,
              "only a connect that the backend has is tried again");
     request->retrying = true;
     if (request->cancel_asked) {
-        engine_request_finish_unstarted(request, request->timed_out ? SLUICE_ETIMEDOUT : SLUICE_ECANCELED);
+        engine_request_finish_unstarted(request,
+                                        request->timed_out ? SLUICE_ETIMEDOUT : SLUICE_ECANCELED);
         return;
     }
-    request->retry_at_ns = sl_clock_after_ns(sl_clock_now_ns(request->worker->engine->clock), request->pause_ns);
+    request->retry_at_ns =
+        sl_clock_after_ns(sl_clock_now_ns(request->worker->engine->clock), request->pause_ns);
     request->pause_ns *= 2;
     if (request->pause_ns > ENGINE_CONNECT_RETRY_MAX_NS) {
         request->pause_ns = ENGINE_CONNECT_RETRY_MAX_NS;

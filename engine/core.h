@@ -12,8 +12,8 @@
 
 #include "engine/backend.h"
 
-/* engine_poll calls ops->wait(0) at least once in this many polls, so that completions that are always
- * ready cannot hide what is new in the kernel. */
+/* engine_poll calls ops->wait(0) at least once in this many polls, so that completions that are
+ * always ready cannot hide what is new in the kernel. */
 #define ENGINE_POLLS_PER_WAIT 16
 
 /* Aborts unless called on the worker's own thread (I1, R8). */

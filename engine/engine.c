@@ -1,9 +1,9 @@
 /*
  * engine.c - engines, endpoints, and backends by name.
  *
- * An engine is what the workers of one backend share: limits, clock, randomness, the opener threads. Any one
- * thread at a time makes and destroys it; it is read-only in between but for atomic counts. It outlives its
- * workers and endpoints (checked by count).
+ * An engine is what the workers of one backend share: limits, clock, randomness, the opener
+ * threads. Any one thread at a time makes and destroys it; it is read-only in between but for
+ * atomic counts. It outlives its workers and endpoints (checked by count).
  */
 #include <string.h>
 
@@ -37,8 +37,8 @@ bool engine_backend_is_threaded(const engine_backend *backend) {
 
 const char *engine_kind_name(engine_kind kind) {
     static const char *const names[ENGINE_KIND_COUNT] = {
-        "read",   "write",   "receive-from", "send-to", "half-close", "accept",
-        "connect", "pair",   "resolve",      "close",   "message",
+        "read",    "write", "receive-from", "send-to", "half-close", "accept",
+        "connect", "pair",  "resolve",      "close",   "message",
     };
     return (unsigned)kind < ENGINE_KIND_COUNT ? names[kind] : "unknown";
 }
@@ -60,7 +60,8 @@ static void engine_release(engine *e) {
     allocator->release(allocator, e, size_bytes);
 }
 
-int engine_create(const engine_backend *backend, const engine_options *options, engine **ret_engine) {
+int engine_create(const engine_backend *backend, const engine_options *options,
+                  engine **ret_engine) {
     static const engine_options defaults;
     if (options == NULL) {
         options = &defaults;
@@ -80,7 +81,8 @@ int engine_create(const engine_backend *backend, const engine_options *options, 
         engine_release(e);
         return status;
     }
-    uint32_t openers = options->opener_threads != 0 ? options->opener_threads : ENGINE_DEFAULT_OPENERS;
+    uint32_t openers =
+        options->opener_threads != 0 ? options->opener_threads : ENGINE_DEFAULT_OPENERS;
     status = backend->is_threaded ? engine_opener_create(e, openers) : SLUICE_OK;
     if (status != SLUICE_OK) {
         e->ops->engine_close(e);
@@ -106,8 +108,8 @@ int engine_destroy(engine *e, uint64_t grace_ns) {
     return SLUICE_OK;
 }
 
-int engine_endpoint_create(engine *e, const engine_address *pipe, const engine_listen_options *options,
-                           engine_endpoint **ret_endpoint) {
+int engine_endpoint_create(engine *e, const engine_address *pipe,
+                           const engine_listen_options *options, engine_endpoint **ret_endpoint) {
     static const engine_listen_options defaults;
     if (pipe->family != ENGINE_ADDRESS_PIPE) {
         return SLUICE_ENOTSUP;
@@ -128,7 +130,8 @@ int engine_endpoint_create(engine *e, const engine_address *pipe, const engine_l
     return SLUICE_OK;
 }
 
-int engine_endpoint_join(engine_endpoint *endpoint, engine_worker *worker, engine_handle **ret_listener) {
+int engine_endpoint_join(engine_endpoint *endpoint, engine_worker *worker,
+                         engine_handle **ret_listener) {
     engine_check_owner(worker);
     SL_CHECK(endpoint->engine == worker->engine, "an endpoint's listeners are of its own engine");
     engine_handle *handle;

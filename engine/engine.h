@@ -1,52 +1,58 @@
 /*
  * engine.h - the contract between Sluice and an operating system's I/O.
  *
- * A proactor. A worker thread submits requests, later polls for completions. Everything Sluice promises
- * (no call hangs, one outcome per operation, true byte counts, no byte lost by a cancel) is built on the
- * rules below, and every backend is held to them by one conformance suite (tests/engine).
+ * A proactor. A worker thread submits requests, later polls for completions. Everything Sluice
+ * promises (no call hangs, one outcome per operation, true byte counts, no byte lost by a cancel)
+ * is built on the rules below, and every backend is held to them by one conformance suite
+ * (tests/engine).
  *
  * THE RULES
- *  R1  A call that submits returns SLUICE_OK and then exactly one completion comes, or it returns a negative
- *      status and none comes. It refuses only for reasons of our own (closing, bad argument, not supported,
- *      limit, memory); whatever the operating system says arrives as the completion's status.
+ *  R1  A call that submits returns SLUICE_OK and then exactly one completion comes, or it returns
+ *      a negative status and none comes. It refuses only for reasons of our own (closing, bad
+ *      argument, not supported, limit, memory); whatever the operating system says arrives as
+ *      the completion's status.
  *  R2  Completions come out of engine_poll only, never from inside another call.
- *  R3  Buffers, and everything else a request points at, belong to the engine from a successful submit
- *      until its completion is delivered. Nothing touches them afterwards. No timeout overrides this.
- *  R4  Cancelling is idempotent, advisory, and never an error: it may come early, late, twice, with an id
- *      long gone. The request still ends once, in one of three ways: SLUICE_OK with its bytes (it was
- *      faster), SLUICE_ECANCELED, or another error.
- *  R5  A cancelled read has taken nothing from the stream: what arrives goes to the next read. A cancelled
- *      accept has taken no connection: it goes to the next accept.
- *  R6  A write that did not end in SLUICE_OK says how many bytes are certainly out (`bytes`) and how many more
- *      may be (`in_doubt`); the two never exceed the length. Bytes after those are certainly not out.
- *  R7  Closing refuses new requests at once, cancels what is pending, waits for every one of them to come back,
- *      closes the OS handle, and only then delivers one ENGINE_CLOSE completion, after those of the
- *      requests. A driver that never lets go means that ENGINE_CLOSE never comes: the handle is a zombie, visible
- *      in the counters, and is never closed from under its request.
- *  R8  A worker, its handles and its requests belong to one thread, the one that created the worker; every
- *      call is checked. Only engine_post, engine_backend_* and the engine_endpoint_create/destroy pair may be
- *      called from other threads. The thread must outlive its I/O.
- *  R9  A worker never blocks but in engine_poll. What has no asynchronous form (opening a pipe by name on
- *      Windows, looking up a host name) runs on the engine's opener threads.
- *  R10 No heap allocation per request in steady state; pools grow in chunks up to the worker's limits and
- *      are kept until the worker is destroyed.
+ *  R3  Buffers, and everything else a request points at, belong to the engine from a successful
+ *      submit until its completion is delivered. Nothing touches them afterwards. No timeout
+ *      overrides this.
+ *  R4  Cancelling is idempotent, advisory, and never an error: it may come early, late, twice,
+ *      with an id long gone. The request still ends once, in one of three ways: SLUICE_OK with
+ *      its bytes (it was faster), SLUICE_ECANCELED, or another error.
+ *  R5  A cancelled read has taken nothing from the stream: what arrives goes to the next read. A
+ *      cancelled accept has taken no connection: it goes to the next accept.
+ *  R6  A write that did not end in SLUICE_OK says how many bytes are certainly out (`bytes`) and
+ *      how many more may be (`in_doubt`); the two never exceed the length. Bytes after those are
+ *      certainly not out.
+ *  R7  Closing refuses new requests at once, cancels what is pending, waits for every one of them
+ *      to come back, closes the OS handle, and only then delivers one ENGINE_CLOSE completion,
+ *      after those of the requests. With a driver that never lets go, ENGINE_CLOSE never comes:
+ *      the handle is a zombie, visible in the counters, and never closed from under its request.
+ *  R8  A worker, its handles and its requests belong to one thread, the one that created the
+ *      worker; every call checks it. Other threads may call engine_post, the engine_backend_*
+ *      functions and engine_endpoint_create/destroy. The thread must outlive its I/O.
+ *  R9  A worker never blocks but in engine_poll. What has no asynchronous form (opening a pipe by
+ *      name on Windows, looking up a host name) runs on the engine's opener threads.
+ *  R10 No heap allocation per request in steady state; pools grow in chunks up to the worker's
+ *      limits and are kept until the worker is destroyed.
  *
- * ORDER. On one handle, reads (and accepts, receives) complete in the order of submission, and so do writes
- * (and sends, half-closes); at most one stream read and one stream write are in the kernel at a time, the
- * others wait in the engine, where cancelling them is exact. Between handles there is no order.
+ * ORDER. On one handle, reads (and accepts, receives) complete in the order of submission, and so
+ * do writes (and sends, half-closes). At most one stream read and one stream write are in the
+ * kernel at a time; the others wait in the engine, where cancelling them is exact. A cancelled
+ * request may end before earlier ones. Between handles there is no order.
  *
  * HOW THE BACKENDS MEET THE RULES
- *             iocp (Windows)                       epoll (Linux)                  simulated (tests)
- *  submit     ReadFile/WSASend/... at once         marked; tried at next poll     an event with a random delay
- *  completion the dequeued packet, nothing else    the system call's result       the event fires
- *  cancel     CancelIoEx by OVERLAPPED, then the   taken off the queue: exact     any of the three outcomes
- *             packet decides
- *  in_doubt   the part that was in the kernel      always 0                       0 or more
- *  wake       PostQueuedCompletionStatus           eventfd                        a flag
- *  pipes      named pipes, byte mode, overlapped   Unix stream sockets; pipe2 for a flag
- *                                                  anonymous pairs
- *  spreading  every worker has instances of its    one acceptor thread deals      round robin
- *  endpoints  own; the kernel spreads clients      descriptors out in turn
+ *             iocp (Windows)                    epoll (Linux)              simulated (tests)
+ *  submit     ReadFile/WSASend/... at once      marked; tried at the       an event after a
+ *                                               next poll                  random delay
+ *  ends by    the dequeued packet only          the system call's result   the event
+ *  cancel     CancelIoEx by OVERLAPPED; the     taken off the queue:       any of the three
+ *             packet decides                    exact                      outcomes
+ *  in_doubt   the part that was in the kernel   always 0                   0 or more
+ *  wake       PostQueuedCompletionStatus        eventfd                    a flag
+ *  pipes      named pipes, byte mode            Unix stream sockets; a     in memory
+ *                                               pair is a pipe2
+ *  endpoints  every worker has instances of     one acceptor thread        round robin
+ *             its own; the kernel spreads       deals descriptors out
  */
 #ifndef SLUICE_ENGINE_ENGINE_H
 #define SLUICE_ENGINE_ENGINE_H
@@ -61,31 +67,38 @@
 #include "base/random.h"
 #include "base/status.h"
 
-typedef struct engine engine;                   /* one per process and backend: openers, acceptors, start-up */
-typedef struct engine_worker engine_worker;     /* one per thread: a completion queue, handles, requests */
-typedef struct engine_handle engine_handle;     /* an open pipe end, socket or listener; owned by a worker */
-typedef struct engine_endpoint engine_endpoint; /* a pipe name on which several workers listen */
-typedef struct engine_backend engine_backend;   /* an implementation of this contract (engine/backend.h) */
+/* One per process and backend: limits, opener threads, start-up. */
+typedef struct engine engine;
+/* One per thread: a completion queue, its handles, its requests. */
+typedef struct engine_worker engine_worker;
+/* An open pipe end, socket or listener. Owned by a worker. */
+typedef struct engine_handle engine_handle;
+/* A pipe name on which several workers listen. */
+typedef struct engine_endpoint engine_endpoint;
+/* An implementation of this contract (engine/backend.h). */
+typedef struct engine_backend engine_backend;
 
-/* Names a request from submit to completion; 0 = none. Never reused while it matters (slots.h). */
+/* Names a request from submit to completion; 0 = none. A stale id finds nothing (base/slots.h). */
 typedef uint64_t engine_request_id;
 
-/* ---- limits ------------------------------------------------------------------------------------------------ */
+/* ---- limits ---- */
 
-#define ENGINE_GATHER_MAX 16            /* buffers per write or send */
-#define ENGINE_IO_MAX 0x40000000u       /* bytes per request: 1 GiB (fits a DWORD and a positive int) */
-#define ENGINE_PIPE_NAME_BYTES 256      /* a pipe's name with its terminating NUL, UTF-8 */
-#define ENGINE_HOST_BYTES 256           /* a host name with its terminating NUL */
-#define ENGINE_BACKLOG_DEFAULT 16       /* connections that wait for an accept */
-#define ENGINE_BACKLOG_MAX 64
-#define ENGINE_DEFAULT_REQUESTS 65536u  /* per worker */
-#define ENGINE_DEFAULT_HANDLES 65536u   /* per worker */
-#define ENGINE_DEFAULT_OPENERS 8u       /* threads per engine (DESIGN section 9) */
-#define ENGINE_OPENER_JOBS 256u         /* opens and look-ups queued or running per engine */
-#define ENGINE_CONNECT_RETRY_FIRST_NS (1 * SL_NS_PER_MS) /* a busy pipe is tried again after 1, 2, 4 ... */
-#define ENGINE_CONNECT_RETRY_MAX_NS (50 * SL_NS_PER_MS)  /* ... 50 ms, until its deadline */
+#define ENGINE_GATHER_MAX       16          /* buffers per write or send */
+#define ENGINE_IO_MAX           0x40000000u /* bytes per request, 1 GiB: fits a DWORD and an int */
+#define ENGINE_PIPE_NAME_BYTES  256         /* a pipe's name with its NUL, UTF-8 */
+#define ENGINE_HOST_BYTES       256         /* a host name with its NUL */
+#define ENGINE_BACKLOG_DEFAULT  16          /* connections that wait for an accept */
+#define ENGINE_BACKLOG_MAX      64          /* ... of a pipe */
+#define ENGINE_DEFAULT_REQUESTS 65536u      /* per worker */
+#define ENGINE_DEFAULT_HANDLES  65536u      /* per worker */
+#define ENGINE_DEFAULT_OPENERS  8u          /* threads per engine */
+#define ENGINE_OPENER_JOBS      256u        /* opens and look-ups, queued or running, per engine */
 
-/* ---- addresses --------------------------------------------------------------------------------------------- */
+/* A busy pipe is tried again after 1, 2, 4 ... 50 ms, until the connect's deadline. */
+#define ENGINE_CONNECT_RETRY_FIRST_NS (1 * SL_NS_PER_MS)
+#define ENGINE_CONNECT_RETRY_MAX_NS   (50 * SL_NS_PER_MS)
+
+/* ---- addresses ---- */
 
 typedef enum engine_address_family {
     ENGINE_ADDRESS_NONE,
@@ -102,15 +115,15 @@ typedef struct engine_address {
     char pipe[ENGINE_PIPE_NAME_BYTES];
 } engine_address;
 
-/* SLUICE_OK, SLUICE_EINVAL (empty), SLUICE_ENAMETOOLONG. What the platform allows is checked when it is used. */
+/* SLUICE_OK, EINVAL (empty), ENAMETOOLONG. What a platform allows is checked when it is used. */
 int engine_address_pipe(engine_address *ret_address, const char *name);
-/* ip: 4 or 16 bytes. */
 void engine_address_ipv4(engine_address *ret_address, const uint8_t ip[4], uint16_t port);
-void engine_address_ipv6(engine_address *ret_address, const uint8_t ip[16], uint32_t scope_id, uint16_t port);
+void engine_address_ipv6(engine_address *ret_address, const uint8_t ip[16], uint32_t scope_id,
+                         uint16_t port);
 /* 127.0.0.1:port */
 void engine_address_loopback(engine_address *ret_address, uint16_t port);
 
-/* ---- completions ------------------------------------------------------------------------------------------- */
+/* ---- completions ---- */
 
 typedef enum engine_kind {
     ENGINE_READ,
@@ -131,121 +144,136 @@ typedef enum engine_kind {
 /* "read", "write", ... for people. */
 const char *engine_kind_name(engine_kind kind);
 
-/* A message from any thread. The poster owns it until it is posted and again once it is delivered. */
+/* A message from any thread. Its poster owns it until it is posted and again once delivered. */
 typedef struct engine_message {
-    sl_mail mail; /* private */
-    void (*on_worker)(struct engine_message *message); /* private: internal messages; set NULL */
-    void *user;   /* the poster's */
+    sl_mail mail;                                      /* private */
+    void (*on_worker)(struct engine_message *message); /* private: leave it NULL */
+    void *user;                                        /* the poster's */
 } engine_message;
 
 typedef struct engine_completion {
     engine_kind kind;
     int status;           /* SLUICE_OK or a negative status */
-    uint32_t os_error;    /* errno or Windows error code behind a failure, 0 = none. For diagnosis only */
-    uint32_t count;       /* ENGINE_RESOLVE: addresses written */
-    void *user;           /* as given with the request; ENGINE_MESSAGE: message->user */
-    engine_request_id id; /* 0 for ENGINE_CLOSE and ENGINE_MESSAGE */
-    engine_handle *handle; /* what the request ran on; NULL for CONNECT, PAIR, RESOLVE and MESSAGE. Valid until the
-                              engine_poll after the one that delivered its ENGINE_CLOSE */
-    size_t bytes;         /* transferred for certain */
-    size_t in_doubt;      /* writes and sends that failed: further bytes that may be out */
-    engine_handle *opened[2]; /* when SLUICE_OK: ACCEPT, CONNECT: [0]. PAIR: [0] the reading end, [1] the writing end.
-                                 They belong to the receiver of the completion, who must close them */
-    engine_message *message;  /* ENGINE_MESSAGE */
+    uint32_t os_error;    /* errno or Windows error behind a failure; 0 = none. Diagnosis only */
+    uint32_t count;       /* RESOLVE: addresses written */
+    void *user;           /* as given with the request; MESSAGE: message->user */
+    engine_request_id id; /* 0 for CLOSE and MESSAGE */
+    /* What the request ran on; NULL for CONNECT, PAIR, RESOLVE, MESSAGE. Valid until the
+     * engine_poll after the one that delivered its ENGINE_CLOSE. */
+    engine_handle *handle;
+    size_t bytes;    /* transferred for certain */
+    size_t in_doubt; /* failed writes and sends: further bytes that may be out */
+    /* When SLUICE_OK: ACCEPT, CONNECT: [0]. PAIR: [0] reads what [1] writes. They belong to
+     * whoever receives the completion, who must close them. */
+    engine_handle *opened[2];
+    engine_message *message; /* MESSAGE */
 } engine_completion;
 
-/* ---- the engine -------------------------------------------------------------------------------------------- */
+/* ---- the engine ---- */
 
 typedef struct engine_options {
     sl_allocator *allocator;     /* NULL = the system's */
     sl_clock *clock;             /* NULL = the system's */
-    sl_random *random;           /* NULL = the system's; unique names of anonymous pipes */
+    sl_random *random;           /* NULL = the system's; names of anonymous pipes. Workers share it,
+                                    so it must be thread-safe where they are threads */
     uint32_t max_requests;       /* per worker; 0 = ENGINE_DEFAULT_REQUESTS */
     uint32_t max_handles;        /* per worker; 0 = ENGINE_DEFAULT_HANDLES */
     uint32_t opener_threads;     /* 0 = ENGINE_DEFAULT_OPENERS */
     const void *backend_options; /* the simulator's settings; NULL for the others */
 } engine_options;
 
-/* The backend of that name ("iocp", "epoll"), or this platform's default for NULL; NULL if not built in. */
+/* The backend of that name ("iocp", "epoll"), or this platform's default for NULL. NULL if there is
+ * none of that name. */
 const engine_backend *engine_backend_find(const char *name);
-/* The index-th backend built in, or NULL past the end. */
+/* The index-th backend that is built in, or NULL past the end. */
 const engine_backend *engine_backend_at(unsigned index);
 const char *engine_backend_name(const engine_backend *backend);
-/* false: workers of this backend must all be used from one thread (the simulator). */
+/* false: all workers of this backend must be used from one thread (the simulator). */
 bool engine_backend_is_threaded(const engine_backend *backend);
 
-/* options may be NULL. Opener threads start with the first job. SLUICE_OK, ENOMEM, EOSLIMIT, EOS. */
-int engine_create(const engine_backend *backend, const engine_options *options, engine **ret_engine);
+/* options may be NULL. Opener threads start with the first job. SLUICE_OK, ENOMEM, EOSLIMIT,
+ * EOS. */
+int engine_create(const engine_backend *backend, const engine_options *options,
+                  engine **ret_engine);
 
-/* Stops the openers, waiting at most `grace_ns` for those inside a system call. SLUICE_OK: all is freed.
- * SLUICE_EBUSY: workers or endpoints are left, or an opener is stuck in the kernel: nothing is freed that
- * is still in use; calling again is allowed. NULL is allowed. */
+/* Stops the openers, waiting at most grace_ns for those inside a system call. SLUICE_OK: everything
+ * is freed. SLUICE_EBUSY: workers or endpoints are left, or an opener is stuck in the kernel;
+ * nothing that is in use is freed, and calling again is allowed. NULL is allowed. */
 int engine_destroy(engine *engine, uint64_t grace_ns);
 
-/* ---- workers ----------------------------------------------------------------------------------------------- */
+/* ---- workers ---- */
 
-/* Makes a worker that belongs to the calling thread (Linux: and blocks SIGPIPE in it, because write(2) on a
- * pipe has no flag against it). SLUICE_OK, ENOMEM, EOSLIMIT. */
+/* Makes a worker that belongs to the calling thread. (Linux: blocks SIGPIPE in that thread, because
+ * write(2) on a pipe has no flag against it.) SLUICE_OK, ENOMEM, EOSLIMIT. */
 int engine_worker_create(engine *engine, engine_worker **ret_worker);
 
 /* SLUICE_EBUSY while handles, requests or undelivered completions are left; then nothing happens.
  * No thread may post to it any more. NULL is allowed. */
 int engine_worker_destroy(engine_worker *worker);
 
-/* Delivers up to `capacity` completions, waiting for the first until deadline_ns on the engine's clock (0 = do not
- * wait, SL_CLOCK_NEVER = for ever). Returns how many; 0 = the deadline passed. Precision: Linux 1 ms or better;
- * Windows up to one timer tick late, 15.6 ms by default (docs: timeBeginPeriod; never early). */
+/* Delivers up to `capacity` completions, waiting for the first until deadline_ns on the engine's
+ * clock (0 = do not wait, SL_CLOCK_NEVER = for ever). Returns how many; 0 = the deadline passed.
+ * Never early. Late by 1 ms or less on Linux; by a timer tick, 15.6 ms by default, on Windows
+ * (docs: timeBeginPeriod). */
 unsigned engine_poll(engine_worker *worker, engine_completion *ret_completions, unsigned capacity,
                      uint64_t deadline_ns);
 
-/* Any thread. Delivers the message to the worker's next engine_poll. Never fails, never waits, never allocates. */
+/* Any thread. Delivers the message to the worker's next engine_poll. Never fails, never waits,
+ * never allocates. */
 void engine_post(engine_worker *worker, engine_message *message);
 
 typedef struct engine_counters {
-    uint32_t handles;           /* open, opening or closing */
-    uint32_t requests;          /* submitted and not yet delivered */
-    uint32_t closing;           /* handles whose close waits for a request (zombies, if it lasts) */
-    uint64_t submitted_count;   /* since the worker was created */
+    uint32_t handles;         /* open, opening or closing */
+    uint32_t requests;        /* submitted and not delivered yet */
+    uint32_t closing;         /* handles whose close waits for a request: zombies, if it lasts */
+    uint64_t submitted_count; /* since the worker was created */
     uint64_t completed_count;
     uint64_t handles_opened_count;
     uint64_t handles_closed_count;
-    size_t memory_bytes;        /* held by the worker's pools */
-    uint64_t allocated_count;   /* heap allocations so far: constant in steady state (R10) */
+    size_t memory_bytes;      /* held by the worker's pools */
+    uint64_t allocated_count; /* heap allocations so far: constant in steady state (R10) */
 } engine_counters;
 
 void engine_worker_counters(const engine_worker *worker, engine_counters *ret_counters);
 
-/* The raw code behind the last creation on this worker (listen, UDP) that failed. */
+/* The raw code behind the last engine_listen, engine_endpoint_join or engine_udp_open on this
+ * worker that failed. */
 uint32_t engine_worker_os_error(const engine_worker *worker);
 
 engine *engine_worker_engine(engine_worker *worker);
 
-/* ---- opening ----------------------------------------------------------------------------------------------- */
+/* ---- opening ---- */
 
 typedef struct engine_listen_options {
-    unsigned backlog;   /* connections that may wait for an accept; 0 = ENGINE_BACKLOG_DEFAULT, at most
-                           ENGINE_BACKLOG_MAX for pipes (on Windows each is a pipe instance kept ready) */
-    const char *access; /* pipes: who may connect. NULL = this user only. Windows: an SDDL string; Linux: an octal
-                           mode such as "0660" */
+    /* Connections that may wait for an accept; 0 = ENGINE_BACKLOG_DEFAULT. At most
+     * ENGINE_BACKLOG_MAX for pipes: on Windows each is a pipe instance kept ready. */
+    unsigned backlog;
+    /* Pipes: who may connect. NULL = this user only. Windows: an SDDL string; Linux: an octal mode
+     * such as "0660". */
+    const char *access;
 } engine_listen_options;
 
-/* Listens on a pipe name or TCP address; this worker gets every connection. options may be NULL. Does not wait.
- * TCP port 0 = one of the system's choice (engine_handle_local_address). Pipe names are exclusive: ENAMETAKEN when a
- * live process holds the name; a stale Unix socket of a dead process is replaced. SLUICE_OK, EINVAL, ENOTSUP,
- * EQUOTA, ENOMEM, EADDRINUSE, EADDRNOTAVAIL, ENAMETAKEN, ENAMETOOLONG, EACCESS, ENOTFOUND (no such
- * directory), EOSLIMIT, EOS. */
-int engine_listen(engine_worker *worker, const engine_address *address, const engine_listen_options *options,
-                  engine_handle **ret_listener);
+/* Listens on a pipe name or TCP address; this worker gets every connection. options may be NULL.
+ * Does not wait. TCP port 0 = one of the system's choice (engine_handle_local_address). Pipe names
+ * are exclusive: ENAMETAKEN when a live process holds the name; a stale Unix socket of a dead
+ * process is replaced. SLUICE_OK, EINVAL, ENOTSUP, EQUOTA, ENOMEM, EADDRINUSE, EADDRNOTAVAIL,
+ * ENAMETAKEN, ENAMETOOLONG, EACCESS, ENOTFOUND (no such directory), EOSLIMIT, EOS. */
+int engine_listen(engine_worker *worker, const engine_address *address,
+                  const engine_listen_options *options, engine_handle **ret_listener);
 
-/* A UDP socket bound to an address (port 0 = the system's choice). Does not wait. As engine_listen. */
-int engine_udp_open(engine_worker *worker, const engine_address *bind_address, engine_handle **ret_handle);
+/* A UDP socket bound to an address (port 0 = the system's choice). Does not wait. Errors as
+ * engine_listen. */
+int engine_udp_open(engine_worker *worker, const engine_address *bind_address,
+                    engine_handle **ret_handle);
 
 /* Takes a pipe name for several workers. Any thread. Errors as engine_listen. */
-int engine_endpoint_create(engine *engine, const engine_address *pipe, const engine_listen_options *options,
-                           engine_endpoint **ret_endpoint);
-/* Makes this worker one of those that get connections, spread evenly. The listener is a handle like any
- * other; closing it leaves the endpoint. Connections that wait at a listener that closes are dropped. */
-int engine_endpoint_join(engine_endpoint *endpoint, engine_worker *worker, engine_handle **ret_listener);
+int engine_endpoint_create(engine *engine, const engine_address *pipe,
+                           const engine_listen_options *options, engine_endpoint **ret_endpoint);
+/* Makes this worker one of those that get connections, spread evenly. The listener is a handle like
+ * any other; closing it leaves the endpoint. Connections that wait at the last listener of an
+ * endpoint are dropped when it closes. Errors as engine_listen. */
+int engine_endpoint_join(engine_endpoint *endpoint, engine_worker *worker,
+                         engine_handle **ret_listener);
 /* SLUICE_EBUSY while it has listeners. Any thread. NULL is allowed. */
 int engine_endpoint_destroy(engine_endpoint *endpoint);
 
@@ -259,69 +287,81 @@ enum {
 };
 unsigned engine_handle_capabilities(const engine_handle *handle);
 
-/* The address a socket is bound to. SLUICE_OK, ENOTSUP (pipes), EOS. */
+/* The address a socket is bound to. SLUICE_OK, ECLOSED, ENOTSUP (pipes), EOS. */
 int engine_handle_local_address(engine_handle *handle, engine_address *ret_address);
 
-/* ---- requests ---------------------------------------------------------------------------------------------- */
-/*
- * Each returns SLUICE_OK (a completion will come), or ECLOSED (the handle is closing), EINVAL, ENOTSUP,
- * EQUOTA (the worker's max_requests or max_handles, or the opener queue), ENOMEM: then none comes.
- * `user` comes back in the completion. ret_id may be NULL.
+/* ---- requests ----
+ *
+ * Each returns SLUICE_OK (a completion will come), or ECLOSED (the handle is closing), EINVAL,
+ * ENOTSUP (not this kind of handle), EQUOTA (the worker's max_requests or max_handles), ENOMEM:
+ * then none comes. `user` comes back in the completion. ret_id may be NULL.
  */
 
-/* Reads at least 1 and at most `length` bytes. length 0 waits until a read would not wait (data, end of file or an error
- * is there), takes nothing, and completes with SLUICE_OK and 0 bytes, or already with the end of file or the error.
- * Status: OK; EEOF at the end of the stream (and again for every later read); ECANCELED, ERESET, EOS.
- * OK with 0 bytes and length > 0 is possible on a Windows pipe whose peer wrote 0 bytes: not the end of file. */
-int engine_read(engine_handle *handle, void *buffer, size_t length, void *user, engine_request_id *ret_id);
+/* Reads at least 1 and at most `length` bytes. length 0 waits until a read would not wait (data,
+ * end of file or an error is there), takes nothing, and completes with OK and 0 bytes, or already
+ * with the end of file or the error.
+ * Status: OK; EEOF at the end of the stream, and again for every later read; ECANCELED, ERESET,
+ * EOS.
+ * OK with 0 bytes and length > 0 is possible on a Windows pipe whose peer wrote 0 bytes: that is
+ * not the end of file. */
+int engine_read(engine_handle *handle, void *buffer, size_t length, void *user,
+                engine_request_id *ret_id);
 
 typedef struct engine_buffer {
     const void *bytes;
     size_t length;
 } engine_buffer;
 
-/* Writes all buffers (1 to ENGINE_GATHER_MAX, together 1 byte to ENGINE_IO_MAX), in order; the array is copied, the
- * bytes are not. OK = all bytes are with the kernel. Otherwise R6 applies. Status: OK, ECANCELED, EBROKENPIPE, ERESET,
- * EOS. (A Windows pipe has no gather: its buffers go out one after another.) */
-int engine_write(engine_handle *handle, const engine_buffer *buffers, unsigned buffer_count, void *user,
-                 engine_request_id *ret_id);
+/* Writes all buffers in order: 1 to ENGINE_GATHER_MAX of them, together 1 byte to ENGINE_IO_MAX.
+ * The array is copied, the bytes are not. OK = all bytes are with the kernel; otherwise R6 applies.
+ * Status: OK, ECANCELED, EBROKENPIPE, ERESET, EOS. (A Windows pipe has no gather: its buffers go
+ * out one after another.) */
+int engine_write(engine_handle *handle, const engine_buffer *buffers, unsigned buffer_count,
+                 void *user, engine_request_id *ret_id);
 
-/* Receives one datagram. A longer one is cut: ETRUNCATED with bytes = length; the rest is lost. ret_from (may be NULL) is
- * written before the completion and must live until then. An earlier send's ICMP errors are not reported. */
-int engine_receive_from(engine_handle *handle, void *buffer, size_t length, engine_address *ret_from, void *user,
-                        engine_request_id *ret_id);
+/* Receives one datagram. A longer one is cut: ETRUNCATED with bytes = length, the rest is lost.
+ * ret_from (may be NULL) is written before the completion and must live until then. ICMP errors of
+ * earlier sends are not reported. */
+int engine_receive_from(engine_handle *handle, void *buffer, size_t length,
+                        engine_address *ret_from, void *user, engine_request_id *ret_id);
 
-/* Sends one datagram, whole or not at all; may be empty (buffer_count 0). ETOOLARGE when it does not fit the protocol. */
+/* Sends one datagram, whole or not at all; it may be empty (buffer_count 0). ETOOLARGE when it does
+ * not fit the protocol. */
 int engine_send_to(engine_handle *handle, const engine_buffer *buffers, unsigned buffer_count,
                    const engine_address *to, void *user, engine_request_id *ret_id);
 
-/* After the writes before it: no more writes; the peer reads the end of file. Writes submitted later fail with EBROKENPIPE.
- * ENOTSUP on Windows pipes and on anonymous pipes. */
+/* After the writes before it: no more writes; the peer reads the end of file. Writes submitted
+ * later end in EBROKENPIPE. ENOTSUP on Windows pipes and on anonymous pipes. */
 int engine_half_close(engine_handle *handle, void *user, engine_request_id *ret_id);
 
-/* Waits for a connection. The handle it yields belongs to the listener's worker. */
+/* Waits for a connection. The handle it yields belongs to the listener's worker. Status: OK,
+ * ECANCELED, EOSLIMIT (the connection waits for the next accept), EOS. */
 int engine_accept(engine_handle *listener, void *user, engine_request_id *ret_id);
 
-/* Connects to a pipe or TCP address until deadline_ns on the engine's clock (ETIMEDOUT). A busy pipe is
- * tried again by timer. Status: OK, ECANCELED, ETIMEDOUT, EREFUSED, ENOTFOUND, EUNREACHABLE, ERESET, EACCESS,
- * ENAMETOOLONG, EINVAL, EOSLIMIT, EOS. */
-int engine_connect(engine_worker *worker, const engine_address *address, uint64_t deadline_ns, void *user,
-                   engine_request_id *ret_id);
+/* Connects to a pipe or TCP address until deadline_ns on the engine's clock (ETIMEDOUT). A busy
+ * pipe is tried again by timer. Status: OK, ECANCELED, ETIMEDOUT, EREFUSED, ENOTFOUND,
+ * EUNREACHABLE, ERESET, EACCESS, ENAMETOOLONG, EINVAL, EQUOTA (opener queue), EOSLIMIT, EOS. */
+int engine_connect(engine_worker *worker, const engine_address *address, uint64_t deadline_ns,
+                   void *user, engine_request_id *ret_id);
 
-/* Makes an anonymous, one-way pipe: opened[0] reads what opened[1] writes. */
+/* Makes an anonymous, one-way pipe: opened[0] reads what opened[1] writes. Status: OK, ECANCELED,
+ * EQUOTA (opener queue), EOSLIMIT, EOS. */
 int engine_pair(engine_worker *worker, void *user, engine_request_id *ret_id);
 
-/* Looks up a host name (or numeric address): up to `capacity` addresses with that port, in the system's order of
- * preference, written to ret_addresses (which must live until the completion); `count` says how many. ENOTFOUND when
- * there are none. A cancelled look-up ends at once; the late answer is dropped by the opener. */
-int engine_resolve(engine_worker *worker, const char *host, uint16_t port, engine_address *ret_addresses,
-                   uint32_t capacity, void *user, engine_request_id *ret_id);
+/* Looks up a host name or numeric address: up to `capacity` addresses with that port, in the
+ * system's order of preference, written to ret_addresses, which must live until the completion;
+ * `count` says how many. A cancelled look-up ends at once; the late answer is dropped by its
+ * opener. Status: OK, ENOTFOUND, EUNREACHABLE (no name server answers), ECANCELED, EQUOTA (opener
+ * queue), ENOMEM, EOSLIMIT, EOS. */
+int engine_resolve(engine_worker *worker, const char *host, uint16_t port,
+                   engine_address *ret_addresses, uint32_t capacity, void *user,
+                   engine_request_id *ret_id);
 
 /* Asks a request to end (R4). An id that is not in flight is ignored. */
 void engine_cancel(engine_worker *worker, engine_request_id id);
 
-/* Closes a handle (R7): `user` comes back with its ENGINE_CLOSE. SLUICE_OK, or SLUICE_ECLOSED when it is closing already
- * (then no second completion comes). Never refused for want of memory. */
+/* Closes a handle (R7); `user` comes back with its ENGINE_CLOSE. SLUICE_OK, or SLUICE_ECLOSED when
+ * it is closing already (no second completion comes then). Never refused for want of memory. */
 int engine_close(engine_handle *handle, void *user);
 
 #endif

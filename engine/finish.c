@@ -1,11 +1,11 @@
 /*
  * finish.c - how a request ends, and how the next one of its queue begins.
  *
- * Every request ends in complete(), once: from the backend (engine_request_finish), or here when the backend
- * does not have it (engine_request_finish_unstarted). It then sits on worker->ready until engine_poll delivers
- * it. Queues: requests of one direction wait in order and are started as far as the backend takes them at a
- * time. A request may end inside ops->start; the pump is a loop, not a recursion, so a thousand queued reads
- * at the end of a file need no stack.
+ * Every request ends in complete(), once: from the backend (engine_request_finish), or here when
+ * the backend does not have it (engine_request_finish_unstarted). It then sits on worker->ready
+ * until engine_poll delivers it. Queues: requests of one direction wait in order and are started as
+ * far as the backend takes them at a time. A request may end inside ops->start; the pump is a loop,
+ * not a recursion, so a thousand queued reads at the end of a file need no stack.
  */
 #include <string.h>
 
@@ -50,7 +50,8 @@ void engine_handle_opened(engine_handle *handle, unsigned capabilities, unsigned
     handle->worker->handles_opened_count++;
 }
 
-/* The handles taken at submit go to the receiver of a success; otherwise nobody will ever see them. */
+/* The handles taken at submit go to the receiver of a success; otherwise nobody will ever see them.
+ */
 static void settle_opening(engine_request *request, engine_completion *completion) {
     for (unsigned i = 0; i < SL_ARRAY_COUNT(request->opening); i++) {
         engine_handle *handle = request->opening[i];
@@ -67,7 +68,8 @@ static void settle_opening(engine_request *request, engine_completion *completio
     }
 }
 
-static void complete(engine_request *request, int status, uint32_t os_error, size_t bytes, size_t in_doubt) {
+static void complete(engine_request *request, int status, uint32_t os_error, size_t bytes,
+                     size_t in_doubt) {
     engine_worker *w = request->worker;
     SL_CHECK(bytes <= request->length && in_doubt <= request->length - bytes,
              "a request transfers no more than was asked for");
@@ -98,7 +100,8 @@ static void complete(engine_request *request, int status, uint32_t os_error, siz
 
 void engine_request_finish(engine_request *request, int status, uint32_t os_error, size_t bytes,
                            size_t in_doubt) {
-    SL_CHECK(request->state == ENGINE_REQUEST_STARTED, "a request ends once, and only after it was started");
+    SL_CHECK(request->state == ENGINE_REQUEST_STARTED,
+             "a request ends once, and only after it was started");
     SL_CHECK(!request->retrying, "a connect between two attempts is not the backend's");
     engine_handle *handle = request->handle;
     engine_direction direction = engine_kind_direction(request->kind);

@@ -7,9 +7,10 @@
  *                      +--abandon by the worker--> ABANDONED --the opener disposes--> FREE
  * HELD -> DONE and HELD -> ABANDONED are one compare-and-swap each, so exactly one of them happens.
  *
- * Workers only post to a lock-free mailbox and set an event. The openers take turns under a mutex that no
- * worker ever takes: the one whose turn it is waits for a job, takes it, passes the turn on and runs it. The
- * first thread starts with the first job; an opener that leaves nobody waiting starts the next, up to the limit.
+ * Workers only post to a lock-free mailbox and set an event. The openers take turns under a mutex
+ * that no worker ever takes: the one whose turn it is waits for a job, takes it, passes the turn on
+ * and runs it. The first thread starts with the first job; an opener that leaves nobody waiting
+ * starts the next, up to the limit.
  */
 #include <string.h>
 
@@ -25,14 +26,14 @@ enum { JOB_FREE, JOB_HELD, JOB_DONE, JOB_ABANDONED };
 typedef struct engine_opener {
     engine *engine;
     uint32_t limit;
-    sl_mailbox queue;      /* jobs from workers */
-    sl_event work;         /* set after each post, and to stop */
-    sl_atomic_bool begun;  /* the first thread was started or is being started */
+    sl_mailbox queue;     /* jobs from workers */
+    sl_event work;        /* set after each post, and to stop */
+    sl_atomic_bool begun; /* the first thread was started or is being started */
     sl_atomic_bool stop;
-    sl_atomic_u32 busy;    /* openers that run a job */
-    sl_atomic_u32 next;    /* where the search for a free job begins */
-    sl_mutex turn;         /* guards what follows; openers only (and destroy) */
-    sl_mail *backlog;      /* taken from the queue, oldest first */
+    sl_atomic_u32 busy; /* openers that run a job */
+    sl_atomic_u32 next; /* where the search for a free job begins */
+    sl_mutex turn;      /* guards what follows; openers only (and destroy) */
+    sl_mail *backlog;   /* taken from the queue, oldest first */
     uint32_t started;
     sl_thread threads[OPENER_THREADS_MAX];
     bool joined[OPENER_THREADS_MAX];
@@ -57,12 +58,14 @@ static void finish_job(engine_opener_job *job) {
     atomic_store(&job->state, JOB_FREE);
 }
 
-/* With the turn: one more thread, if the limit and the system allow; SLUICE_OK when one was started. */
+/* With the turn: one more thread, if the limit and the system allow; SLUICE_OK when one was
+ * started. */
 static int start_thread(engine_opener *opener) {
     if (opener->started == opener->limit) {
         return SLUICE_EQUOTA;
     }
-    int status = sl_thread_start(&opener->threads[opener->started], "sluice-opener", run_opener, opener);
+    int status =
+        sl_thread_start(&opener->threads[opener->started], "sluice-opener", run_opener, opener);
     if (status == SLUICE_OK) {
         opener->started++;
     }
@@ -81,7 +84,8 @@ static engine_opener_job *next_job(engine_opener *opener) {
             job = SL_CONTAINER_OF(opener->backlog, engine_opener_job, queued);
             opener->backlog = opener->backlog->next;
             if (atomic_fetch_add(&opener->busy, 1) + 1 == opener->started) {
-                (void)start_thread(opener); /* at the limit or refused: this one comes back for more */
+                (void)start_thread(
+                    opener); /* at the limit or refused: this one comes back for more */
             }
             break;
         }
@@ -146,7 +150,8 @@ int engine_opener_destroy(engine *e, uint64_t grace_ns) {
     sl_event_set(&opener->work);
     bool all = true;
     for (uint32_t i = 0; i < OPENER_THREADS_MAX; i++) {
-        /* The turn is free or comes free soon: with `stop` set nobody waits for work while holding it. */
+        /* The turn is free or comes free soon: with `stop` set nobody waits for work while holding
+         * it. */
         sl_mutex_lock(&opener->turn);
         uint32_t started = opener->started;
         sl_mutex_unlock(&opener->turn);
@@ -168,7 +173,8 @@ int engine_opener_destroy(engine *e, uint64_t grace_ns) {
     return SLUICE_OK;
 }
 
-engine_opener_job *engine_opener_take(engine_worker *w, engine_request *request, engine_opener_kind kind,
+engine_opener_job *engine_opener_take(engine_worker *w, engine_request *request,
+                                      engine_opener_kind kind,
                                       void (*on_done)(engine_opener_job *job)) {
     engine_opener *opener = w->engine->opener;
     uint32_t first = atomic_fetch_add_explicit(&opener->next, 1, memory_order_relaxed);
@@ -210,7 +216,8 @@ void engine_opener_submit(engine_opener_job *job) {
     sl_mailbox_post(&opener->queue, &job->queued);
     sl_event_set(&opener->work);
     if (atomic_exchange(&opener->begun, true)) {
-        return; /* if that start fails, it refuses this job too: it was posted before the exchange */
+        return; /* if that start fails, it refuses this job too: it was posted before the exchange
+                 */
     }
     /* The engine's first job. There is no opener yet, so nobody holds the turn for long. */
     sl_mutex_lock(&opener->turn);

@@ -1,5 +1,6 @@
 /*
- * opener_posix.c - what an opener thread does on Linux: look up names. (Pipes open without blocking here.)
+ * opener_posix.c - what an opener thread does on Linux: look up names. (Pipes open without blocking
+ * here.)
  */
 #include "engine/opener.h"
 
@@ -11,19 +12,14 @@
 /* getaddrinfo(3) has its own error numbers; they are negative and fit the raw code as they are. */
 static int status_of(int error) {
     switch (error) {
-    case 0:
-        return SLUICE_OK;
+    case 0: return SLUICE_OK;
     case EAI_NONAME:
     case EAI_NODATA:
     case EAI_ADDRFAMILY:
-    case EAI_FAIL:
-        return SLUICE_ENOTFOUND;
-    case EAI_AGAIN:
-        return SLUICE_EUNREACHABLE; /* the name server did not answer */
-    case EAI_MEMORY:
-        return SLUICE_ENOMEM;
-    default:
-        return SLUICE_EOS;
+    case EAI_FAIL: return SLUICE_ENOTFOUND;
+    case EAI_AGAIN: return SLUICE_EUNREACHABLE; /* the name server did not answer */
+    case EAI_MEMORY: return SLUICE_ENOMEM;
+    default: return SLUICE_EOS;
     }
 }
 
@@ -54,7 +50,8 @@ void engine_opener_os_run(engine_opener_job *job) {
     int error = getaddrinfo(job->name, NULL, &hints, &list);
     job->status = status_of(error);
     job->os_error = (uint32_t)error;
-    for (struct addrinfo *it = list; it != NULL && job->address_count < ENGINE_RESOLVE_MAX; it = it->ai_next) {
+    for (struct addrinfo *it = list; it != NULL && job->address_count < ENGINE_RESOLVE_MAX;
+         it = it->ai_next) {
         add_address(job, it->ai_addr);
     }
     if (list != NULL) {
@@ -70,5 +67,6 @@ void engine_opener_os_dispose(engine_opener_job *job) {
 }
 
 void engine_opener_os_interrupt(sl_thread *thread) {
-    (void)thread; /* getaddrinfo cannot be interrupted; it gives up by itself (resolv.conf(5): timeout) */
+    (void)thread; /* getaddrinfo cannot be interrupted; it gives up by itself (resolv.conf(5):
+                     timeout) */
 }

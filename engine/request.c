@@ -1,16 +1,17 @@
 /*
  * request.c - submitting: check, take a request from the pool, fill it in, queue it.
  *
- * Refusals happen before anything is taken or touched. A request that is accepted is published in its queue
- * before the backend hears of it (I5); requests without a handle (connect, pair, resolve) go to the backend
- * at once.
+ * Refusals happen before anything is taken or touched. A request that is accepted is published in
+ * its queue before the backend hears of it (I5); requests without a handle (connect, pair, resolve)
+ * go to the backend at once.
  */
 #include <string.h>
 
 #include "engine/core.h"
 
 /* Takes a request from the pool and fills in what is common. */
-static int take_request(engine_worker *w, engine_kind kind, void *user, engine_request **ret_request) {
+static int take_request(engine_worker *w, engine_kind kind, void *user,
+                        engine_request **ret_request) {
     void *entry;
     engine_request_id id;
     int status = sl_slots_take(&w->requests, &entry, &id);
@@ -98,7 +99,8 @@ static int check_buffers(const engine_buffer *buffers, unsigned count, size_t *r
         return SLUICE_EINVAL;
     }
     for (unsigned i = 0; i < count; i++) {
-        if (buffers[i].length > ENGINE_IO_MAX - total || (buffers[i].length > 0 && buffers[i].bytes == NULL)) {
+        if (buffers[i].length > ENGINE_IO_MAX - total ||
+            (buffers[i].length > 0 && buffers[i].bytes == NULL)) {
             return SLUICE_EINVAL;
         }
         total += buffers[i].length;
@@ -108,7 +110,8 @@ static int check_buffers(const engine_buffer *buffers, unsigned count, size_t *r
 }
 
 /* Copies the array without its empty buffers, so that backends never meet one. */
-static void copy_buffers(engine_request *request, const engine_buffer *buffers, unsigned count, size_t total) {
+static void copy_buffers(engine_request *request, const engine_buffer *buffers, unsigned count,
+                         size_t total) {
     for (unsigned i = 0; i < count; i++) {
         if (buffers[i].length > 0) {
             request->buffers[request->buffer_count++] = buffers[i];
@@ -134,7 +137,8 @@ static int submit_in(engine_handle *handle, engine_kind kind, void *buffer, size
     return SLUICE_OK;
 }
 
-int engine_read(engine_handle *handle, void *buffer, size_t length, void *user, engine_request_id *ret_id) {
+int engine_read(engine_handle *handle, void *buffer, size_t length, void *user,
+                engine_request_id *ret_id) {
     int status = check_handle(handle, ENGINE_CAN_READ);
     if (status != SLUICE_OK) {
         return status;
@@ -142,8 +146,8 @@ int engine_read(engine_handle *handle, void *buffer, size_t length, void *user, 
     return submit_in(handle, ENGINE_READ, buffer, length, NULL, user, ret_id);
 }
 
-int engine_receive_from(engine_handle *handle, void *buffer, size_t length, engine_address *ret_from,
-                        void *user, engine_request_id *ret_id) {
+int engine_receive_from(engine_handle *handle, void *buffer, size_t length,
+                        engine_address *ret_from, void *user, engine_request_id *ret_id) {
     int status = check_handle(handle, ENGINE_CAN_DATAGRAM);
     if (status != SLUICE_OK) {
         return status;
@@ -151,8 +155,8 @@ int engine_receive_from(engine_handle *handle, void *buffer, size_t length, engi
     return submit_in(handle, ENGINE_RECEIVE_FROM, buffer, length, ret_from, user, ret_id);
 }
 
-int engine_write(engine_handle *handle, const engine_buffer *buffers, unsigned buffer_count, void *user,
-                 engine_request_id *ret_id) {
+int engine_write(engine_handle *handle, const engine_buffer *buffers, unsigned buffer_count,
+                 void *user, engine_request_id *ret_id) {
     size_t total;
     int status = check_handle(handle, ENGINE_CAN_WRITE);
     if (status == SLUICE_OK) {
@@ -181,7 +185,8 @@ int engine_send_to(engine_handle *handle, const engine_buffer *buffers, unsigned
     if (status == SLUICE_OK) {
         status = check_buffers(buffers, buffer_count, &total);
     }
-    if (status == SLUICE_OK && to->family != ENGINE_ADDRESS_IPV4 && to->family != ENGINE_ADDRESS_IPV6) {
+    if (status == SLUICE_OK && to->family != ENGINE_ADDRESS_IPV4 &&
+        to->family != ENGINE_ADDRESS_IPV6) {
         status = SLUICE_EINVAL;
     }
     if (status != SLUICE_OK) {
@@ -231,8 +236,8 @@ int engine_accept(engine_handle *listener, void *user, engine_request_id *ret_id
     return SLUICE_OK;
 }
 
-int engine_connect(engine_worker *w, const engine_address *address, uint64_t deadline_ns, void *user,
-                   engine_request_id *ret_id) {
+int engine_connect(engine_worker *w, const engine_address *address, uint64_t deadline_ns,
+                   void *user, engine_request_id *ret_id) {
     engine_check_owner(w);
     if (address->family == ENGINE_ADDRESS_NONE) {
         return SLUICE_EINVAL;
@@ -295,8 +300,9 @@ int engine_resolve(engine_worker *w, const char *host, uint16_t port, engine_add
     return SLUICE_OK;
 }
 
-static int open_with(engine_worker *w, const engine_address *address, const engine_listen_options *options,
-                     engine_kind kind, engine_handle **ret_handle) {
+static int open_with(engine_worker *w, const engine_address *address,
+                     const engine_listen_options *options, engine_kind kind,
+                     engine_handle **ret_handle) {
     engine_handle *handle;
     int status = engine_handle_take(w, &handle);
     if (status != SLUICE_OK) {
@@ -312,19 +318,22 @@ static int open_with(engine_worker *w, const engine_address *address, const engi
     return SLUICE_OK;
 }
 
-int engine_listen(engine_worker *w, const engine_address *address, const engine_listen_options *options,
-                  engine_handle **ret_listener) {
+int engine_listen(engine_worker *w, const engine_address *address,
+                  const engine_listen_options *options, engine_handle **ret_listener) {
     static const engine_listen_options defaults;
     engine_check_owner(w);
     if (address->family == ENGINE_ADDRESS_NONE) {
         return SLUICE_EINVAL;
     }
-    return open_with(w, address, options != NULL ? options : &defaults, ENGINE_ACCEPT, ret_listener);
+    return open_with(w, address, options != NULL ? options : &defaults, ENGINE_ACCEPT,
+                     ret_listener);
 }
 
-int engine_udp_open(engine_worker *w, const engine_address *bind_address, engine_handle **ret_handle) {
+int engine_udp_open(engine_worker *w, const engine_address *bind_address,
+                    engine_handle **ret_handle) {
     engine_check_owner(w);
-    if (bind_address->family != ENGINE_ADDRESS_IPV4 && bind_address->family != ENGINE_ADDRESS_IPV6) {
+    if (bind_address->family != ENGINE_ADDRESS_IPV4 &&
+        bind_address->family != ENGINE_ADDRESS_IPV6) {
         return SLUICE_EINVAL;
     }
     return open_with(w, bind_address, NULL, ENGINE_RECEIVE_FROM, ret_handle);

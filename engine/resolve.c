@@ -1,8 +1,8 @@
 /*
  * resolve.c - name look-up: an opener job on every real system, because getaddrinfo blocks.
  *
- * The answer is kept in the job and copied to the caller's array on the worker's thread, so that a look-up that
- * was cancelled never writes to memory the caller has back (R3).
+ * The answer is kept in the job and copied to the caller's array on the worker's thread, so that a
+ * look-up that was cancelled never writes to memory the caller has back (R3).
  */
 #include <string.h>
 
@@ -23,7 +23,8 @@ static void on_resolved(engine_opener_job *job) {
 }
 
 void engine_resolve_start(engine_request *request) {
-    engine_opener_job *job = engine_opener_take(request->worker, request, ENGINE_OPENER_RESOLVE, on_resolved);
+    engine_opener_job *job =
+        engine_opener_take(request->worker, request, ENGINE_OPENER_RESOLVE, on_resolved);
     if (job == NULL) {
         engine_request_finish(request, SLUICE_EQUOTA, 0, 0, 0);
         return;

@@ -1,13 +1,15 @@
 /*
  * worker.c - a worker: its pools, its mailbox, and engine_poll.
  *
- * Everything belongs to the thread that created the worker; only engine_post comes from outside, through a
- * lock-free mailbox. What engine_poll delivered in one call (requests, closed handles) is recycled at
- * the start of the next, so that the receiver may still look at a handle while it works through a batch.
+ * Everything belongs to the thread that created the worker; only engine_post comes from outside,
+ * through a lock-free mailbox. What engine_poll delivered in one call (requests, closed handles) is
+ * recycled at the start of the next, so that the receiver may still look at a handle while it works
+ * through a batch.
  *
- * Sleeping: the worker sets `asleep`, then looks at the mailbox once more, then waits; a poster posts, then
- * looks at `asleep`. Both are sequentially consistent, so one of the two sees the other: no wake-up is lost,
- * and a busy worker is never woken by a system call.
+ * Sleeping: the worker swaps `asleep` to true, then looks at the mailbox once more, then waits; a
+ * poster posts, then swaps `asleep` to false. Of the two swaps one comes first: the later one sees
+ * the earlier and all that went before it. So no wake-up is lost, and a busy worker is never woken
+ * by a system call.
  */
 #include <string.h>
 
@@ -89,7 +91,8 @@ int engine_worker_destroy(engine_worker *w) {
         !sl_mailbox_is_empty(&w->mailbox)) {
         return SLUICE_EBUSY;
     }
-    /* A poster whose message was delivered may still be a few instructions from leaving engine_post. */
+    /* A poster whose message was delivered may still be a few instructions from leaving
+     * engine_post. */
     while (atomic_load(&w->posters) != 0) {
         sl_thread_yield();
     }
@@ -108,7 +111,7 @@ void engine_deliver(engine_worker *w, engine_ready *ready) {
 void engine_post(engine_worker *w, engine_message *message) {
     atomic_fetch_add(&w->posters, 1);
     sl_mailbox_post(&w->mailbox, &message->mail);
-    if (atomic_load(&w->asleep) && atomic_exchange(&w->asleep, false)) {
+    if (atomic_exchange(&w->asleep, false)) {
         w->ops->wake(w);
     }
     atomic_fetch_sub(&w->posters, 1);
@@ -126,7 +129,8 @@ static void drop_message(engine_worker *w) {
     w->mail = w->mail->next;
 }
 
-/* Messages first, then what ended; each taken once. Internal messages act and deliver nothing themselves. */
+/* Messages first, then what ended; each taken once. Internal messages act and deliver nothing
+ * themselves. */
 static unsigned deliver_batch(engine_worker *w, engine_completion *out, unsigned capacity) {
     unsigned count = 0;
     engine_message *message;
