@@ -2,17 +2,17 @@
  * backend.h - what an engine is made of, for those who write one.
  *
  * The files of the shared state machine (core.h lists them) keep the rules of engine.h in one
- * place: requests and handles in pools, one FIFO queue per handle and direction, cancel, close, deadlines
- * of connects, messages, delivery. A backend only starts requests in its kernel and says how they
- * ended:
+ * place: requests and handles in pools, one FIFO queue per handle and direction, cancel, close,
+ * deadlines of connects, messages, delivery. A backend only starts requests in its kernel and says
+ * how they ended:
  *
  *   engine_read() -> request WAITING in handle->queue[IN] -> its turn: ops->start() -> STARTED
  *   kernel -> backend -> engine_request_finish() -> DONE, on worker->ready -> engine_poll()
  *
  * A backend embeds these structures as the FIRST member of its own (struct iocp_request {
  * engine_request request; OVERLAPPED overlapped; }) and tells their sizes in its ops table; the
- * pools allocate by those sizes. Entries come zeroed the first time, and as they were left afterwards: a
- * backend sets its own members when it starts a request or opens a handle.
+ * pools allocate by those sizes. Entries come zeroed the first time, and as they were left
+ * afterwards: a backend sets its own members when it starts a request or opens a handle.
  *
  * Thread: everything here runs on the worker's thread, except ops->wake,
  * ops->endpoint_create/destroy and the calls that concern the whole engine.
