@@ -1,16 +1,17 @@
 # The one place that knows where libuv, protobuf-c and cmocka come from. It defines
 #     sluice::uv  sluice::protobuf-c  sluice::cmocka     imported targets
-#     SLUICE_PROTOC_C                                    the protobuf-c compiler, a program of this machine
+#     SLUICE_PROTOC_C                                    the protobuf-c compiler (runs here)
 # and tries, in this order:
 #     config     a CMake package (vcpkg, a newer distribution, your own build)
-#     pkgconfig  pkg-config (Debian's native libraries); not when cross-compiling, it would answer for
-#                the wrong machine
+#     pkgconfig  pkg-config (Debian's native libraries); not when cross-compiling: it would answer
+#                for the wrong machine
 #     prefix     what deploy/bootstrap-windows-deps.sh built (or -DSLUICE_DEPS_PREFIX=...)
 #     source     source tarballs in the cache, compiled now, into this build directory
 # -DSLUICE_DEPS_STEPS="source" and the like narrow the search.
 
-set(SLUICE_DEPS_STEPS "config;pkgconfig;prefix;source" CACHE STRING "Where to look for libraries, in order")
-set(SLUICE_DEPS_PREFIX "" CACHE PATH "Where libuv, protobuf-c and cmocka are installed (include/, lib/)")
+set(SLUICE_DEPS_STEPS "config;pkgconfig;prefix;source"
+    CACHE STRING "Where to look for libraries, in order")
+set(SLUICE_DEPS_PREFIX "" CACHE PATH "Where the libraries are installed (include/, lib/)")
 set(SLUICE_SOURCES_DIR "" CACHE PATH "Where source tarballs lie; empty = the bootstrap's cache")
 mark_as_advanced(SLUICE_DEPS_STEPS SLUICE_DEPS_PREFIX SLUICE_SOURCES_DIR)
 
@@ -52,16 +53,18 @@ function(sluice_build_sources ret_prefix)
                 "-DSLUICE_SOURCES_DIR=${deps_sources}" "-DCMAKE_INSTALL_PREFIX=${prefix}"
                 "-DCMAKE_C_COMPILER=${CMAKE_C_COMPILER}" ${toolchain}
             COMMAND_ERROR_IS_FATAL ANY OUTPUT_QUIET)
-        execute_process(COMMAND "${CMAKE_COMMAND}" --build "${work}" COMMAND_ERROR_IS_FATAL ANY OUTPUT_QUIET)
+        execute_process(COMMAND "${CMAKE_COMMAND}" --build "${work}"
+            COMMAND_ERROR_IS_FATAL ANY OUTPUT_QUIET)
         file(WRITE "${prefix}/complete" "")
     endif()
     set(${ret_prefix} "${prefix}" PARENT_SCOPE)
 endfunction()
 
-# sluice_dependency(uv PACKAGE libuv TARGETS uv_a uv ... PKGCONFIG libuv HEADER uv.h LIBRARIES uv_a uv
-#                   SYSTEM ws2_32 ...): tries each step until sluice::uv exists.
+# sluice_dependency(uv PACKAGE libuv TARGETS uv_a uv ... PKGCONFIG libuv HEADER uv.h
+#                   LIBRARIES uv_a uv SYSTEM ws2_32 ...): tries each step until sluice::uv exists.
 function(sluice_dependency name)
-    cmake_parse_arguments(dep "" "PACKAGE;PKGCONFIG;HEADER" "TARGETS;VARIABLES;LIBRARIES;SYSTEM" ${ARGN})
+    cmake_parse_arguments(dep "" "PACKAGE;PKGCONFIG;HEADER" "TARGETS;VARIABLES;LIBRARIES;SYSTEM"
+        ${ARGN})
     foreach(step ${SLUICE_DEPS_STEPS})
         set(where "")
         if(step STREQUAL "config")
@@ -110,14 +113,15 @@ get_property(missing GLOBAL PROPERTY SLUICE_MISSING)
 if(missing)
     list(JOIN missing ", " missing)
     if(CMAKE_CROSSCOMPILING)
-        set(advice "Run deploy/bootstrap-windows-deps.sh (it cross-builds the libraries), and for protoc-c:\n"
-            "  apt install protobuf-c-compiler")
+        set(advice "Run deploy/bootstrap-windows-deps.sh (it cross-builds the libraries),\n"
+            "and for protoc-c: apt install protobuf-c-compiler")
     elseif(WIN32)
-        set(advice "Use the preset windows-msvc with VCPKG_ROOT set: vcpkg.json names the packages.")
+        set(advice "Use the preset windows-msvc with VCPKG_ROOT set (packages: vcpkg.json).")
     else()
-        set(advice "On Debian or Ubuntu:\n"
-            "  apt install pkg-config libuv1-dev libprotobuf-c-dev protobuf-c-compiler libcmocka-dev")
+        set(advice "On Debian or Ubuntu:\n  apt install pkg-config libuv1-dev "
+            "libprotobuf-c-dev protobuf-c-compiler libcmocka-dev")
     endif()
     list(JOIN advice "" advice)
-    message(FATAL_ERROR "Not found: ${missing}.\n${advice}\nOr let deploy/quickstart.sh install everything.")
+    message(FATAL_ERROR "Not found: ${missing}.\n${advice}\n"
+        "Or let deploy/quickstart.sh install everything.")
 endif()

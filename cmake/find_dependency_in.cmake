@@ -1,5 +1,6 @@
-# The steps of dependencies.cmake, one function each. Each reads the caller's dep_* variables, defines
-# sluice::<name> when it finds the library, and then sets <ret_where> to a sentence that says where.
+# The steps of dependencies.cmake, one function each. Each reads the caller's dep_* variables,
+# defines sluice::<name> when it finds the library, and then sets <ret_where> to a sentence that
+# says where.
 
 function(sluice_find_config name ret_where)
     find_package(${dep_PACKAGE} CONFIG QUIET)

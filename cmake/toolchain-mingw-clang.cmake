@@ -1,5 +1,5 @@
-# Windows, x86-64, cross-compiled on Linux with clang against MinGW's headers and libraries: a second
-# compiler's opinion of the same code. Build only; toolchain-mingw.cmake makes what is run.
+# Windows, x86-64, cross-compiled on Linux with clang against MinGW's headers and libraries: a
+# second compiler's opinion of the same code. Build only; toolchain-mingw.cmake makes what is run.
 set(CMAKE_SYSTEM_NAME Windows)
 set(CMAKE_SYSTEM_PROCESSOR x86_64)
 set(SLUICE_MINGW_TRIPLE x86_64-w64-mingw32)

@@ -1,5 +1,5 @@
-# Windows, x86-64, cross-compiled on Linux with MinGW's GCC. The win32 thread model is preferred: its
-# runtime does not need libwinpthread.
+# Windows, x86-64, cross-compiled on Linux with MinGW's GCC. The win32 thread model is preferred:
+# its runtime does not need libwinpthread.
 set(CMAKE_SYSTEM_NAME Windows)
 set(CMAKE_SYSTEM_PROCESSOR x86_64)
 set(SLUICE_MINGW_TRIPLE x86_64-w64-mingw32)

@@ -16,7 +16,7 @@ if(WIN32)
     if(MINGW)
         # Debian's MinGW links msvcrt, whose own printf knows no %zu.
         target_compile_definitions(sluice_options INTERFACE __USE_MINGW_ANSI_STDIO=1)
-        # Nothing but the system's DLLs: no libgcc, no libwinpthread (tests/deps checks the imports).
+        # Only the system's DLLs: no libgcc, no libwinpthread (tests/deps checks the imports).
         target_link_options(sluice_options INTERFACE -static-libgcc)
     endif()
 else()

@@ -3,10 +3,10 @@
 #   wine-run.sh PROGRAM.exe [ARGUMENT...]   the program's exit code (its low 8 bits) is ours
 #   wine-run.sh --init                      creates the Wine prefix, if that has not been done
 #   wine-run.sh --stop                      ends what still runs in this prefix, and only there
-# The prefix is build/wine-prefix of this source tree, or $SLUICE_WINEPREFIX; never the user's own ~/.wine.
+# The prefix: build/wine-prefix of this source tree, or $SLUICE_WINEPREFIX; never ~/.wine.
 set -eu
 
-# Debian's `wine` script complains about a missing 32-bit Wine at every start: take wine64 itself first.
+# wine64 itself first: Debian's `wine` script complains of a missing 32-bit Wine at every start.
 wine=
 for candidate in "${SLUICE_WINE:-}" /usr/lib/wine/wine64 wine64 wine; do
     if [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1; then
@@ -30,7 +30,7 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 WINEPREFIX=${SLUICE_WINEPREFIX:-$top/build/wine-prefix}
 WINEDEBUG=${WINEDEBUG:--all}
 WINEARCH=win64
-# No menus, no .NET, no browser: nothing is written outside the prefix, no dialog asks for a download.
+# No menus, no .NET, no browser: nothing is written outside the prefix, no dialog waits.
 WINEDLLOVERRIDES="winemenubuilder.exe,mscoree,mshtml=d"
 export WINEPREFIX WINEDEBUG WINEARCH WINEDLLOVERRIDES
 unset DISPLAY || true

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Cross-builds libuv, protobuf-c and cmocka for Windows (static, MinGW) from Debian's source packages into
-# a cache outside the source tree. Nothing to do = done in a blink; with the tarballs in the cache it needs
-# no network; two at once wait for each other; an interrupted one leaves nothing half done.
+# Cross-builds libuv, protobuf-c and cmocka for Windows (static, MinGW) from Debian's source
+# packages into a cache outside the source tree. Nothing to do = done in a blink; with the tarballs
+# in the cache it needs no network; two at once wait for each other; an interrupted one leaves
+# nothing half done.
 #
 # The cache:   $SLUICE_CACHE, else $XDG_CACHE_HOME/sluice, else ~/.cache/sluice
-#   sources/                 the tarballs, each with the SHA-256 that deploy/windows-deps.sha256 names
+#   sources/                 the tarballs, with the SHA-256 of deploy/windows-deps.sha256
 #   windows-x86_64-<key>/    include/ lib/ stamp; <key> covers sources, recipe and compiler
 set -euo pipefail
 
@@ -30,9 +31,11 @@ home=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
 cache=${SLUICE_CACHE:-${XDG_CACHE_HOME:-$home/.cache}/sluice}
 case $cache in /*) ;; *) cache=$PWD/$cache ;; esac
 sources=$cache/sources
+by_hand="(Tarballs as in $list may also be put into $sources by hand.)"
 
 compiler_version() {
-    { x86_64-w64-mingw32-gcc-win32 --version || x86_64-w64-mingw32-gcc --version; } 2>/dev/null | head -n 1
+    { x86_64-w64-mingw32-gcc-win32 --version || x86_64-w64-mingw32-gcc --version; } 2>/dev/null |
+        head -n 1
 }
 key=$({ compiler_version || true; cat "$list" "$recipe" "$toolchain"; } | sha256sum | cut -c1-16)
 prefix=$cache/windows-x86_64-$key
@@ -52,11 +55,12 @@ are_sources_right() {
     [ -d "$1" ] && (cd "$1" && wanted | sha256sum --check --status --strict 2>/dev/null)
 }
 
-# Writes to the folder $1 the machine's own apt sources with "deb" turned into "deb-src": deb822 files
-# (*.sources) and classic ones (*.list). The system's own files are only read.
+# Writes to the folder $1 the machine's own apt sources with "deb" turned into "deb-src": deb822
+# files (*.sources) and classic ones (*.list). The system's own files are only read.
 derive_sources() {
     local to=$1 file n=0 etc parts main
-    eval "$(apt-config shell etc Dir::Etc/d parts Dir::Etc::sourceparts/d main Dir::Etc::sourcelist/f)"
+    eval "$(apt-config shell etc Dir::Etc/d parts Dir::Etc::sourceparts/d \
+        main Dir::Etc::sourcelist/f)"
     : "${etc:=/etc/apt}" "${parts:=/etc/apt/sources.list.d}" "${main:=/etc/apt/sources.list}"
     for file in "$main" "${parts%/}"/*.list "${parts%/}"/*.sources; do
         [ -f "$file" ] || continue
@@ -65,22 +69,24 @@ derive_sources() {
         *.sources)
             sed -E 's/^Types:.*/Types: deb-src/I' "$file" >"$to/$n.sources" ;;
         *)
-            sed -nE 's/^[[:space:]]*deb(-src)?[[:space:]]+/deb-src /p' "$file" | sort -u >"$to/$n.list" ;;
+            sed -nE 's/^[[:space:]]*deb(-src)?[[:space:]]+/deb-src /p' "$file" |
+                sort -u >"$to/$n.list" ;;
         esac
     done
     cat "$to"/* 2>/dev/null | grep -qi 'deb-src' ||
-        die "no apt sources found in $etc. Put the three tarballs of $list into $sources by hand."
+        die "no apt sources found in $etc. $by_hand"
 }
 
-# Downloads the tarballs into the folder $1 with an apt of its own: own lists, own cache, own sources, the
-# machine's own settings (proxy, keys) without its hooks.
+# Downloads the tarballs into the folder $1 with an apt of its own: own lists, own cache, own
+# sources, the machine's own settings (proxy, keys) without its hooks.
 download() {
     local to=$1 apt=$tmp/apt packages
-    command -v apt-get >/dev/null || die "no apt-get here. Put the three tarballs of $list into $sources by hand."
+    command -v apt-get >/dev/null || die "no apt-get here. $by_hand"
     mkdir -p "$apt"/{lists/partial,cache/archives/partial,sources,parts}
     derive_sources "$apt/sources"
     {
-        apt-config dump | grep -Ev '^(APT::Update::|DPkg::(Pre|Post)-|Dir::(Etc|State|Cache|Log)|APT::Sandbox)'
+        apt-config dump |
+            grep -Ev '^(APT::Update::|DPkg::(Pre|Post)-|Dir::(Etc|State|Cache|Log)|APT::Sandbox)'
         cat <<END
 Dir::Etc::main "/dev/null";
 Dir::Etc::parts "$apt/parts";
@@ -97,14 +103,14 @@ END
     } >"$apt/apt.conf"
     export APT_CONFIG=$apt/apt.conf
     say "reading the lists of source packages (into a temporary folder)"
-    # A source of the machine's that offers no source packages must not stop us: what counts is the result.
+    # An apt source without source packages must not stop us: what counts is the result.
     apt-get -q update >"$apt/log" 2>&1 || say "apt-get update complained; trying all the same"
     packages=$(wanted | sed -E 's/^[0-9a-f]+ +([^_]+)_.*/\1/')
     say "downloading" $packages
     # shellcheck disable=SC2086 # three words
     (cd "$to" && apt-get -q source --download-only --tar-only $packages >>"$apt/log" 2>&1) || {
         tail -n 20 "$apt/log" >&2
-        die "apt could not get the source packages: is there a network? (Tarballs may also be put into $sources by hand.)"
+        die "apt could not get the source packages: is there a network? $by_hand"
     }
     unset APT_CONFIG
     are_sources_right "$to" || {
@@ -117,8 +123,9 @@ END
 build() {
     say "cross-building (about half a minute)"
     local log=$tmp/build.log
-    { cmake -G Ninja -S "$root/cmake/dependency-sources" -B "$tmp/build" -DCMAKE_TOOLCHAIN_FILE="$toolchain" \
-        -DSLUICE_SOURCES_DIR="$sources" -DCMAKE_INSTALL_PREFIX="$tmp/prefix" &&
+    { cmake -G Ninja -S "$root/cmake/dependency-sources" -B "$tmp/build" \
+        -DCMAKE_TOOLCHAIN_FILE="$toolchain" -DSLUICE_SOURCES_DIR="$sources" \
+        -DCMAKE_INSTALL_PREFIX="$tmp/prefix" &&
         cmake --build "$tmp/build"; } >"$log" 2>&1 || {
         tail -n 40 "$log" >&2
         die "the build failed"
@@ -148,7 +155,10 @@ done
 
 mkdir -p "$cache" || die "cannot create $cache"
 exec 9>"$cache/lock"
-flock -n 9 || { say "another run is at work, waiting for it"; flock -w 1800 9 || die "waited half an hour"; }
+if ! flock -n 9; then
+    say "another run is at work, waiting for it"
+    flock -w 1800 9 || die "waited half an hour for it"
+fi
 if is_complete; then
     say "ready in $prefix"
     exit

@@ -1,7 +1,8 @@
-# What deploy/test.sh and deploy/quickstart.sh share. Sourced by bash, with `root` set to the source tree.
+# What deploy/test.sh and deploy/quickstart.sh share. Sourced by bash, with `root` set to the tree's
+# top.
 # shellcheck shell=bash
 
-# Debian 12's names. Compiler and sanitizers, CMake, the native libraries, MinGW, a second compiler, Wine.
+# Debian 12's names: compiler, CMake, native libraries, MinGW, a second compiler, Wine.
 packages=(
     gcc libc6-dev
     cmake ninja-build pkg-config
@@ -38,7 +39,7 @@ as_root() {
     fi
 }
 
-# Installs those of the packages that are missing. Touches nothing, and needs no network, if none is.
+# Installs the packages that are missing. If none is, touches nothing and needs no network.
 install_packages() {
     local missing=() package
     if [ "${SLUICE_NO_INSTALL:-}" = 1 ]; then
@@ -79,8 +80,8 @@ stop_everything() {
     "$root/cmake/wine-run.sh" --stop >/dev/null 2>&1 || true
 }
 
-# run_step NAME COMMAND...: runs the command with its output in build/logs/$stage.log, says every 20 s how
-# far it is, and shows the log's tail if it fails. Adds its time to seconds[$stage/NAME].
+# run_step NAME COMMAND...: runs the command with its output in build/logs/$stage.log, says every
+# 20 s how far it is, and shows the log's tail if it fails. Adds its time to seconds[$stage/NAME].
 run_step() {
     local step=$1 log=$logs/$stage.log begin now told code=0
     shift
@@ -118,8 +119,9 @@ run_step() {
     return $code
 }
 
-# Adds the outcomes of one ctest run (its output is the file $1) to counts[$stage/passed|failed|skipped].
-# A test that could not be started counts as failed; one that says it cannot run here, as skipped.
+# Adds the outcomes of one ctest run (its output is the file $1) to
+# counts[$stage/passed|failed|skipped]. A test that could not be started counts as failed; one that
+# says it cannot run here, as skipped.
 count_tests() {
     local passed failed skipped
     read -r passed failed skipped < <(awk '
@@ -136,8 +138,13 @@ count_tests() {
 
 # The names of the failed tests of a ctest run, one a line.
 failed_tests() {
-    awk '/^ *[0-9]+\/[0-9]+ +Test +#[0-9]+:/ && !/ Passed +[0-9.]+ sec/ && !/\*\*\*(Skipped|Not Run \(Disabled\))/ {
-        sub(/^.*#[0-9]+: /, ""); sub(/ \.\.+/, " "); print "    " $0 }' "$1"
+    awk '
+        / Passed +[0-9.]+ sec/ || /\*\*\*(Skipped|Not Run \(Disabled\))/ { next }
+        /^ *[0-9]+\/[0-9]+ +Test +#[0-9]+:/ {
+            sub(/^.*#[0-9]+: /, "")
+            sub(/ \.\.+/, " ")
+            print "    " $0
+        }' "$1"
 }
 
 configure_preset() { (cd "$root" && cmake --preset "$1" -DSLUICE_WERROR=ON); }
@@ -147,11 +154,12 @@ build_preset() { (cd "$root" && cmake --build --preset "$1" --parallel "$jobs");
 test_preset() {
     local preset=$1 without_aslr=()
     shift
-    # Sanitizer runtimes of this generation fail at random under newer kernels' address randomisation.
+    # These sanitizers' runtimes fail at random under newer kernels' address randomisation.
     case $preset in
     *-asan | *-tsan) if setarch -R true 2>/dev/null; then without_aslr=(setarch -R); fi ;;
     esac
-    (cd "$root" && "${without_aslr[@]}" ctest --preset "$preset" --no-tests=error --parallel "$jobs" "$@")
+    (cd "$root" &&
+        "${without_aslr[@]}" ctest --preset "$preset" --no-tests=error --parallel "$jobs" "$@")
 }
 
 # stage_preset PRESET [CTEST ARGUMENT...]: configure, build and test; mingw-clang builds only.
@@ -168,7 +176,7 @@ stage_preset() {
     local code=0
     run_step test test_logged "$log" "$preset" "$@" || code=1
     # The full output of every test (seeds, counts), also of those that passed.
-    cp -f "$root/build/$preset/Testing/Temporary/LastTest.log" "$logs/$stage.tests.log" 2>/dev/null || true
+    cp -f "$root/build/$preset/Testing/Temporary/LastTest.log" "$logs/$stage.tests.log" || true
     count_tests "$log"
     if [ "${counts[$stage/passed]}" = 0 ]; then
         say "  $stage: no test passed"
@@ -203,26 +211,30 @@ run_stage() {
     return 1
 }
 
-# print_table STAGE...: times and counts of each, and the totals.
+# A step's time in the table, or a dash.
+time_cell() {
+    if [ -n "${seconds[$1]:-}" ]; then as_minutes "${seconds[$1]}"; else printf '%s' -; fi
+}
+
+# print_table STAGE...: times and counts of each, and the totals, also in total_passed and so on.
 print_table() {
-    local name step total=0 passed=0 failed=0 skipped=0 row
-    printf '\n%-14s %9s %7s %7s %7s   %6s %6s %7s   %s\n' \
-        stage configure build test total passed failed skipped result
-    for name in "$@"; do
-        row=()
-        for step in configure build test; do
-            row+=("$([ -n "${seconds[$name/$step]:-}" ] && as_minutes "${seconds[$name/$step]}" || echo -)")
+    local name layout='%-14s %9s %7s %7s %7s   %6s %6s %7s   %s\n' total=0
+    total_passed=0 total_failed=0 total_skipped=0
+    say
+    # shellcheck disable=SC2059 # one layout for all lines
+    {
+        printf "$layout" stage configure build test total passed failed skipped result
+        for name in "$@"; do
+            printf "$layout" "$name" "$(time_cell "$name/configure")" "$(time_cell "$name/build")" \
+                "$(time_cell "$name/test")" "$(time_cell "$name")" "${counts[$name/passed]:--}" \
+                "${counts[$name/failed]:--}" "${counts[$name/skipped]:--}" \
+                "${verdicts[$name]:-not run}"
+            total=$((total + ${seconds[$name]:-0}))
+            total_passed=$((total_passed + ${counts[$name/passed]:-0}))
+            total_failed=$((total_failed + ${counts[$name/failed]:-0}))
+            total_skipped=$((total_skipped + ${counts[$name/skipped]:-0}))
         done
-        for step in passed failed skipped; do
-            row+=("${counts[$name/$step]:--}")
-        done
-        printf '%-14s %9s %7s %7s %7s   %6s %6s %7s   %s\n' "$name" "${row[0]}" "${row[1]}" "${row[2]}" \
-            "$(as_minutes "${seconds[$name]:-0}")" "${row[3]}" "${row[4]}" "${row[5]}" "${verdicts[$name]:-not run}"
-        total=$((total + ${seconds[$name]:-0}))
-        passed=$((passed + ${counts[$name/passed]:-0}))
-        failed=$((failed + ${counts[$name/failed]:-0}))
-        skipped=$((skipped + ${counts[$name/skipped]:-0}))
-    done
-    printf '%-14s %9s %7s %7s %7s   %6d %6d %7d\n' total '' '' '' "$(as_minutes $total)" $passed $failed $skipped
-    total_passed=$passed total_failed=$failed total_skipped=$skipped
+        printf "$layout" total '' '' '' "$(as_minutes $total)" \
+            "$total_passed" "$total_failed" "$total_skipped" ''
+    }
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From a fresh Debian 12 machine to a built Sluice in one command: installs what is missing, builds for
-# Linux and for Windows, and runs a short smoke test of both.
+# From a fresh Debian 12 machine to a built Sluice in one command: installs what is missing, builds
+# for Linux and for Windows, and runs a short smoke test of both.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/deploy/lib.sh"
@@ -8,8 +8,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 usage() {
     cat <<END
 Usage: deploy/quickstart.sh [--help]
-Installs what is missing (apt, with sudo if need be), builds Sluice for Linux (build/linux-release) and for
-Windows (build/mingw-release), and runs the tests labelled "smoke" of both, the Windows ones under Wine.
+Installs what is missing (apt, with sudo if need be), builds Sluice for Linux (build/linux-release)
+and for Windows (build/mingw-release), and runs the tests labelled "smoke" of both, the Windows ones
+under Wine.
 Environment: SLUICE_CACHE, SLUICE_NO_INSTALL as for deploy/test.sh, which runs all tests.
 END
 }
@@ -33,9 +34,9 @@ run_stage packages run_step install install_packages || die "could not install; 
 say "2. The Windows libraries: libuv, protobuf-c and cmocka from Debian's source packages, once."
 run_stage windows-deps run_step build "$root/deploy/bootstrap-windows-deps.sh" || die "see above"
 say "3. Linux: build and smoke test."
-run_stage linux-release stage_preset linux-release -L smoke || die "the Linux build failed; see above"
+run_stage linux-release stage_preset linux-release -L smoke || die "Linux failed; see above"
 say "4. Windows: cross-build and smoke test under Wine."
-run_stage mingw-release stage_preset mingw-release -L smoke || die "the Windows build failed; see above"
+run_stage mingw-release stage_preset mingw-release -L smoke || die "Windows failed; see above"
 
 print_table packages windows-deps linux-release mingw-release
 say

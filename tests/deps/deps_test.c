@@ -1,8 +1,9 @@
 /*
  * deps_test.c - proves that each dependency links, runs and is the version its headers belong to.
  *
- * libuv: a timer fires on a loop, which then closes clean. protobuf-c: a message of its own descriptor
- * type survives a round trip, and an allocator of ours sees every allocation. cmocka: runs all this.
+ * libuv: a timer fires on a loop, which then closes clean. protobuf-c: a message of its own
+ * descriptor type survives a round trip, and an allocator of ours sees every allocation. cmocka:
+ * runs all this.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +20,8 @@
 static void uv_header_and_library_agree(void **state) {
     (void)state;
     char version[32];
-    (void)snprintf(version, sizeof(version), "%d.%d.%d", UV_VERSION_MAJOR, UV_VERSION_MINOR, UV_VERSION_PATCH);
+    (void)snprintf(version, sizeof(version), "%d.%d.%d", UV_VERSION_MAJOR, UV_VERSION_MINOR,
+                   UV_VERSION_PATCH);
     assert_string_equal(uv_version_string(), version);
     assert_int_equal(uv_version(), UV_VERSION_HEX);
 }
@@ -117,7 +119,8 @@ static void protobuf_c_packs_and_unpacks(void **state) {
 
     int balance = 0;
     ProtobufCAllocator allocator = {count_alloc, count_free, &balance};
-    probe *got = (probe *)protobuf_c_message_unpack(&probe_descriptor, &allocator, sizeof(expected), wire);
+    probe *got =
+        (probe *)protobuf_c_message_unpack(&probe_descriptor, &allocator, sizeof(expected), wire);
     assert_non_null(got);
     assert_true(balance > 0);
     assert_int_equal(got->id, 300);
@@ -127,7 +130,8 @@ static void protobuf_c_packs_and_unpacks(void **state) {
     assert_int_equal(balance, 0);
 
     /* A truncated message is refused and leaks nothing. */
-    assert_null(protobuf_c_message_unpack(&probe_descriptor, &allocator, sizeof(expected) - 1, wire));
+    assert_null(
+        protobuf_c_message_unpack(&probe_descriptor, &allocator, sizeof(expected) - 1, wire));
     assert_int_equal(balance, 0);
 }
 
