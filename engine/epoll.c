@@ -1,0 +1,542 @@
+/*
+ * epoll.c - the Linux backend: workers on epoll, and the life of a stream.
+ *
+ * start() makes no system call: it puts the handle on worker->runnable if its direction may be ready.
+ * flush() tries those; what would have to wait stays with its handle, and wait() goes on with it when
+ * epoll reports an edge. So a read that has to wait costs one epoll_wait and one read, and a request is
+ * in the kernel only while our own call runs: cancel is exact, nothing is ever in doubt.
+ *
+ * A descriptor is registered once, edge-triggered, and belongs to its handle until release(). Everything
+ * runs on the worker's thread, except wake(). engine_request_finish() may close the handle it ran on
+ * (its last request came back): after each call self->fd is looked at again.
+ */
+#define _GNU_SOURCE 1 /* pipe2, EPOLLRDHUP */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+
+#include "engine/epoll.h"
+#include "engine/opener.h"
+
+#define CALLS engine_epoll_calls
+
+/* ---- handles ---------------------------------------------------------------------------------- */
+
+void engine_epoll_handle_init(engine_epoll_handle *self, engine_epoll_role role, int fd) {
+    sl_list_init(&self->runnable);
+    self->opening = NULL;
+    self->fd = fd;
+    self->role = role;
+    /* Registering reports what can be read already, so the first read need not guess. */
+    self->readiness[ENGINE_IN] = ENGINE_EPOLL_BLOCKED;
+    self->readiness[ENGINE_OUT] = ENGINE_EPOLL_MAYBE;
+    self->has_ended[ENGINE_IN] = false;
+    self->has_ended[ENGINE_OUT] = false;
+    self->wants_out = false;
+    self->is_tcp = false;
+    self->error = 0;
+    self->held_fd = -1;
+    self->name = NULL;
+    self->member = NULL;
+}
+
+static struct epoll_event interest(engine_epoll_handle *self) {
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = self};
+    if (self->wants_out) {
+        event.events |= EPOLLOUT;
+    }
+    return event;
+}
+
+int engine_epoll_register(engine_epoll_worker *worker, engine_epoll_handle *self, bool wants_out) {
+    self->wants_out = wants_out;
+    struct epoll_event event = interest(self);
+    return CALLS.epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, self->fd, &event) == 0 ? 0 : errno;
+}
+
+/*
+ * Writing edges are asked for when a write had to wait, and given up when one comes that nobody waits
+ * for. Always asking would wake the worker each time a peer reads: a Unix or UDP socket reports an edge
+ * for every buffer that is freed (unix_write_space, sock_def_write_space), which costs a ping-pong one
+ * epoll_wait and one wake-up per message. TCP and pipes report only that a full buffer has room again.
+ * EPOLL_CTL_MOD looks at the descriptor anew (epoll_ctl(2), Linux ep_modify), so no edge is lost.
+ */
+static void set_wants_out(engine_epoll_handle *self, bool wants_out) {
+    self->wants_out = wants_out;
+    struct epoll_event event = interest(self);
+    engine_epoll_worker *worker = engine_epoll_worker_of(self->handle.worker);
+    int result = CALLS.epoll_ctl(worker->epoll_fd, EPOLL_CTL_MOD, self->fd, &event);
+    SL_CHECK(result == 0, "changing a registration that exists needs nothing and cannot fail");
+}
+
+void engine_epoll_set_blocked(engine_epoll_handle *self, engine_direction direction) {
+    self->readiness[direction] = ENGINE_EPOLL_BLOCKED;
+    if (direction == ENGINE_OUT && !self->wants_out) {
+        set_wants_out(self, true);
+    }
+}
+
+/* close(2) alone would leave the registration behind while a child process between fork and exec still
+ * holds a copy of the descriptor, and events would go on to name this handle (epoll(7), questions). */
+void engine_epoll_close_fd(engine_epoll_handle *self) {
+    engine_epoll_worker *worker = engine_epoll_worker_of(self->handle.worker);
+    (void)CALLS.epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, self->fd, NULL);
+    (void)CALLS.close(self->fd);
+    self->fd = -1;
+}
+
+static void release(engine_worker *worker, engine_handle *handle) {
+    (void)worker;
+    engine_epoll_handle *self = engine_epoll_handle_of(handle);
+    sl_list_remove(&self->runnable);
+    if (self->member != NULL) {
+        engine_epoll_member_leave(self); /* first: the acceptor writes to our eventfd until then */
+        self->member = NULL;
+    }
+    if (self->held_fd >= 0) {
+        (void)CALLS.close(self->held_fd);
+        self->held_fd = -1;
+    }
+    engine_epoll_close_fd(self);
+    if (self->name != NULL) {
+        self->name->fd = -1;
+        engine_epoll_name_drop(self->name);
+        engine_worker_free(handle->worker, self->name, sizeof(*self->name));
+        self->name = NULL;
+    }
+}
+
+/* ---- streams ---------------------------------------------------------------------------------- */
+
+static void finish_failed(engine_epoll_handle *self, engine_request *request, int error) {
+    /* A socket's error is told once, to whoever asks first. The end of a stream that broke must not
+     * look like a clean one to the other direction. EPIPE is no such error: the peer read no more. */
+    if (error != EPIPE && self->error == 0 &&
+        engine_epoll_stream_status(error) == SLUICE_ERESET) {
+        self->error = error;
+    }
+    size_t done = request->kind == ENGINE_WRITE ? request->done : 0;
+    engine_request_finish(request, engine_epoll_stream_status(error), (uint32_t)error, done, 0);
+}
+
+static void finish_end_of_file(engine_epoll_handle *self, engine_request *request) {
+    if (self->error != 0) {
+        finish_failed(self, request, self->error);
+    } else {
+        engine_request_finish(request, SLUICE_EEOF, 0, 0, 0);
+    }
+}
+
+/* A zero-byte read ends when a read would not wait. Taking nothing, it leaves the readiness alone. */
+static void wait_readable(engine_epoll_handle *self, engine_request *request) {
+    if (self->readiness[ENGINE_IN] != ENGINE_EPOLL_SURE && !self->has_ended[ENGINE_IN]) {
+        struct pollfd look = {.fd = self->fd, .events = POLLIN | POLLRDHUP};
+        int count = CALLS.poll(&look, 1, 0);
+        if (count <= 0) {
+            if (count == 0) {
+                engine_epoll_set_blocked(self, ENGINE_IN);
+            }
+            return;
+        }
+        self->readiness[ENGINE_IN] = ENGINE_EPOLL_SURE;
+    }
+    engine_request_finish(request, SLUICE_OK, 0, 0, 0);
+}
+
+static void stream_read(engine_epoll_handle *self, engine_request *request) {
+    if (request->length == 0) {
+        wait_readable(self, request);
+        return;
+    }
+    size_t room = request->length < ENGINE_EPOLL_CALL_BYTES ? request->length
+                                                            : ENGINE_EPOLL_CALL_BYTES;
+    ssize_t count = CALLS.read(self->fd, request->buffer, room);
+    if (count > 0) {
+        /* Less than there was room for: it was all there was, and what comes later makes an edge. Not so
+         * after a hang-up: its edge is behind us and the end of file has yet to be read. A hang-up
+         * that came since the last epoll_wait has its own edge waiting there. */
+        bool is_drained = (size_t)count < room && !self->has_ended[ENGINE_IN];
+        self->readiness[ENGINE_IN] = is_drained ? ENGINE_EPOLL_BLOCKED : ENGINE_EPOLL_MAYBE;
+        engine_request_finish(request, SLUICE_OK, 0, (size_t)count, 0);
+    } else if (count == 0) {
+        self->has_ended[ENGINE_IN] = true;
+        finish_end_of_file(self, request);
+    } else if (errno == EAGAIN) {
+        engine_epoll_set_blocked(self, ENGINE_IN);
+    } else if (errno != EINTR) {
+        self->has_ended[ENGINE_IN] = true;
+        finish_failed(self, request, errno);
+    }
+}
+
+/* What is left of a write, at most ENGINE_EPOLL_CALL_BYTES of it. Returns the number of vectors. */
+static int gather(const engine_request *request, struct iovec *vectors, size_t *ret_size) {
+    size_t skip = request->done;
+    size_t room = ENGINE_EPOLL_CALL_BYTES;
+    int count = 0;
+    for (unsigned i = 0; i < request->buffer_count && room > 0; i++) {
+        const engine_buffer *buffer = &request->buffers[i];
+        if (skip >= buffer->length) {
+            skip -= buffer->length;
+            continue;
+        }
+        size_t size = buffer->length - skip < room ? buffer->length - skip : room;
+        /* struct iovec serves both directions and has no const; nothing writes through it here. */
+        vectors[count].iov_base = (char *)(uintptr_t)buffer->bytes + skip;
+        vectors[count].iov_len = size;
+        count++;
+        room -= size;
+        skip = 0;
+    }
+    *ret_size = ENGINE_EPOLL_CALL_BYTES - room;
+    return count;
+}
+
+/* A write to a pipe has no flag against SIGPIPE: worker_open blocks it. */
+static ssize_t send_vectors(engine_epoll_handle *self, struct iovec *vectors, int count) {
+    if (self->role == ENGINE_EPOLL_PIPE) {
+        return count == 1 ? CALLS.write(self->fd, vectors[0].iov_base, vectors[0].iov_len)
+                          : CALLS.writev(self->fd, vectors, count);
+    }
+    if (count == 1) {
+        return CALLS.send(self->fd, vectors[0].iov_base, vectors[0].iov_len, MSG_NOSIGNAL);
+    }
+    struct msghdr message = {.msg_iov = vectors, .msg_iovlen = (size_t)count};
+    return CALLS.sendmsg(self->fd, &message, MSG_NOSIGNAL);
+}
+
+static void stream_write(engine_epoll_handle *self, engine_request *request) {
+    struct iovec vectors[ENGINE_GATHER_MAX];
+    size_t size;
+    int vector_count = gather(request, vectors, &size);
+    ssize_t count = send_vectors(self, vectors, vector_count);
+    if (count >= 0) {
+        request->done += (size_t)count;
+        self->readiness[ENGINE_OUT] = ENGINE_EPOLL_MAYBE;
+        if ((size_t)count < size && !self->has_ended[ENGINE_OUT]) {
+            /* The buffer is full, and the kernel will say when it is not: each place that cuts a write
+             * short has noted that we wait (tcp_sendmsg, sock_alloc_send_pskb: SOCK_NOSPACE). */
+            engine_epoll_set_blocked(self, ENGINE_OUT);
+        }
+        if (request->done == request->length) {
+            engine_request_finish(request, SLUICE_OK, 0, request->done, 0);
+        }
+    } else if (errno == EAGAIN) {
+        engine_epoll_set_blocked(self, ENGINE_OUT);
+    } else if (errno != EINTR) {
+        self->has_ended[ENGINE_OUT] = true;
+        finish_failed(self, request, errno);
+    }
+}
+
+static void stream_half_close(engine_epoll_handle *self, engine_request *request) {
+    if (CALLS.shutdown(self->fd, SHUT_WR) == 0) {
+        engine_request_finish(request, SLUICE_OK, 0, 0, 0);
+    } else {
+        finish_failed(self, request, self->error != 0 ? self->error : errno);
+    }
+}
+
+/* ---- anonymous pipes -------------------------------------------------------------------------- */
+
+/* Makes a handle of one end. 0 or errno; the descriptor is closed on failure. */
+static int open_pipe_end(engine_epoll_worker *worker, engine_handle *handle, int fd) {
+    engine_epoll_handle *self = engine_epoll_handle_of(handle);
+    engine_epoll_handle_init(self, ENGINE_EPOLL_PIPE, fd);
+    int error = engine_epoll_register(worker, self, false);
+    if (error != 0) {
+        (void)CALLS.close(fd);
+        self->fd = -1;
+    }
+    return error;
+}
+
+static int open_pair(engine_epoll_worker *worker, engine_handle *opening[2]) {
+    int fds[2];
+    if (CALLS.pipe2(fds, O_NONBLOCK | O_CLOEXEC) != 0) {
+        return errno;
+    }
+    int error = open_pipe_end(worker, opening[0], fds[0]);
+    if (error != 0) {
+        (void)CALLS.close(fds[1]);
+        return error;
+    }
+    error = open_pipe_end(worker, opening[1], fds[1]);
+    if (error != 0) {
+        engine_epoll_close_fd(engine_epoll_handle_of(opening[0]));
+    }
+    return error;
+}
+
+static void pair(engine_epoll_worker *worker, engine_epoll_handle *self) {
+    engine_request *request = self->opening;
+    self->opening = NULL;
+    int error = open_pair(worker, request->opening);
+    if (error != 0) {
+        engine_request_finish(request, engine_epoll_status(error), (uint32_t)error, 0, 0);
+        return;
+    }
+    engine_handle_opened(request->opening[0], ENGINE_CAN_READ, 1);
+    engine_handle_opened(request->opening[1], ENGINE_CAN_WRITE, 1);
+    engine_request_finish(request, SLUICE_OK, 0, 0, 0);
+}
+
+/* ---- running requests ------------------------------------------------------------------------- */
+
+/* The first request of a direction, if a system call for it may succeed now. */
+static engine_request *runnable_request(engine_epoll_handle *self, engine_direction direction) {
+    if (self->fd < 0) {
+        return NULL;
+    }
+    engine_request *request = engine_queue_head(&self->handle.queue[direction]);
+    if (request == NULL) {
+        return NULL;
+    }
+    bool may_run = self->readiness[direction] != ENGINE_EPOLL_BLOCKED ||
+                   request->kind == ENGINE_HALF_CLOSE; /* never waits */
+    return may_run ? request : NULL;
+}
+
+static void attempt(engine_epoll_worker *worker, engine_epoll_handle *self,
+                    engine_request *request) {
+    switch (request->kind) {
+    case ENGINE_READ: stream_read(self, request); break;
+    case ENGINE_WRITE: stream_write(self, request); break;
+    case ENGINE_HALF_CLOSE: stream_half_close(self, request); break;
+    case ENGINE_RECEIVE_FROM: engine_epoll_receive_from(self, request); break;
+    case ENGINE_SEND_TO: engine_epoll_send_to(self, request); break;
+    case ENGINE_ACCEPT: engine_epoll_accept(worker, self, request); break;
+    default: SL_CHECK(false, "no other kind queues on a handle");
+    }
+}
+
+/* Runs a handle's requests until they have to wait or its turn is over; then it stays runnable. */
+static void run(engine_epoll_worker *worker, engine_epoll_handle *self) {
+    static const engine_direction directions[] = {ENGINE_IN, ENGINE_OUT};
+    bool is_left_over = false;
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(directions); i++) {
+        engine_request *request = runnable_request(self, directions[i]);
+        for (unsigned calls = 0; request != NULL && calls < ENGINE_EPOLL_TURN_CALLS; calls++) {
+            attempt(worker, self, request);
+            request = runnable_request(self, directions[i]);
+        }
+        is_left_over = is_left_over || request != NULL;
+    }
+    sl_list_remove(&self->runnable); /* start() may have put it there meanwhile */
+    if (is_left_over && self->fd >= 0) {
+        sl_list_push_back(&worker->runnable, &self->runnable);
+    }
+}
+
+static void flush(engine_worker *base) {
+    engine_epoll_worker *worker = engine_epoll_worker_of(base);
+    if (sl_list_is_empty(&worker->runnable)) {
+        return;
+    }
+    /* One turn each: who is runnable again afterwards waits for the next flush. */
+    sl_list turn;
+    sl_list_init(&turn);
+    sl_list_splice_back(&turn, &worker->runnable);
+    sl_list *node;
+    while ((node = sl_list_pop_front(&turn)) != NULL) {
+        engine_epoll_handle *self = SL_LIST_ENTRY(node, engine_epoll_handle, runnable);
+        if (self->opening == NULL) {
+            run(worker, self);
+        } else if (self->opening->kind == ENGINE_PAIR) {
+            pair(worker, self);
+        } else {
+            engine_epoll_connect(worker, self);
+        }
+    }
+}
+
+static void start(engine_worker *base, engine_request *request) {
+    engine_epoll_worker *worker = engine_epoll_worker_of(base);
+    if (request->kind == ENGINE_RESOLVE) {
+        engine_resolve_start(request);
+        return;
+    }
+    engine_epoll_handle *self;
+    if (request->handle == NULL) { /* connect, pair */
+        self = engine_epoll_handle_of(request->opening[0]);
+        engine_epoll_handle_init(self, ENGINE_EPOLL_SOCKET, -1);
+        self->opening = request;
+    } else {
+        self = engine_epoll_handle_of(request->handle);
+        request->done = 0;
+        if (runnable_request(self, engine_kind_direction(request->kind)) == NULL) {
+            return;
+        }
+    }
+    if (!sl_list_is_linked(&self->runnable)) {
+        sl_list_push_back(&worker->runnable, &self->runnable);
+    }
+}
+
+/* Nothing of ours is in the kernel between two calls, so a request can always be taken back. */
+static void cancel(engine_worker *base, engine_request *request) {
+    (void)base;
+    if (request->kind == ENGINE_RESOLVE) {
+        engine_resolve_cancel(request);
+        return;
+    }
+    if (request->handle == NULL) { /* connect, pair */
+        engine_epoll_handle *self = engine_epoll_handle_of(request->opening[0]);
+        self->opening = NULL;
+        sl_list_remove(&self->runnable);
+        if (self->fd >= 0) {
+            engine_epoll_close_fd(self);
+        }
+    }
+    size_t done = request->kind == ENGINE_WRITE ? request->done : 0;
+    engine_request_finish(request, SLUICE_ECANCELED, 0, done, 0);
+}
+
+/* ---- waiting ---------------------------------------------------------------------------------- */
+
+void engine_epoll_note_events(engine_epoll_handle *self, uint32_t events) {
+    const uint32_t ended_in = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+    const uint32_t ended_out = EPOLLHUP | EPOLLERR;
+    if ((events & (EPOLLIN | ended_in)) != 0) {
+        self->readiness[ENGINE_IN] = ENGINE_EPOLL_SURE;
+        self->has_ended[ENGINE_IN] = self->has_ended[ENGINE_IN] || (events & ended_in) != 0;
+    }
+    if ((events & (EPOLLOUT | ended_out)) != 0) {
+        self->readiness[ENGINE_OUT] = ENGINE_EPOLL_SURE;
+        self->has_ended[ENGINE_OUT] = self->has_ended[ENGINE_OUT] || (events & ended_out) != 0;
+    }
+}
+
+static void on_events(engine_epoll_worker *worker, engine_epoll_handle *self, uint32_t events) {
+    if (self->fd < 0) {
+        return; /* closed while an earlier event of this batch was worked on */
+    }
+    if (self->opening != NULL) {
+        engine_epoll_connect_event(self, events);
+        return;
+    }
+    engine_epoll_note_events(self, events);
+    if (events == EPOLLOUT && engine_queue_head(&self->handle.queue[ENGINE_OUT]) == NULL) {
+        set_wants_out(self, false);
+        return;
+    }
+    run(worker, self);
+}
+
+static int timeout_ms(engine_epoll_worker *worker, uint64_t deadline_ns) {
+    if (deadline_ns == 0 || !sl_list_is_empty(&worker->runnable)) {
+        return 0;
+    }
+    if (deadline_ns == SL_CLOCK_NEVER) {
+        return -1;
+    }
+    uint64_t now_ns = sl_clock_now_ns(worker->worker.engine->clock);
+    if (deadline_ns <= now_ns) {
+        return 0;
+    }
+    uint64_t left_ms = (deadline_ns - now_ns - 1) / SL_NS_PER_MS + 1; /* rounded up: never early */
+    return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
+}
+
+static void wait_for_events(engine_worker *base, uint64_t deadline_ns) {
+    engine_epoll_worker *worker = engine_epoll_worker_of(base);
+    struct epoll_event events[ENGINE_EPOLL_EVENTS];
+    int count = CALLS.epoll_wait(worker->epoll_fd, events, ENGINE_EPOLL_EVENTS,
+                                 timeout_ms(worker, deadline_ns));
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.ptr != NULL) { /* NULL: the eventfd, which only had to end the wait */
+            on_events(worker, events[i].data.ptr, events[i].events);
+        }
+    }
+}
+
+/* Every write makes an edge, read or not; the counter would take 2^64 - 2 of them (eventfd(2)). */
+static void wake(engine_worker *base) {
+    const uint64_t one = 1;
+    (void)!CALLS.write(engine_epoll_worker_of(base)->wake_fd, &one, sizeof(one));
+}
+
+/* ---- start-up and the end --------------------------------------------------------------------- */
+
+static void block_sigpipe(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static int worker_open(engine_worker *base) {
+    engine_epoll_worker *worker = engine_epoll_worker_of(base);
+    sl_list_init(&worker->runnable);
+    worker->epoll_fd = CALLS.epoll_create1(EPOLL_CLOEXEC);
+    if (worker->epoll_fd < 0) {
+        return engine_epoll_status(errno);
+    }
+    int error = 0;
+    worker->wake_fd = CALLS.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (worker->wake_fd < 0) {
+        error = errno;
+    } else {
+        struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
+        if (CALLS.epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, worker->wake_fd, &event) != 0) {
+            error = errno;
+            (void)CALLS.close(worker->wake_fd);
+        }
+    }
+    if (error != 0) {
+        (void)CALLS.close(worker->epoll_fd);
+        return engine_epoll_status(error);
+    }
+    block_sigpipe();
+    return SLUICE_OK;
+}
+
+/* SIGPIPE stays blocked: one may be pending since a write to a broken pipe. */
+static void worker_close(engine_worker *base) {
+    engine_epoll_worker *worker = engine_epoll_worker_of(base);
+    (void)CALLS.close(worker->wake_fd);
+    (void)CALLS.close(worker->epoll_fd);
+}
+
+static int engine_open(engine *e) {
+    (void)e;
+    return SLUICE_OK;
+}
+
+static void engine_close_nothing(engine *e) {
+    (void)e;
+}
+
+static const engine_ops ops = {
+    .engine_size = sizeof(engine),
+    .worker_size = sizeof(engine_epoll_worker),
+    .handle_size = sizeof(engine_epoll_handle),
+    .request_size = sizeof(engine_request),
+    .endpoint_size = sizeof(engine_epoll_endpoint),
+    .engine_open = engine_open,
+    .engine_close = engine_close_nothing,
+    .worker_open = worker_open,
+    .worker_close = worker_close,
+    .wake = wake,
+    .flush = flush,
+    .wait = wait_for_events,
+    .start = start,
+    .cancel = cancel,
+    .listen = engine_epoll_listen,
+    .udp_open = engine_epoll_udp_open,
+    .local_address = engine_epoll_local_address,
+    .endpoint_create = engine_epoll_endpoint_create,
+    .endpoint_destroy = engine_epoll_endpoint_destroy,
+    .endpoint_join = engine_epoll_endpoint_join,
+    .release = release,
+};
+
+const engine_backend engine_backend_epoll = {
+    .name = "epoll",
+    .is_threaded = true,
+    .ops = &ops,
+};

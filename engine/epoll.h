@@ -1,0 +1,207 @@
+/*
+ * epoll.h - what the files of the epoll backend need of each other; nobody else includes it.
+ *
+ *   epoll.c           workers, wait, flush, start, cancel, release; streams and anonymous pipes
+ *   epoll_socket.c    listening, accepting, connecting, datagrams, addresses
+ *   epoll_endpoint.c  exclusive pipe names; one listening socket dealt out to several workers
+ *   epoll_status.c    the border to the C library: the calls we make, and what errno means
+ *
+ * A descriptor becomes a handle once, registered edge-triggered; the flags below remember what the edges
+ * said. Everything here runs on the worker's thread, except the acceptor of epoll_endpoint.c.
+ */
+#ifndef SLUICE_ENGINE_EPOLL_H
+#define SLUICE_ENGINE_EPOLL_H
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+
+#include "base/thread.h"
+#include "engine/backend.h"
+
+/* ---- limits ----------------------------------------------------------------------------------- */
+
+#define ENGINE_EPOLL_EVENTS 128         /* taken from the kernel at a time */
+#define ENGINE_EPOLL_TURN_CALLS 16      /* system calls per handle and direction before others run */
+#define ENGINE_EPOLL_CALL_BYTES 0x100000u /* bytes per system call: 1 MiB, so that a turn has an end */
+#define ENGINE_EPOLL_INBOX 64           /* dealt and not yet accepted, per listener: a power of 2 */
+#define ENGINE_EPOLL_BACKOFF_MS 50      /* the acceptor's pause when descriptors have run out */
+
+/* ---- the C library (epoll_status.c) ----------------------------------------------------------- */
+
+/* Every system call of this backend goes through here, so that a test can make any of them fail.
+ * Changed only while no engine exists. */
+typedef struct engine_epoll_call_table {
+    int (*accept4)(int fd, struct sockaddr *address, socklen_t *length, int flags);
+    int (*bind)(int fd, const struct sockaddr *address, socklen_t length);
+    int (*chmod)(const char *path, mode_t mode);
+    int (*close)(int fd);
+    int (*connect)(int fd, const struct sockaddr *address, socklen_t length);
+    int (*epoll_create1)(int flags);
+    int (*epoll_ctl)(int epoll_fd, int operation, int fd, struct epoll_event *event);
+    int (*epoll_wait)(int epoll_fd, struct epoll_event *events, int capacity, int timeout_ms);
+    int (*eventfd)(unsigned value, int flags);
+    int (*fchmod)(int fd, mode_t mode);
+    int (*flock)(int fd, int operation);
+    int (*fstat)(int fd, struct stat *ret_stat);
+    int (*getsockname)(int fd, struct sockaddr *address, socklen_t *length);
+    int (*getsockopt)(int fd, int level, int name, void *value, socklen_t *length);
+    int (*listen)(int fd, int backlog);
+    int (*lstat)(const char *path, struct stat *ret_stat);
+    int (*open)(const char *path, int flags, mode_t mode);
+    int (*pipe2)(int fds[2], int flags);
+    int (*poll)(struct pollfd *fds, nfds_t count, int timeout_ms);
+    ssize_t (*read)(int fd, void *buffer, size_t size);
+    ssize_t (*recvfrom)(int fd, void *buffer, size_t size, int flags, struct sockaddr *address,
+                        socklen_t *length);
+    ssize_t (*send)(int fd, const void *buffer, size_t size, int flags);
+    ssize_t (*sendmsg)(int fd, const struct msghdr *message, int flags);
+    int (*setsockopt)(int fd, int level, int name, const void *value, socklen_t length);
+    int (*shutdown)(int fd, int how);
+    int (*socket)(int domain, int type, int protocol);
+    int (*unlink)(const char *path);
+    ssize_t (*write)(int fd, const void *buffer, size_t size);
+    ssize_t (*writev)(int fd, const struct iovec *vectors, int count);
+} engine_epoll_call_table;
+
+extern engine_epoll_call_table engine_epoll_calls;
+
+/* The status of an errno from opening something, or from a datagram. Never SLUICE_OK. */
+int engine_epoll_status(int error);
+/* ... from a read, write or half-close of a stream: a connection that the network ended is ERESET. */
+int engine_epoll_stream_status(int error);
+/* The system has run out of something: worth another try later. */
+bool engine_epoll_is_shortage(int error);
+
+/* ---- workers and handles (epoll.c) ------------------------------------------------------------ */
+
+typedef struct engine_epoll_worker {
+    engine_worker worker;
+    int epoll_fd;
+    int wake_fd;      /* eventfd, edge-triggered: written by wake(), never read */
+    sl_list runnable; /* handles with a request whose system call may succeed now */
+} engine_epoll_worker;
+
+typedef enum engine_epoll_role {
+    ENGINE_EPOLL_SOCKET,   /* stream socket, connected or connecting */
+    ENGINE_EPOLL_PIPE,     /* one end of pipe2() */
+    ENGINE_EPOLL_DATAGRAM, /* UDP */
+    ENGINE_EPOLL_LISTENER, /* a listening socket of this worker's own */
+    ENGINE_EPOLL_MEMBER    /* one listener of an endpoint: fd is the eventfd of its inbox */
+} engine_epoll_role;
+
+/* What is known of a direction. Only our own calls use a readiness up, so SURE stays true until then. */
+typedef enum engine_epoll_readiness {
+    ENGINE_EPOLL_BLOCKED, /* the last call used it up; an edge will come */
+    ENGINE_EPOLL_MAYBE,   /* try it */
+    ENGINE_EPOLL_SURE     /* epoll_wait said so, and no call was made since */
+} engine_epoll_readiness;
+
+typedef struct engine_epoll_name engine_epoll_name;     /* an exclusive pipe name (below) */
+typedef struct engine_epoll_member engine_epoll_member; /* epoll_endpoint.c */
+
+typedef struct engine_epoll_handle {
+    engine_handle handle;
+    sl_list runnable;        /* in worker->runnable */
+    engine_request *opening; /* a connect or pair under way: this is its opening[0] */
+    int fd;                  /* -1: none */
+    engine_epoll_role role;
+    engine_epoll_readiness readiness[2];
+    bool has_ended[2]; /* a hang-up or error was seen: calls return at once, a short read says nothing */
+    bool wants_out;    /* registered for EPOLLOUT too */
+    bool is_tcp;
+    int error;                   /* errno that ended a stream; the kernel tells it only once */
+    int held_fd;                 /* listeners: accepted, but could not be made a handle yet; or -1 */
+    engine_epoll_name *name;     /* listeners on a pipe name */
+    engine_epoll_member *member; /* listeners of an endpoint */
+} engine_epoll_handle;
+
+static inline engine_epoll_worker *engine_epoll_worker_of(engine_worker *worker) {
+    return (engine_epoll_worker *)worker;
+}
+
+static inline engine_epoll_handle *engine_epoll_handle_of(engine_handle *handle) {
+    return (engine_epoll_handle *)handle;
+}
+
+/* Makes an unused handle ready to hold a descriptor (fd may be -1). */
+void engine_epoll_handle_init(engine_epoll_handle *self, engine_epoll_role role, int fd);
+/* Registers self->fd for reading edges, and for writing edges if `wants_out`. 0 or errno. */
+int engine_epoll_register(engine_epoll_worker *worker, engine_epoll_handle *self, bool wants_out);
+/* Ends the registration and closes the descriptor. */
+void engine_epoll_close_fd(engine_epoll_handle *self);
+/* Remembers what epoll_wait said about it. */
+void engine_epoll_note_events(engine_epoll_handle *self, uint32_t events);
+/* A call would have had to wait: the next edge of that direction makes it ready again. */
+void engine_epoll_set_blocked(engine_epoll_handle *self, engine_direction direction);
+
+/* ---- sockets (epoll_socket.c) ----------------------------------------------------------------- */
+
+/* accept4 without waiting. 0 with a descriptor, or errno: EAGAIN = nobody there, EINTR = try again. */
+int engine_epoll_accept_fd(int listening_fd, int *ret_fd);
+
+/* One attempt at the first request of a handle. Each makes at most a few system calls. */
+void engine_epoll_accept(engine_epoll_worker *worker, engine_epoll_handle *self,
+                         engine_request *request);
+void engine_epoll_receive_from(engine_epoll_handle *self, engine_request *request);
+void engine_epoll_send_to(engine_epoll_handle *self, engine_request *request);
+
+/* Begins self->opening, a connect; and continues it after an event. */
+void engine_epoll_connect(engine_epoll_worker *worker, engine_epoll_handle *self);
+void engine_epoll_connect_event(engine_epoll_handle *self, uint32_t events);
+
+int engine_epoll_listen(engine_worker *worker, engine_handle *handle, const engine_address *address,
+                        const engine_listen_options *options);
+int engine_epoll_udp_open(engine_worker *worker, engine_handle *handle,
+                          const engine_address *address);
+int engine_epoll_local_address(engine_handle *handle, engine_address *ret_address);
+
+/* 0 or a negative status. */
+int engine_epoll_sockaddr(const engine_address *address, struct sockaddr_storage *ret_storage,
+                          socklen_t *ret_length);
+
+/* ---- names and endpoints (epoll_endpoint.c) --------------------------------------------------- */
+
+struct engine_epoll_name {
+    int fd;      /* the listening socket */
+    int lock_fd; /* PATH.lock, held with flock */
+    dev_t device;
+    ino_t inode; /* of the socket file */
+    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+};
+
+/* Takes a pipe name and listens on it. 0 or a negative status with its errno (0 = none). */
+int engine_epoll_name_take(engine_epoll_name *name, const engine_address *address,
+                           const engine_listen_options *options, int *ret_error);
+/* Gives the name up; closes name->fd unless that is -1. */
+void engine_epoll_name_drop(engine_epoll_name *name);
+
+typedef struct engine_epoll_endpoint {
+    engine_endpoint endpoint;
+    engine_epoll_name name;
+    int epoll_fd;
+    int wake_fd; /* eventfd, edge-triggered: written to wake the acceptor, never read */
+    sl_thread thread;
+    sl_atomic_bool is_stopping;
+    sl_atomic_bool wants_room; /* the acceptor waits until a listener has room for a connection */
+    sl_mutex lock;             /* members and the filling of their inboxes */
+    sl_list members;           /* in the order in which they get connections */
+    bool may_accept;           /* acceptor only: an edge came, and EAGAIN did not */
+    int held_fd;               /* acceptor only: accepted, nobody had room; or -1 */
+} engine_epoll_endpoint;
+
+int engine_epoll_endpoint_create(engine_endpoint *endpoint, const engine_listen_options *options);
+void engine_epoll_endpoint_destroy(engine_endpoint *endpoint);
+int engine_epoll_endpoint_join(engine_endpoint *endpoint, engine_worker *worker,
+                               engine_handle *handle);
+/* The listener leaves; what was dealt to it goes to the others. */
+void engine_epoll_member_leave(engine_epoll_handle *self);
+/* Takes a dealt descriptor. 0 or EAGAIN. */
+int engine_epoll_member_take(engine_epoll_member *member, int *ret_fd);
+
+#endif

@@ -1,0 +1,507 @@
+/*
+ * epoll_endpoint.c - exclusive pipe names, and one listening socket dealt out to several workers.
+ *
+ * Several workers that accept from one socket are not served evenly (400 of 400 connections went to one of
+ * them), so each endpoint has one acceptor thread: it accepts, and deals the descriptors out in turn,
+ * before any I/O on them, into small inboxes. An inbox is filled under the endpoint's lock and emptied by
+ * its worker without any: taking a connection never waits for another thread. A worker takes the lock
+ * only to join or leave; it is held for at most a few dozen instructions and one eventfd write per
+ * listener, never over a call that can wait. Each inbox has an eventfd that is registered with the worker
+ * like any descriptor, so a dealt connection arrives as an edge and nothing is in flight that could
+ * outlive the listener.
+ *
+ * Lifetime: a member is its worker's (made in join, freed in leave); the endpoint outlives its members.
+ */
+#define _GNU_SOURCE 1 /* O_NOFOLLOW, accept4 flags */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+
+#include "engine/epoll.h"
+
+#define CALLS engine_epoll_calls
+#define LOCK_SUFFIX ".lock"
+#define LOCK_ATTEMPTS 16
+#define ACCESS_DEFAULT 0600u /* this user only */
+
+/* ---- names ------------------------------------------------------------------------------------ */
+
+/*
+ * Who holds PATH.lock (flock) owns PATH. The kernel drops the lock with its holder, so a socket file whose
+ * lock is free is stale. The lock file is removed with the name. That would be a race (we open the
+ * file, its holder removes it and lets go, we lock a file without a name, and a third makes a new one) but
+ * for the second look: a lock counts only if the path still leads to the locked file; else all over
+ * again. And nobody removes a lock file without holding its lock.
+ */
+static int lock_once(const char *path, int *ret_fd, bool *ret_is_gone) {
+    struct stat held;
+    struct stat named;
+    int fd = CALLS.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
+                        S_IRUSR | S_IWUSR);
+    if (fd < 0) {
+        return errno == ELOOP || errno == EISDIR || errno == ENXIO ? EADDRINUSE : errno;
+    }
+    int error = 0;
+    if (CALLS.fstat(fd, &held) != 0) {
+        error = errno;
+    } else if (!S_ISREG(held.st_mode)) {
+        error = EADDRINUSE;
+    } else if (CALLS.flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        error = errno == EWOULDBLOCK ? EADDRINUSE : errno;
+    } else {
+        *ret_is_gone = CALLS.lstat(path, &named) != 0 || named.st_dev != held.st_dev ||
+                       named.st_ino != held.st_ino;
+        if (*ret_is_gone) {
+            error = EAGAIN;
+        }
+    }
+    if (error != 0) {
+        (void)CALLS.close(fd);
+        return error;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+static void lock_path(const engine_epoll_name *name, char ret_path[]) {
+    size_t length = strlen(name->path);
+    memcpy(ret_path, name->path, length);
+    memcpy(ret_path + length, LOCK_SUFFIX, sizeof(LOCK_SUFFIX));
+}
+
+/* 0, EADDRINUSE (somebody has the name), or another errno. */
+static int lock_name(engine_epoll_name *name) {
+    char path[sizeof(name->path) + sizeof(LOCK_SUFFIX)];
+    lock_path(name, path);
+    int error = EADDRINUSE;
+    bool is_gone = true;
+    for (unsigned i = 0; i < LOCK_ATTEMPTS && is_gone; i++) {
+        is_gone = false;
+        error = lock_once(path, &name->lock_fd, &is_gone);
+    }
+    return is_gone ? EADDRINUSE : error;
+}
+
+static void unlock_name(engine_epoll_name *name) {
+    char path[sizeof(name->path) + sizeof(LOCK_SUFFIX)];
+    lock_path(name, path);
+    (void)CALLS.unlink(path);
+    (void)CALLS.close(name->lock_fd);
+}
+
+/* Is a server of some other kind, that knows nothing of our lock, alive behind this socket file? */
+static bool is_answered(const struct sockaddr_storage *storage, socklen_t length) {
+    int fd = CALLS.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return true; /* not known to be stale */
+    }
+    int error = CALLS.connect(fd, (const struct sockaddr *)storage, length) == 0 ? 0 : errno;
+    (void)CALLS.close(fd);
+    return error != ECONNREFUSED && error != ENOENT;
+}
+
+/* With the lock held: removes a socket file that its owner left behind. */
+static int remove_stale(const engine_epoll_name *name, const struct sockaddr_storage *storage,
+                        socklen_t length) {
+    struct stat found;
+    if (CALLS.lstat(name->path, &found) != 0) {
+        return errno == ENOENT ? 0 : errno;
+    }
+    if (!S_ISSOCK(found.st_mode) || is_answered(storage, length)) {
+        return EADDRINUSE;
+    }
+    return CALLS.unlink(name->path) == 0 || errno == ENOENT ? 0 : errno;
+}
+
+/*
+ * Nobody can connect before listen(), so the file's mode is right before it matters. It is also never too wide
+ * in between: bind() gives the file the socket's mode (fchmod) less the umask (Linux unix_bind), and
+ * what the umask took is put back afterwards. The umask itself is the whole process's and left alone.
+ */
+static int bind_name(engine_epoll_name *name, const struct sockaddr_storage *storage,
+                     socklen_t length, mode_t mode, int backlog) {
+    struct stat bound;
+    if (CALLS.fchmod(name->fd, mode) != 0 ||
+        CALLS.bind(name->fd, (const struct sockaddr *)storage, length) != 0) {
+        return errno;
+    }
+    int error = 0;
+    if (CALLS.lstat(name->path, &bound) != 0) {
+        error = errno;
+    } else {
+        name->device = bound.st_dev;
+        name->inode = bound.st_ino;
+        bool is_narrowed = (bound.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO)) != mode;
+        if ((is_narrowed && CALLS.chmod(name->path, mode) != 0) ||
+            CALLS.listen(name->fd, backlog) != 0) {
+            error = errno;
+        }
+    }
+    if (error != 0) {
+        (void)CALLS.unlink(name->path);
+    }
+    return error;
+}
+
+static int parse_access(const char *access, mode_t *ret_mode) {
+    if (access == NULL) {
+        *ret_mode = ACCESS_DEFAULT;
+        return SLUICE_OK;
+    }
+    size_t length = strlen(access);
+    if (length == 0 || length > 4 || strspn(access, "01234567") != length) {
+        return SLUICE_EINVAL;
+    }
+    unsigned mode = 0;
+    for (size_t i = 0; i < length; i++) {
+        mode = mode * 8 + (unsigned)(access[i] - '0');
+    }
+    if (mode > 0777) {
+        return SLUICE_EINVAL;
+    }
+    *ret_mode = mode;
+    return SLUICE_OK;
+}
+
+static int take_locked(engine_epoll_name *name, const struct sockaddr_storage *storage,
+                       socklen_t length, mode_t mode, int backlog) {
+    int error = remove_stale(name, storage, length);
+    if (error != 0) {
+        return error;
+    }
+    name->fd = CALLS.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (name->fd < 0) {
+        return errno;
+    }
+    error = bind_name(name, storage, length, mode, backlog);
+    if (error != 0) {
+        (void)CALLS.close(name->fd);
+    }
+    return error;
+}
+
+int engine_epoll_name_take(engine_epoll_name *name, const engine_address *address,
+                           const engine_listen_options *options, int *ret_error) {
+    struct sockaddr_storage storage;
+    socklen_t length;
+    mode_t mode;
+    *ret_error = 0;
+    int status = engine_epoll_sockaddr(address, &storage, &length);
+    if (status == SLUICE_OK) {
+        status = parse_access(options->access, &mode);
+    }
+    if (status == SLUICE_OK && options->backlog > ENGINE_BACKLOG_MAX) {
+        status = SLUICE_EINVAL;
+    }
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    memcpy(name->path, ((struct sockaddr_un *)&storage)->sun_path, sizeof(name->path));
+    int backlog = (int)(options->backlog != 0 ? options->backlog : ENGINE_BACKLOG_DEFAULT);
+    int error = lock_name(name);
+    if (error == 0) {
+        error = take_locked(name, &storage, length, mode, backlog);
+        if (error != 0) {
+            unlock_name(name);
+        }
+    }
+    *ret_error = error;
+    if (error == 0) {
+        return SLUICE_OK;
+    }
+    return error == EADDRINUSE ? SLUICE_ENAMETAKEN : engine_epoll_status(error);
+}
+
+void engine_epoll_name_drop(engine_epoll_name *name) {
+    struct stat named;
+    if (CALLS.lstat(name->path, &named) == 0 && named.st_dev == name->device &&
+        named.st_ino == name->inode) {
+        (void)CALLS.unlink(name->path); /* still ours, not what somebody put in its place */
+    }
+    if (name->fd >= 0) {
+        (void)CALLS.close(name->fd);
+    }
+    unlock_name(name);
+}
+
+/* ---- inboxes ---------------------------------------------------------------------------------- */
+
+struct engine_epoll_member {
+    sl_list link; /* in endpoint->members, under its lock */
+    engine_epoll_endpoint *endpoint;
+    int event_fd;                 /* the handle's fd: edge-triggered, never read */
+    sl_atomic_bool is_signalled;  /* an edge is on its way or was not followed to the end */
+    sl_atomic_u32 dealt_count;    /* written under the lock */
+    sl_atomic_u32 taken_count;    /* written by the worker */
+    int fds[ENGINE_EPOLL_INBOX];  /* [taken_count, dealt_count), modulo the size */
+};
+
+static void signal_fd(int event_fd) {
+    const uint64_t one = 1;
+    (void)!CALLS.write(event_fd, &one, sizeof(one));
+}
+
+static bool member_has_room(engine_epoll_member *member) {
+    unsigned dealt = atomic_load_explicit(&member->dealt_count, memory_order_relaxed);
+    return dealt - atomic_load(&member->taken_count) < ENGINE_EPOLL_INBOX;
+}
+
+/* Under the lock. Deals to the first member with room, which then goes to the end of the line. */
+static bool deal(engine_epoll_endpoint *endpoint, int fd) {
+    sl_list *node = endpoint->members.next;
+    while (node != &endpoint->members) {
+        engine_epoll_member *member = SL_LIST_ENTRY(node, engine_epoll_member, link);
+        if (member_has_room(member)) {
+            unsigned dealt = atomic_load_explicit(&member->dealt_count, memory_order_relaxed);
+            member->fds[dealt % ENGINE_EPOLL_INBOX] = fd;
+            atomic_store(&member->dealt_count, dealt + 1);
+            if (!atomic_exchange(&member->is_signalled, true)) {
+                signal_fd(member->event_fd);
+            }
+            sl_list_remove(&member->link);
+            sl_list_push_back(&endpoint->members, &member->link);
+            return true;
+        }
+        node = node->next;
+    }
+    return false;
+}
+
+/* The acceptor says that it waits for room, then looks again; we make room, then look whether it waits.
+ * Both are sequentially consistent: one of the two sees the other. */
+static void tell_room(engine_epoll_endpoint *endpoint) {
+    if (atomic_load(&endpoint->wants_room) && atomic_exchange(&endpoint->wants_room, false)) {
+        signal_fd(endpoint->wake_fd);
+    }
+}
+
+int engine_epoll_member_take(engine_epoll_member *member, int *ret_fd) {
+    unsigned taken = atomic_load_explicit(&member->taken_count, memory_order_relaxed);
+    if (atomic_load(&member->dealt_count) == taken) {
+        /* From here on a dealt connection is signalled again. One that came just before was not. */
+        (void)atomic_exchange(&member->is_signalled, false);
+        if (atomic_load(&member->dealt_count) == taken) {
+            return EAGAIN;
+        }
+    }
+    *ret_fd = member->fds[taken % ENGINE_EPOLL_INBOX];
+    atomic_store(&member->taken_count, taken + 1);
+    tell_room(member->endpoint);
+    return 0;
+}
+
+/* ---- joining and leaving ---------------------------------------------------------------------- */
+
+static int register_member(engine_epoll_handle *self, engine_worker *worker) {
+    int fd = CALLS.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (fd < 0) {
+        return errno;
+    }
+    engine_epoll_handle_init(self, ENGINE_EPOLL_MEMBER, fd);
+    int error = engine_epoll_register(engine_epoll_worker_of(worker), self, false);
+    if (error != 0) {
+        (void)CALLS.close(fd);
+        self->fd = -1;
+    }
+    return error;
+}
+
+int engine_epoll_endpoint_join(engine_endpoint *base, engine_worker *worker,
+                               engine_handle *handle) {
+    engine_epoll_endpoint *endpoint = (engine_epoll_endpoint *)base;
+    engine_epoll_handle *self = engine_epoll_handle_of(handle);
+    engine_epoll_member *member = engine_worker_alloc(worker, sizeof(*member));
+    if (member == NULL) {
+        return SLUICE_ENOMEM;
+    }
+    int error = register_member(self, worker);
+    if (error != 0) {
+        engine_worker_free(worker, member, sizeof(*member));
+        worker->os_error = (uint32_t)error;
+        return engine_epoll_status(error);
+    }
+    sl_list_init(&member->link);
+    member->endpoint = endpoint;
+    member->event_fd = self->fd;
+    self->member = member;
+    engine_handle_opened(handle, ENGINE_CAN_ACCEPT, 1);
+    sl_mutex_lock(&endpoint->lock);
+    sl_list_push_back(&endpoint->members, &member->link);
+    sl_mutex_unlock(&endpoint->lock);
+    tell_room(endpoint);
+    return SLUICE_OK;
+}
+
+/* Once off the list nothing is dealt to it any more. What it has goes to the others, all under the lock, so
+ * that each inbox is still filled by one thread at a time; what nobody has room for is dropped. */
+void engine_epoll_member_leave(engine_epoll_handle *self) {
+    engine_epoll_member *member = self->member;
+    engine_epoll_endpoint *endpoint = member->endpoint;
+    int dropped[ENGINE_EPOLL_INBOX + 1];
+    unsigned dropped_count = 0;
+    sl_mutex_lock(&endpoint->lock);
+    sl_list_remove(&member->link);
+    int fd = self->held_fd;
+    self->held_fd = -1;
+    while (fd >= 0 || engine_epoll_member_take(member, &fd) == 0) {
+        if (!deal(endpoint, fd)) {
+            dropped[dropped_count++] = fd;
+        }
+        fd = -1;
+    }
+    sl_mutex_unlock(&endpoint->lock);
+    for (unsigned i = 0; i < dropped_count; i++) {
+        (void)CALLS.close(dropped[i]);
+    }
+    engine_worker_free(self->handle.worker, member, sizeof(*member));
+}
+
+/* ---- the acceptor ----------------------------------------------------------------------------- */
+
+static bool has_room(engine_epoll_endpoint *endpoint) {
+    bool found = false;
+    sl_mutex_lock(&endpoint->lock);
+    sl_list *node = endpoint->members.next;
+    while (node != &endpoint->members && !found) {
+        found = member_has_room(SL_LIST_ENTRY(node, engine_epoll_member, link));
+        node = node->next;
+    }
+    sl_mutex_unlock(&endpoint->lock);
+    return found;
+}
+
+/* false: nobody has room, and whoever makes some will wake us. */
+static bool find_room(engine_epoll_endpoint *endpoint) {
+    if (has_room(endpoint)) {
+        return true;
+    }
+    atomic_store(&endpoint->wants_room, true);
+    if (!has_room(endpoint)) {
+        return false;
+    }
+    atomic_store(&endpoint->wants_room, false);
+    return true;
+}
+
+/* Accepts and deals while it can. Returns how long to wait in ms, -1 = for an event. Without room it leaves
+ * connections where they are: a full backlog is what tells clients to wait. */
+static int accept_and_deal(engine_epoll_endpoint *endpoint) {
+    while (!atomic_load(&endpoint->is_stopping)) {
+        if (endpoint->held_fd < 0 && !endpoint->may_accept) {
+            return -1;
+        }
+        if (!find_room(endpoint)) {
+            return -1;
+        }
+        if (endpoint->held_fd < 0) {
+            int error = engine_epoll_accept_fd(endpoint->name.fd, &endpoint->held_fd);
+            if (error == EAGAIN) {
+                endpoint->may_accept = false;
+                return -1;
+            }
+            if (error == EINTR) {
+                continue;
+            }
+            if (error != 0) { /* no more descriptors, most likely; may_accept stays */
+                return ENGINE_EPOLL_BACKOFF_MS;
+            }
+        }
+        sl_mutex_lock(&endpoint->lock);
+        bool is_dealt = deal(endpoint, endpoint->held_fd);
+        sl_mutex_unlock(&endpoint->lock);
+        if (is_dealt) {
+            endpoint->held_fd = -1; /* else the one with room has left: look again */
+        }
+    }
+    return 0;
+}
+
+static void run_acceptor(void *context) {
+    engine_epoll_endpoint *endpoint = context;
+    while (!atomic_load(&endpoint->is_stopping)) {
+        struct epoll_event events[2];
+        int wait_ms = accept_and_deal(endpoint);
+        int count = CALLS.epoll_wait(endpoint->epoll_fd, events, 2, wait_ms);
+        for (int i = 0; i < count; i++) {
+            if (events[i].data.fd == endpoint->name.fd) {
+                endpoint->may_accept = true;
+            }
+        }
+    }
+}
+
+static int watch(engine_epoll_endpoint *endpoint, int fd) {
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.fd = fd};
+    return CALLS.epoll_ctl(endpoint->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
+}
+
+/* The acceptor's descriptors. 0 or errno, with nothing left open. */
+static int open_acceptor(engine_epoll_endpoint *endpoint) {
+    endpoint->epoll_fd = CALLS.epoll_create1(EPOLL_CLOEXEC);
+    if (endpoint->epoll_fd < 0) {
+        return errno;
+    }
+    endpoint->wake_fd = CALLS.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (endpoint->wake_fd < 0) {
+        int error = errno;
+        (void)CALLS.close(endpoint->epoll_fd);
+        return error;
+    }
+    int error = watch(endpoint, endpoint->wake_fd);
+    if (error == 0) {
+        error = watch(endpoint, endpoint->name.fd);
+    }
+    if (error != 0) {
+        (void)CALLS.close(endpoint->wake_fd);
+        (void)CALLS.close(endpoint->epoll_fd);
+    }
+    return error;
+}
+
+static void close_acceptor(engine_epoll_endpoint *endpoint) {
+    (void)CALLS.close(endpoint->wake_fd);
+    (void)CALLS.close(endpoint->epoll_fd);
+}
+
+int engine_epoll_endpoint_create(engine_endpoint *base, const engine_listen_options *options) {
+    engine_epoll_endpoint *endpoint = (engine_epoll_endpoint *)base;
+    int error;
+    int status = engine_epoll_name_take(&endpoint->name, &base->address, options, &error);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    error = open_acceptor(endpoint);
+    if (error != 0) {
+        engine_epoll_name_drop(&endpoint->name);
+        return engine_epoll_status(error);
+    }
+    sl_mutex_init(&endpoint->lock);
+    sl_list_init(&endpoint->members);
+    endpoint->may_accept = false;
+    endpoint->held_fd = -1;
+    status = sl_thread_start(&endpoint->thread, "sluice-acceptor", run_acceptor, endpoint);
+    if (status != SLUICE_OK) {
+        sl_mutex_deinit(&endpoint->lock);
+        close_acceptor(endpoint);
+        engine_epoll_name_drop(&endpoint->name);
+    }
+    return status;
+}
+
+/* The acceptor waits only in epoll_wait, so joining it is prompt. */
+void engine_epoll_endpoint_destroy(engine_endpoint *base) {
+    engine_epoll_endpoint *endpoint = (engine_epoll_endpoint *)base;
+    atomic_store(&endpoint->is_stopping, true);
+    signal_fd(endpoint->wake_fd);
+    sl_thread_join(&endpoint->thread);
+    SL_CHECK(sl_list_is_empty(&endpoint->members), "an endpoint outlives its listeners");
+    if (endpoint->held_fd >= 0) {
+        (void)CALLS.close(endpoint->held_fd);
+    }
+    close_acceptor(endpoint);
+    sl_mutex_deinit(&endpoint->lock);
+    engine_epoll_name_drop(&endpoint->name);
+}
