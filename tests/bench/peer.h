@@ -9,8 +9,8 @@
 
 typedef struct peer peer;
 
-/* Listens on a pipe name and serves at most `connections` on a thread of its own pinned to `cpu`. As
- * a sink it reads and forgets; else it sends everything back. SLUICE_OK, or why not. */
+/* Listens on a pipe name and serves at most `connections` on a thread of its own, pinned to `cpu`.
+ * As a sink it reads and forgets; else it sends everything back. SLUICE_OK, or why not. */
 int peer_start(const char *name, unsigned connections, bool is_sink, unsigned cpu, peer **ret_peer);
 
 /* After the subjects have closed their ends. */

@@ -34,6 +34,7 @@ struct peer {
     unsigned outstanding;
     connection *connections;
     const char *name;
+    sl_event listening; /* the first instance exists */
 };
 
 static void read_next(peer *self, connection *which) {
@@ -104,6 +105,7 @@ static void run(void *context) {
     peer *self = context;
     (void)sl_thread_pin(self->cpu);
     listen_next(self);
+    sl_event_set(&self->listening);
     OVERLAPPED_ENTRY entries[BENCH_EVENTS];
     bool stopping = false;
     while (!stopping || self->outstanding > 0) {
@@ -138,13 +140,16 @@ int peer_start(const char *name, unsigned connections, bool is_sink, unsigned cp
     SL_CHECK(self->connections != NULL, "out of memory");
     self->port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
     SL_CHECK(self->port != NULL, "no completion port");
+    SL_CHECK(sl_event_init(&self->listening) == SLUICE_OK, "no event");
     int status = sl_thread_start(&self->thread, "bench-peer", run, self);
     if (status != SLUICE_OK) {
+        sl_event_deinit(&self->listening);
         (void)CloseHandle(self->port);
         free(self->connections);
         free(self);
         return status;
     }
+    (void)sl_event_wait_until(&self->listening, SL_CLOCK_NEVER);
     *ret_peer = self;
     return SLUICE_OK;
 }
@@ -155,6 +160,7 @@ void peer_stop(peer *self) {
     }
     SL_CHECK(PostQueuedCompletionStatus(self->port, 0, 0, NULL), "the port refused the stop");
     sl_thread_join(&self->thread);
+    sl_event_deinit(&self->listening);
     (void)CloseHandle(self->port);
     free(self->connections);
     free(self);
