@@ -1,17 +1,16 @@
 /*
  * epoll.c - the Linux backend: workers on epoll, and the life of a stream.
  *
- * start() makes no system call: it puts the handle on worker->runnable if its direction may be ready.
- * flush() tries those; what would have to wait stays with its handle, and wait() goes on with it when
- * epoll reports an edge. So a read that has to wait costs one epoll_wait and one read, and a request is
- * in the kernel only while our own call runs: cancel is exact, nothing is ever in doubt.
+ * start() makes no system call: it puts the handle on worker->runnable if its direction may be
+ * ready. flush() tries those; what would have to wait stays with its handle, and wait() goes on
+ * with it when epoll reports an edge. So a read that has to wait costs one epoll_wait and one
+ * read, and a request is in the kernel only while our own call runs: cancel is exact, nothing is
+ * ever in doubt.
  *
- * A descriptor is registered once, edge-triggered, and belongs to its handle until release(). Everything
- * runs on the worker's thread, except wake(). engine_request_finish() may close the handle it ran on
- * (its last request came back): after each call self->fd is looked at again.
+ * A descriptor is registered once, edge-triggered, and belongs to its handle until release().
+ * Everything runs on the worker's thread, except wake(). engine_request_finish() may close the
+ * handle it ran on (its last request came back): after each call self->fd is looked at again.
  */
-#define _GNU_SOURCE 1 /* pipe2, EPOLLRDHUP */
-
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -24,7 +23,7 @@
 
 #define CALLS engine_epoll_calls
 
-/* ---- handles ---------------------------------------------------------------------------------- */
+/* ---- handles -------------------------------------------------------------------------------- */
 
 void engine_epoll_handle_init(engine_epoll_handle *self, engine_epoll_role role, int fd) {
     sl_list_init(&self->runnable);
@@ -59,11 +58,12 @@ int engine_epoll_register(engine_epoll_worker *worker, engine_epoll_handle *self
 }
 
 /*
- * Writing edges are asked for when a write had to wait, and given up when one comes that nobody waits
- * for. Always asking would wake the worker each time a peer reads: a Unix or UDP socket reports an edge
- * for every buffer that is freed (unix_write_space, sock_def_write_space), which costs a ping-pong one
- * epoll_wait and one wake-up per message. TCP and pipes report only that a full buffer has room again.
- * EPOLL_CTL_MOD looks at the descriptor anew (epoll_ctl(2), Linux ep_modify), so no edge is lost.
+ * Writing edges are asked for when a write had to wait, and given up when one comes that nobody
+ * waits for. Always asking would wake the worker each time a peer reads: a Unix or UDP socket
+ * reports an edge for every buffer that is freed (unix_write_space, sock_def_write_space), which
+ * costs a ping-pong one epoll_wait and one wake-up per message. TCP and pipes report only that a
+ * full buffer has room again. EPOLL_CTL_MOD looks at the descriptor anew (epoll_ctl(2), Linux
+ * ep_modify), so no edge is lost.
  */
 static void set_wants_out(engine_epoll_handle *self, bool wants_out) {
     self->wants_out = wants_out;
@@ -80,8 +80,9 @@ void engine_epoll_set_blocked(engine_epoll_handle *self, engine_direction direct
     }
 }
 
-/* close(2) alone would leave the registration behind while a child process between fork and exec still
- * holds a copy of the descriptor, and events would go on to name this handle (epoll(7), questions). */
+/* close(2) alone would leave the registration behind while a child process between fork and exec
+ * still holds a copy of the descriptor, and events would go on to name this handle (epoll(7),
+ * questions). */
 void engine_epoll_close_fd(engine_epoll_handle *self) {
     engine_epoll_worker *worker = engine_epoll_worker_of(self->handle.worker);
     (void)CALLS.epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, self->fd, NULL);
@@ -110,13 +111,13 @@ static void release(engine_worker *worker, engine_handle *handle) {
     }
 }
 
-/* ---- streams ---------------------------------------------------------------------------------- */
+/* ---- streams -------------------------------------------------------------------------------- */
 
 static void finish_failed(engine_epoll_handle *self, engine_request *request, int error) {
-    /* A socket's error is told once, to whoever asks first. The end of a stream that broke must not
-     * look like a clean one to the other direction. EPIPE is no such error: the peer read no more. */
-    if (error != EPIPE && self->error == 0 &&
-        engine_epoll_stream_status(error) == SLUICE_ERESET) {
+    /* A socket's error is told once, to whoever asks first. The end of a stream that broke must
+     * not look like a clean one to the other direction. EPIPE is no such error: the peer read no
+     * more. */
+    if (error != EPIPE && self->error == 0 && engine_epoll_stream_status(error) == SLUICE_ERESET) {
         self->error = error;
     }
     size_t done = request->kind == ENGINE_WRITE ? request->done : 0;
@@ -131,7 +132,7 @@ static void finish_end_of_file(engine_epoll_handle *self, engine_request *reques
     }
 }
 
-/* A zero-byte read ends when a read would not wait. Taking nothing, it leaves the readiness alone. */
+/* A zero-byte read ends when a read would not wait, and takes nothing: the readiness stays. */
 static void wait_readable(engine_epoll_handle *self, engine_request *request) {
     if (self->readiness[ENGINE_IN] != ENGINE_EPOLL_SURE && !self->has_ended[ENGINE_IN]) {
         struct pollfd look = {.fd = self->fd, .events = POLLIN | POLLRDHUP};
@@ -152,13 +153,13 @@ static void stream_read(engine_epoll_handle *self, engine_request *request) {
         wait_readable(self, request);
         return;
     }
-    size_t room = request->length < ENGINE_EPOLL_CALL_BYTES ? request->length
-                                                            : ENGINE_EPOLL_CALL_BYTES;
+    size_t room =
+        request->length < ENGINE_EPOLL_CALL_BYTES ? request->length : ENGINE_EPOLL_CALL_BYTES;
     ssize_t count = CALLS.read(self->fd, request->buffer, room);
     if (count > 0) {
-        /* Less than there was room for: it was all there was, and what comes later makes an edge. Not so
-         * after a hang-up: its edge is behind us and the end of file has yet to be read. A hang-up
-         * that came since the last epoll_wait has its own edge waiting there. */
+        /* Less than there was room for: it was all there was, and what comes later makes an edge.
+         * Not so after a hang-up: its edge is behind us and the end of file has yet to be read. A
+         * hang-up that came since the last epoll_wait has its own edge waiting there. */
         bool is_drained = (size_t)count < room && !self->has_ended[ENGINE_IN];
         self->readiness[ENGINE_IN] = is_drained ? ENGINE_EPOLL_BLOCKED : ENGINE_EPOLL_MAYBE;
         engine_request_finish(request, SLUICE_OK, 0, (size_t)count, 0);
@@ -218,8 +219,9 @@ static void stream_write(engine_epoll_handle *self, engine_request *request) {
         request->done += (size_t)count;
         self->readiness[ENGINE_OUT] = ENGINE_EPOLL_MAYBE;
         if ((size_t)count < size && !self->has_ended[ENGINE_OUT]) {
-            /* The buffer is full, and the kernel will say when it is not: each place that cuts a write
-             * short has noted that we wait (tcp_sendmsg, sock_alloc_send_pskb: SOCK_NOSPACE). */
+            /* The buffer is full, and the kernel will say when it is not: each place that cuts a
+             * write short has noted that we wait (tcp_sendmsg, sock_alloc_send_pskb:
+             * SOCK_NOSPACE). */
             engine_epoll_set_blocked(self, ENGINE_OUT);
         }
         if (request->done == request->length) {
@@ -241,7 +243,7 @@ static void stream_half_close(engine_epoll_handle *self, engine_request *request
     }
 }
 
-/* ---- anonymous pipes -------------------------------------------------------------------------- */
+/* ---- anonymous pipes ------------------------------------------------------------------------ */
 
 /* Makes a handle of one end. 0 or errno; the descriptor is closed on failure. */
 static int open_pipe_end(engine_epoll_worker *worker, engine_handle *handle, int fd) {
@@ -285,7 +287,7 @@ static void pair(engine_epoll_worker *worker, engine_epoll_handle *self) {
     engine_request_finish(request, SLUICE_OK, 0, 0, 0);
 }
 
-/* ---- running requests ------------------------------------------------------------------------- */
+/* ---- running requests ----------------------------------------------------------------------- */
 
 /* The first request of a direction, if a system call for it may succeed now. */
 static engine_request *runnable_request(engine_epoll_handle *self, engine_direction direction) {
@@ -396,7 +398,7 @@ static void cancel(engine_worker *base, engine_request *request) {
     engine_request_finish(request, SLUICE_ECANCELED, 0, done, 0);
 }
 
-/* ---- waiting ---------------------------------------------------------------------------------- */
+/* ---- waiting -------------------------------------------------------------------------------- */
 
 void engine_epoll_note_events(engine_epoll_handle *self, uint32_t events) {
     const uint32_t ended_in = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
@@ -460,7 +462,7 @@ static void wake(engine_worker *base) {
     (void)!CALLS.write(engine_epoll_worker_of(base)->wake_fd, &one, sizeof(one));
 }
 
-/* ---- start-up and the end --------------------------------------------------------------------- */
+/* ---- start-up and the end ------------------------------------------------------------------- */
 
 static void block_sigpipe(void) {
     sigset_t set;

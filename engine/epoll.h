@@ -6,8 +6,9 @@
  *   epoll_endpoint.c  exclusive pipe names; one listening socket dealt out to several workers
  *   epoll_status.c    the border to the C library: the calls we make, and what errno means
  *
- * A descriptor becomes a handle once, registered edge-triggered; the flags below remember what the edges
- * said. Everything here runs on the worker's thread, except the acceptor of epoll_endpoint.c.
+ * A descriptor becomes a handle once, registered edge-triggered; the flags below remember what
+ * the edges said. Everything here runs on the worker's thread, except the acceptor of
+ * epoll_endpoint.c.
  */
 #ifndef SLUICE_ENGINE_EPOLL_H
 #define SLUICE_ENGINE_EPOLL_H
@@ -24,15 +25,15 @@
 #include "base/thread.h"
 #include "engine/backend.h"
 
-/* ---- limits ----------------------------------------------------------------------------------- */
+/* ---- limits --------------------------------------------------------------------------------- */
 
-#define ENGINE_EPOLL_EVENTS 128         /* taken from the kernel at a time */
-#define ENGINE_EPOLL_TURN_CALLS 16      /* system calls per handle and direction before others run */
-#define ENGINE_EPOLL_CALL_BYTES 0x100000u /* bytes per system call: 1 MiB, so that a turn has an end */
-#define ENGINE_EPOLL_INBOX 64           /* dealt and not yet accepted, per listener: a power of 2 */
-#define ENGINE_EPOLL_BACKOFF_MS 50      /* the acceptor's pause when descriptors have run out */
+#define ENGINE_EPOLL_EVENTS     128       /* taken from the kernel at a time */
+#define ENGINE_EPOLL_TURN_CALLS 16        /* calls per handle and direction before others run */
+#define ENGINE_EPOLL_CALL_BYTES 0x100000u /* bytes per call: 1 MiB, so that a turn has an end */
+#define ENGINE_EPOLL_INBOX      64        /* dealt, not yet accepted, per listener: power of 2 */
+#define ENGINE_EPOLL_BACKOFF_MS 50        /* the acceptor's pause when descriptors have run out */
 
-/* ---- the C library (epoll_status.c) ----------------------------------------------------------- */
+/* ---- the C library (epoll_status.c) --------------------------------------------------------- */
 
 /* Every system call of this backend goes through here, so that a test can make any of them fail.
  * Changed only while no engine exists. */
@@ -73,12 +74,12 @@ extern engine_epoll_call_table engine_epoll_calls;
 
 /* The status of an errno from opening something, or from a datagram. Never SLUICE_OK. */
 int engine_epoll_status(int error);
-/* ... from a read, write or half-close of a stream: a connection that the network ended is ERESET. */
+/* ... from a read, write or half-close of a stream: one that the network ended is ERESET. */
 int engine_epoll_stream_status(int error);
 /* The system has run out of something: worth another try later. */
 bool engine_epoll_is_shortage(int error);
 
-/* ---- workers and handles (epoll.c) ------------------------------------------------------------ */
+/* ---- workers and handles (epoll.c) ---------------------------------------------------------- */
 
 typedef struct engine_epoll_worker {
     engine_worker worker;
@@ -95,7 +96,7 @@ typedef enum engine_epoll_role {
     ENGINE_EPOLL_MEMBER    /* one listener of an endpoint: fd is the eventfd of its inbox */
 } engine_epoll_role;
 
-/* What is known of a direction. Only our own calls use a readiness up, so SURE stays true until then. */
+/* What is known of a direction. Only calls of ours use up a readiness: until then SURE is true. */
 typedef enum engine_epoll_readiness {
     ENGINE_EPOLL_BLOCKED, /* the last call used it up; an edge will come */
     ENGINE_EPOLL_MAYBE,   /* try it */
@@ -112,11 +113,11 @@ typedef struct engine_epoll_handle {
     int fd;                  /* -1: none */
     engine_epoll_role role;
     engine_epoll_readiness readiness[2];
-    bool has_ended[2]; /* a hang-up or error was seen: calls return at once, a short read says nothing */
+    bool has_ended[2]; /* hang-up or error seen: calls return at once, a short read says nothing */
     bool wants_out;    /* registered for EPOLLOUT too */
     bool is_tcp;
     int error;                   /* errno that ended a stream; the kernel tells it only once */
-    int held_fd;                 /* listeners: accepted, but could not be made a handle yet; or -1 */
+    int held_fd;                 /* listeners: accepted, but not made a handle yet; or -1 */
     engine_epoll_name *name;     /* listeners on a pipe name */
     engine_epoll_member *member; /* listeners of an endpoint */
 } engine_epoll_handle;
@@ -140,9 +141,9 @@ void engine_epoll_note_events(engine_epoll_handle *self, uint32_t events);
 /* A call would have had to wait: the next edge of that direction makes it ready again. */
 void engine_epoll_set_blocked(engine_epoll_handle *self, engine_direction direction);
 
-/* ---- sockets (epoll_socket.c) ----------------------------------------------------------------- */
+/* ---- sockets (epoll_socket.c) --------------------------------------------------------------- */
 
-/* accept4 without waiting. 0 with a descriptor, or errno: EAGAIN = nobody there, EINTR = try again. */
+/* accept4 without waiting. 0 with a descriptor, or errno: EAGAIN: nobody there, EINTR: again. */
 int engine_epoll_accept_fd(int listening_fd, int *ret_fd);
 
 /* One attempt at the first request of a handle. Each makes at most a few system calls. */
@@ -165,7 +166,7 @@ int engine_epoll_local_address(engine_handle *handle, engine_address *ret_addres
 int engine_epoll_sockaddr(const engine_address *address, struct sockaddr_storage *ret_storage,
                           socklen_t *ret_length);
 
-/* ---- names and endpoints (epoll_endpoint.c) --------------------------------------------------- */
+/* ---- names and endpoints (epoll_endpoint.c) ------------------------------------------------- */
 
 struct engine_epoll_name {
     int fd;      /* the listening socket */

@@ -1,19 +1,18 @@
 /*
  * epoll_endpoint.c - exclusive pipe names, and one listening socket dealt out to several workers.
  *
- * Several workers that accept from one socket are not served evenly (400 of 400 connections went to one of
- * them), so each endpoint has one acceptor thread: it accepts, and deals the descriptors out in turn,
- * before any I/O on them, into small inboxes. An inbox is filled under the endpoint's lock and emptied by
- * its worker without any: taking a connection never waits for another thread. A worker takes the lock
- * only to join or leave; it is held for at most a few dozen instructions and one eventfd write per
- * listener, never over a call that can wait. Each inbox has an eventfd that is registered with the worker
- * like any descriptor, so a dealt connection arrives as an edge and nothing is in flight that could
- * outlive the listener.
+ * Several workers that accept from one socket are not served evenly (400 of 400 connections went
+ * to one of them), so each endpoint has one acceptor thread: it accepts, and deals the
+ * descriptors out in turn, before any I/O on them, into small inboxes. An inbox is filled under
+ * the endpoint's lock and emptied by its worker without any: taking a connection never waits for
+ * another thread. A worker takes the lock only to join or leave; it is held for at most a few
+ * dozen instructions and one eventfd write per listener, never over a call that can wait. Each
+ * inbox has an eventfd that is registered with the worker like any descriptor, so a dealt
+ * connection arrives as an edge and nothing is in flight that could outlive the listener.
  *
- * Lifetime: a member is its worker's (made in join, freed in leave); the endpoint outlives its members.
+ * Lifetime: a member is its worker's (made in join, freed in leave); the endpoint outlives its
+ * members.
  */
-#define _GNU_SOURCE 1 /* O_NOFOLLOW, accept4 flags */
-
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -22,19 +21,19 @@
 
 #include "engine/epoll.h"
 
-#define CALLS engine_epoll_calls
-#define LOCK_SUFFIX ".lock"
-#define LOCK_ATTEMPTS 16
+#define CALLS          engine_epoll_calls
+#define LOCK_SUFFIX    ".lock"
+#define LOCK_ATTEMPTS  16
 #define ACCESS_DEFAULT 0600u /* this user only */
 
-/* ---- names ------------------------------------------------------------------------------------ */
+/* ---- names ---------------------------------------------------------------------------------- */
 
 /*
- * Who holds PATH.lock (flock) owns PATH. The kernel drops the lock with its holder, so a socket file whose
- * lock is free is stale. The lock file is removed with the name. That would be a race (we open the
- * file, its holder removes it and lets go, we lock a file without a name, and a third makes a new one) but
- * for the second look: a lock counts only if the path still leads to the locked file; else all over
- * again. And nobody removes a lock file without holding its lock.
+ * Who holds PATH.lock (flock) owns PATH. The kernel drops the lock with its holder, so a socket
+ * file whose lock is free is stale. The lock file is removed with the name. That would be a race
+ * (we open the file, its holder removes it and lets go, we lock a file without a name, and a
+ * third makes a new one) but for the second look: a lock counts only if the path still leads to
+ * the locked file; else all over again. And nobody removes a lock file without holding its lock.
  */
 static int lock_once(const char *path, int *ret_fd, bool *ret_is_gone) {
     struct stat held;
@@ -117,9 +116,10 @@ static int remove_stale(const engine_epoll_name *name, const struct sockaddr_sto
 }
 
 /*
- * Nobody can connect before listen(), so the file's mode is right before it matters. It is also never too wide
- * in between: bind() gives the file the socket's mode (fchmod) less the umask (Linux unix_bind), and
- * what the umask took is put back afterwards. The umask itself is the whole process's and left alone.
+ * Nobody can connect before listen(), so the file's mode is right before it matters. It is also
+ * never too wide in between: bind() gives the file the socket's mode (fchmod) less the umask
+ * (Linux unix_bind), and what the umask took is put back afterwards. The umask itself is the
+ * whole process's and left alone.
  */
 static int bind_name(engine_epoll_name *name, const struct sockaddr_storage *storage,
                      socklen_t length, mode_t mode, int backlog) {
@@ -227,16 +227,16 @@ void engine_epoll_name_drop(engine_epoll_name *name) {
     unlock_name(name);
 }
 
-/* ---- inboxes ---------------------------------------------------------------------------------- */
+/* ---- inboxes -------------------------------------------------------------------------------- */
 
 struct engine_epoll_member {
     sl_list link; /* in endpoint->members, under its lock */
     engine_epoll_endpoint *endpoint;
-    int event_fd;                 /* the handle's fd: edge-triggered, never read */
-    sl_atomic_bool is_signalled;  /* an edge is on its way or was not followed to the end */
-    sl_atomic_u32 dealt_count;    /* written under the lock */
-    sl_atomic_u32 taken_count;    /* written by the worker */
-    int fds[ENGINE_EPOLL_INBOX];  /* [taken_count, dealt_count), modulo the size */
+    int event_fd;                /* the handle's fd: edge-triggered, never read */
+    sl_atomic_bool is_signalled; /* an edge is on its way or was not followed to the end */
+    sl_atomic_u32 dealt_count;   /* written under the lock */
+    sl_atomic_u32 taken_count;   /* written by the worker */
+    int fds[ENGINE_EPOLL_INBOX]; /* [taken_count, dealt_count), modulo the size */
 };
 
 static void signal_fd(int event_fd) {
@@ -270,8 +270,8 @@ static bool deal(engine_epoll_endpoint *endpoint, int fd) {
     return false;
 }
 
-/* The acceptor says that it waits for room, then looks again; we make room, then look whether it waits.
- * Both are sequentially consistent: one of the two sees the other. */
+/* The acceptor says that it waits for room, then looks again; we make room, then look whether it
+ * waits. Both are sequentially consistent: one of the two sees the other. */
 static void tell_room(engine_epoll_endpoint *endpoint) {
     if (atomic_load(&endpoint->wants_room) && atomic_exchange(&endpoint->wants_room, false)) {
         signal_fd(endpoint->wake_fd);
@@ -293,7 +293,7 @@ int engine_epoll_member_take(engine_epoll_member *member, int *ret_fd) {
     return 0;
 }
 
-/* ---- joining and leaving ---------------------------------------------------------------------- */
+/* ---- joining and leaving -------------------------------------------------------------------- */
 
 static int register_member(engine_epoll_handle *self, engine_worker *worker) {
     int fd = CALLS.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -335,8 +335,9 @@ int engine_epoll_endpoint_join(engine_endpoint *base, engine_worker *worker,
     return SLUICE_OK;
 }
 
-/* Once off the list nothing is dealt to it any more. What it has goes to the others, all under the lock, so
- * that each inbox is still filled by one thread at a time; what nobody has room for is dropped. */
+/* Once off the list nothing is dealt to it any more. What it has goes to the others, all under
+ * the lock, so that each inbox is still filled by one thread at a time; what nobody has room for
+ * is dropped. */
 void engine_epoll_member_leave(engine_epoll_handle *self) {
     engine_epoll_member *member = self->member;
     engine_epoll_endpoint *endpoint = member->endpoint;
@@ -359,7 +360,7 @@ void engine_epoll_member_leave(engine_epoll_handle *self) {
     engine_worker_free(self->handle.worker, member, sizeof(*member));
 }
 
-/* ---- the acceptor ----------------------------------------------------------------------------- */
+/* ---- the acceptor --------------------------------------------------------------------------- */
 
 static bool has_room(engine_epoll_endpoint *endpoint) {
     bool found = false;
@@ -386,8 +387,8 @@ static bool find_room(engine_epoll_endpoint *endpoint) {
     return true;
 }
 
-/* Accepts and deals while it can. Returns how long to wait in ms, -1 = for an event. Without room it leaves
- * connections where they are: a full backlog is what tells clients to wait. */
+/* Accepts and deals while it can. Returns how long to wait in ms, -1 = for an event. Without room
+ * it leaves connections where they are: a full backlog is what tells clients to wait. */
 static int accept_and_deal(engine_epoll_endpoint *endpoint) {
     while (!atomic_load(&endpoint->is_stopping)) {
         if (endpoint->held_fd < 0 && !endpoint->may_accept) {

@@ -1,26 +1,25 @@
 /*
- * epoll_socket.c - sockets of the epoll backend: listening, accepting, connecting, datagrams, addresses.
+ * epoll_socket.c - sockets of the epoll backend: listening, accepting, connecting, datagrams,
+ * addresses.
  *
- * Local pipes are Unix stream sockets. A listening socket belongs to the listener's handle, an accepted or
- * connected one to the handle that the request opens; in between it is held by the listener
- * (self->held_fd) or by the connect (self->fd), so no connection is ever without an owner. All sockets
- * are non-blocking and close-on-exec from their creation. Worker's thread only, except
- * engine_epoll_accept_fd and engine_epoll_sockaddr, which touch nothing shared.
+ * Local pipes are Unix stream sockets. A listening socket belongs to the listener's handle, an
+ * accepted or connected one to the handle that the request opens; in between it is held by the
+ * listener (self->held_fd) or by the connect (self->fd), so no connection is ever without an
+ * owner. All sockets are non-blocking and close-on-exec from their creation. Worker's thread
+ * only, except engine_epoll_accept_fd and engine_epoll_sockaddr, which touch nothing shared.
  */
-#define _GNU_SOURCE 1 /* accept4 flags, EPOLLRDHUP */
-
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <string.h>
 
 #include "engine/epoll.h"
 
-#define CALLS engine_epoll_calls
-#define SOCKET_FLAGS (SOCK_NONBLOCK | SOCK_CLOEXEC)
+#define CALLS               engine_epoll_calls
+#define SOCKET_FLAGS        (SOCK_NONBLOCK | SOCK_CLOEXEC)
 #define STREAM_CAPABILITIES (ENGINE_CAN_READ | ENGINE_CAN_WRITE | ENGINE_CAN_HALF_CLOSE)
-#define ACCEPT_ATTEMPTS 8 /* connections that died in the backlog, passed over in one call */
+#define ACCEPT_ATTEMPTS     8 /* connections that died in the backlog, passed over in one call */
 
-/* ---- addresses -------------------------------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------------------------------ */
 
 static int pipe_sockaddr(const engine_address *address, struct sockaddr_un *ret_un,
                          socklen_t *ret_length) {
@@ -108,7 +107,7 @@ static int set_option(int fd, int level, int name) {
     return CALLS.setsockopt(fd, level, name, &on, sizeof(on)) == 0 ? 0 : errno;
 }
 
-/* ---- listening and UDP ------------------------------------------------------------------------ */
+/* ---- listening and UDP ---------------------------------------------------------------------- */
 
 static int bind_socket(int fd, int type, const struct sockaddr_storage *storage, socklen_t length,
                        uint16_t port) {
@@ -116,8 +115,9 @@ static int bind_socket(int fd, int type, const struct sockaddr_storage *storage,
     if (storage->ss_family == AF_INET6) {
         error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY); /* as on Windows; no mapped addresses */
     }
-    /* Lets a successor bind while old connections are in TIME_WAIT. Not for a port of the system's choice:
-     * it might choose one that another socket with this option is about to listen on (socket(7)). */
+    /* Lets a successor bind while old connections are in TIME_WAIT. Not for a port of the
+     * system's choice: it might choose one that another socket with this option is about to
+     * listen on (socket(7)). */
     if (error == 0 && type == SOCK_STREAM && port != 0) {
         error = set_option(fd, SOL_SOCKET, SO_REUSEADDR);
     }
@@ -231,7 +231,7 @@ int engine_epoll_udp_open(engine_worker *worker, engine_handle *handle,
     return SLUICE_OK;
 }
 
-/* ---- accepting -------------------------------------------------------------------------------- */
+/* ---- accepting ------------------------------------------------------------------------------ */
 
 /* What accept(2) tells a server to pass over: the new connection's own misfortune. */
 static bool is_connections_own(int error) {
@@ -315,9 +315,9 @@ void engine_epoll_accept(engine_epoll_worker *worker, engine_epoll_handle *self,
     engine_request_finish(request, SLUICE_OK, 0, 0, 0);
 }
 
-/* ---- connecting ------------------------------------------------------------------------------- */
+/* ---- connecting ----------------------------------------------------------------------------- */
 
-/* What engine.h allows a connect to say. No local address: no IPv6 here, or no free port towards there. */
+/* As engine.h lists them. No local address means no IPv6 here, or no free port towards there. */
 static int connect_status(int error) {
     bool has_no_way = error == EADDRNOTAVAIL || error == EAFNOSUPPORT;
     return has_no_way ? SLUICE_EUNREACHABLE : engine_epoll_status(error);
@@ -332,8 +332,8 @@ static void connect_failed(engine_epoll_handle *self, int status, int error) {
     engine_request_finish(request, status, (uint32_t)error, 0, 0);
 }
 
-/* A connect to a local port that nobody listens on, and that the system happens to give to this very
- * socket, succeeds: TCP's simultaneous open with itself. To us nobody is listening there. */
+/* A connect to a local port that nobody listens on, and that the system happens to give to this
+ * very socket, succeeds: TCP's simultaneous open with itself. To us nobody is listening there. */
 static bool is_connected_to_itself(const engine_epoll_handle *self, const engine_address *peer) {
     engine_address own;
     return self->is_tcp && local_address(self->fd, &own) == 0 && own.port == peer->port &&
@@ -408,7 +408,7 @@ void engine_epoll_connect_event(engine_epoll_handle *self, uint32_t events) {
     connected(self);
 }
 
-/* ---- datagrams -------------------------------------------------------------------------------- */
+/* ---- datagrams ------------------------------------------------------------------------------ */
 
 void engine_epoll_receive_from(engine_epoll_handle *self, engine_request *request) {
     struct sockaddr_storage storage;

@@ -1,14 +1,12 @@
 /*
- * epoll_status.c - the border to the C library: the system calls the epoll backend makes, and what
- * errno means to Sluice.
+ * epoll_status.c - the border to the C library: the system calls the epoll backend makes, and
+ * what errno means to Sluice.
  *
- * The call table is the place where fault injection steps in. It is read by every worker and written
- * only while no engine exists. The status table is the only place where an errno becomes a status; the
- * raw code rides along in the completion for diagnosis and is never branched on above the engine.
- * Pure functions of their arguments; any thread.
+ * The call table is the place where fault injection steps in. It is read by every worker and
+ * written only while no engine exists. The status table is the only place where an errno becomes
+ * a status; the raw code rides along in the completion for diagnosis and is never branched on
+ * above the engine. Pure functions of their arguments; any thread.
  */
-#define _GNU_SOURCE 1 /* accept4, pipe2 */
-
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
