@@ -177,6 +177,7 @@ typedef struct sim_counters {
     uint64_t datagram_count;         /* that entered a socket's queue */
     uint64_t datagram_lost_count;    /* loss, full queue, nobody there */
     uint64_t exhausted_count;        /* refused for handles_max */
+    uint64_t retry_count; /* of connects that met a busy pipe: they start again */
     uint64_t deadlock_count;
     uint64_t trace_count;
     uint32_t handles;     /* open descriptors now */
