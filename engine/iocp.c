@@ -1,0 +1,252 @@
+/*
+ * iocp.c - the Windows backend: engines, workers, the completion port.
+ *
+ * Each worker has a completion port of its own, with concurrency 1; only the worker's thread issues
+ * operations on the handles joined to it, cancels them, takes packets from the port and closes the
+ * handles (I1). So CancelIoEx always runs on the issuing thread and needs no APC, and I/O on a
+ * handle with a port and without an event hangs on the file object, not on a thread
+ * (WINDOWS-IO.md: that is the hang this product exists to avoid).
+ *
+ * A packet is the only end of an operation the kernel has taken (I3): no result of CancelIoEx, no
+ * peeking is one. Skip-on-success is not used, so every accepted call brings exactly one packet.
+ * A message for a sleeping worker is a packet with a key of its own.
+ */
+#include "engine/iocp.h"
+
+#include <string.h>
+
+#define PACKETS_PER_WAIT 128
+#define WAIT_MS_MAX      0x7ffffffeu
+
+enum { KEY_IO, KEY_WAKE };
+
+/* ---- operations ---- */
+
+void engine_iocp_op_begin(iocp_op *op, void (*on_packet)(iocp_op *op, DWORD bytes)) {
+    SL_CHECK(!op->in_kernel, "an OVERLAPPED is not reused before its packet was dequeued");
+    memset(&op->overlapped, 0, sizeof(op->overlapped));
+    op->on_packet = on_packet;
+    op->in_kernel = true;
+}
+
+bool engine_iocp_op_accepted(iocp_op *op, DWORD error) {
+    if (error == 0 || error == ERROR_IO_PENDING || error == ERROR_MORE_DATA) {
+        return true;
+    }
+    op->in_kernel = false;
+    return false;
+}
+
+void engine_iocp_op_cancel(iocp_op *op, HANDLE os) {
+    if (op->in_kernel) {
+        (void)CancelIoEx(os, &op->overlapped); /* whatever it says, the packet decides (I3) */
+    }
+}
+
+DWORD engine_iocp_associate(engine_worker *worker, HANDLE os) {
+    iocp_worker *w = SL_CONTAINER_OF(worker, iocp_worker, worker);
+    return CreateIoCompletionPort(os, w->port, KEY_IO, 0) != NULL ? 0 : GetLastError();
+}
+
+/* ---- engines and workers ---- */
+
+static int engine_open(engine *base) {
+    iocp_engine *e = SL_CONTAINER_OF(base, iocp_engine, engine);
+    HMODULE ntdll = GetModuleHandleW(L"ntdll.dll");
+    if (ntdll != NULL) {
+        /* Documented with its NTSTATUS codes in [MS-ERREF]; exported, but in no MinGW header. */
+        e->nt_to_win32 =
+            (iocp_nt_to_win32_fn)(void (*)(void))GetProcAddress(ntdll, "RtlNtStatusToDosError");
+    }
+    if (e->nt_to_win32 == NULL) {
+        return SLUICE_EOS;
+    }
+    int status = engine_iocp_access_open(e);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    status = engine_iocp_sockets_open(e);
+    if (status != SLUICE_OK) {
+        engine_iocp_access_close(e);
+    }
+    return status;
+}
+
+static void engine_close_iocp(engine *base) {
+    iocp_engine *e = SL_CONTAINER_OF(base, iocp_engine, engine);
+    engine_iocp_sockets_close(e);
+    engine_iocp_access_close(e);
+}
+
+static int worker_open(engine_worker *worker) {
+    iocp_worker *w = SL_CONTAINER_OF(worker, iocp_worker, worker);
+    w->overflow = NULL;
+    w->port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
+    return w->port != NULL ? SLUICE_OK : SLUICE_EOSLIMIT;
+}
+
+static void worker_close(engine_worker *worker) {
+    iocp_worker *w = SL_CONTAINER_OF(worker, iocp_worker, worker);
+    engine_worker_free(worker, w->overflow, IOCP_DATAGRAM_MAX_BYTES);
+    (void)CloseHandle(w->port);
+}
+
+static void wake(engine_worker *worker) {
+    iocp_worker *w = SL_CONTAINER_OF(worker, iocp_worker, worker);
+    /* It fails only for want of kernel memory. Nobody may wait here, so try again at once. */
+    while (!PostQueuedCompletionStatus(w->port, 0, KEY_WAKE, NULL)) {
+        (void)SwitchToThread();
+    }
+}
+
+/* What is left in whole milliseconds, rounded up: a wait that ended a little early is followed by
+ * one of at least 1 ms, never by a spin. */
+static DWORD remaining_ms(const engine_worker *worker, uint64_t deadline_ns) {
+    if (deadline_ns == 0) {
+        return 0;
+    }
+    if (deadline_ns == SL_CLOCK_NEVER) {
+        return INFINITE;
+    }
+    uint64_t now_ns = sl_clock_now_ns(worker->engine->clock);
+    if (now_ns >= deadline_ns) {
+        return 0;
+    }
+    uint64_t left_ms = (deadline_ns - now_ns - 1) / SL_NS_PER_MS + 1;
+    return left_ms < WAIT_MS_MAX ? (DWORD)left_ms : WAIT_MS_MAX;
+}
+
+static void wait_for_packets(engine_worker *worker, uint64_t deadline_ns) {
+    iocp_worker *w = SL_CONTAINER_OF(worker, iocp_worker, worker);
+    OVERLAPPED_ENTRY packets[PACKETS_PER_WAIT];
+    ULONG count = 0;
+    DWORD wait_ms = remaining_ms(worker, deadline_ns);
+    if (!GetQueuedCompletionStatusEx(w->port, packets, PACKETS_PER_WAIT, &count, wait_ms, FALSE)) {
+        SL_CHECK(GetLastError() == WAIT_TIMEOUT, "a worker's completion port can be waited for");
+        return;
+    }
+    for (ULONG i = 0; i < count; i++) {
+        if (packets[i].lpCompletionKey == KEY_WAKE) {
+            continue; /* the message itself is in the mailbox */
+        }
+        iocp_op *op = SL_CONTAINER_OF(packets[i].lpOverlapped, iocp_op, overlapped);
+        SL_CHECK(op->in_kernel, "one packet for each operation");
+        op->in_kernel = false;
+        op->on_packet(op, packets[i].dwNumberOfBytesTransferred);
+    }
+}
+
+/* ---- requests ---- */
+
+static bool is_pipe_address(const engine_address *address) {
+    return address->family == ENGINE_ADDRESS_PIPE;
+}
+
+static void start(engine_worker *worker, engine_request *request) {
+    iocp_request *r = engine_iocp_request(request);
+    (void)worker;
+    switch (request->kind) {
+    case ENGINE_READ: engine_iocp_read_start(r); break;
+    case ENGINE_WRITE: engine_iocp_write_start(r); break;
+    case ENGINE_RECEIVE_FROM: engine_iocp_receive_from_start(r); break;
+    case ENGINE_SEND_TO: engine_iocp_send_to_start(r); break;
+    case ENGINE_HALF_CLOSE: engine_iocp_half_close_start(r); break;
+    case ENGINE_ACCEPT:
+        if (engine_iocp_handle(request->handle)->type == IOCP_PIPE_LISTENER) {
+            engine_iocp_pipe_accept_start(r);
+        } else {
+            engine_iocp_tcp_accept_start(r);
+        }
+        break;
+    case ENGINE_CONNECT:
+        if (is_pipe_address(&request->address)) {
+            engine_iocp_pipe_connect_start(r);
+        } else {
+            engine_iocp_tcp_connect_start(r);
+        }
+        break;
+    case ENGINE_PAIR: engine_iocp_pair_start(r); break;
+    case ENGINE_RESOLVE: engine_resolve_start(request); break;
+    case ENGINE_CLOSE:
+    case ENGINE_MESSAGE: SL_CHECK(false, "neither a close nor a message is a request");
+    }
+}
+
+static void cancel(engine_worker *worker, engine_request *request) {
+    iocp_request *r = engine_iocp_request(request);
+    (void)worker;
+    switch (request->kind) {
+    case ENGINE_ACCEPT:
+        if (engine_iocp_handle(request->handle)->type == IOCP_PIPE_LISTENER) {
+            engine_iocp_pipe_accept_cancel(r);
+        } else {
+            engine_iocp_op_cancel(&r->op, engine_iocp_handle(request->handle)->os);
+        }
+        break;
+    case ENGINE_CONNECT:
+        if (is_pipe_address(&request->address)) {
+            engine_iocp_opener_cancel(r);
+        } else {
+            engine_iocp_op_cancel(&r->op, (HANDLE)r->socket);
+        }
+        break;
+    case ENGINE_PAIR: engine_iocp_opener_cancel(r); break;
+    case ENGINE_RESOLVE: engine_resolve_cancel(request); break;
+    default: engine_iocp_op_cancel(&r->op, engine_iocp_handle(request->handle)->os); break;
+    }
+}
+
+/* ---- handles ---- */
+
+static int listen_on(engine_worker *worker, engine_handle *handle, const engine_address *address,
+                     const engine_listen_options *options) {
+    iocp_handle *h = engine_iocp_handle(handle);
+    return is_pipe_address(address) ? engine_iocp_pipe_listen(worker, h, address, options)
+                                    : engine_iocp_tcp_listen(worker, h, address, options);
+}
+
+static void release(engine_worker *worker, engine_handle *handle) {
+    iocp_handle *h = engine_iocp_handle(handle);
+    (void)worker;
+    switch (h->type) {
+    case IOCP_PIPE:
+        /* Not DisconnectNamedPipe, which discards what the peer has not read yet [docs]. */
+        (void)CloseHandle(h->os);
+        break;
+    case IOCP_PIPE_LISTENER: engine_iocp_pipe_listener_release(h); break;
+    case IOCP_STREAM_SOCKET:
+    case IOCP_TCP_LISTENER:
+    case IOCP_UDP_SOCKET: engine_iocp_socket_release(h); break;
+    }
+    h->os = NULL;
+}
+
+static const engine_ops iocp_ops = {
+    .engine_size = sizeof(iocp_engine),
+    .worker_size = sizeof(iocp_worker),
+    .handle_size = sizeof(iocp_handle),
+    .request_size = sizeof(iocp_request),
+    .endpoint_size = sizeof(iocp_endpoint),
+    .engine_open = engine_open,
+    .engine_close = engine_close_iocp,
+    .worker_open = worker_open,
+    .worker_close = worker_close,
+    .wake = wake,
+    .flush = NULL, /* submissions go to the kernel at once */
+    .wait = wait_for_packets,
+    .start = start,
+    .cancel = cancel,
+    .listen = listen_on,
+    .udp_open = engine_iocp_udp_open,
+    .local_address = engine_iocp_local_address,
+    .endpoint_create = engine_iocp_endpoint_create,
+    .endpoint_destroy = engine_iocp_endpoint_destroy,
+    .endpoint_join = engine_iocp_endpoint_join,
+    .release = release,
+};
+
+const engine_backend engine_backend_iocp = {
+    .name = "iocp",
+    .is_threaded = true,
+    .ops = &iocp_ops,
+};

@@ -1,0 +1,216 @@
+/*
+ * iocp.h - what the files of the Windows backend share; nobody else includes it but opener_win.c.
+ *
+ *   iocp.c         engines, workers, the completion port, cancel, release
+ *   iocp_stream.c  read and write on pipes and connected sockets
+ *   iocp_pipe.c    pipe names, who may connect, listeners and endpoints
+ *   iocp_socket.c  TCP and UDP
+ *   opener_win.c   pipe clients, anonymous pairs, name look-up: what runs on opener threads
+ *   iocp_status.c  Windows errors to statuses, one table
+ *
+ * One request, from submit to completion: iocp.c start() -> for example iocp_stream.c
+ * engine_iocp_write_start() -> WriteFile -> ... -> iocp.c wait() dequeues the packet ->
+ * op->on_packet() = on_write_packet() -> engine_request_finish().
+ *
+ * An iocp_op is one operation in the kernel: its OVERLAPPED (hEvent always NULL) and what to do
+ * with its packet. It lives in a request or, for the standing ConnectNamedPipe of a pipe instance,
+ * in its listener; neither goes away while in_kernel is set, and only the dequeued packet clears it.
+ */
+#ifndef SLUICE_ENGINE_IOCP_H
+#define SLUICE_ENGINE_IOCP_H
+
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN
+#endif
+/* The order matters: winsock2.h before windows.h. */
+#include <winsock2.h>
+#include <ws2tcpip.h>
+#include <mswsock.h>
+#include <windows.h>
+
+#include "engine/backend.h"
+#include "engine/opener.h"
+
+#define IOCP_PIPE_QUOTA_BYTES   0x10000 /* of a pipe's buffer, each direction */
+#define IOCP_PIPE_CHUNK_BYTES   0x10000 /* of a pipe write in the kernel at a time */
+#define IOCP_DATAGRAM_MAX_BYTES 0x10000 /* no UDP datagram is longer (65,535 with headers) */
+#define IOCP_ACCEPTS_MAX        16      /* AcceptEx calls in the kernel per listener */
+#define IOCP_ENDPOINT_INSTANCES 4       /* default per worker and endpoint, see iocp_pipe.c */
+#define IOCP_ACCESS_CHARS       2048    /* an SDDL string with its terminating NUL */
+#define IOCP_SID_CHARS          192     /* a SID as text is at most 184 characters [docs: MS-DTYP] */
+
+/* Read and write data and attributes, READ_CONTROL, SYNCHRONIZE; not FILE_CREATE_PIPE_INSTANCE
+ * (0x4), which GENERIC_WRITE would include [docs; libuv#1955]. */
+#define IOCP_PIPE_CLIENT_ACCESS 0x12019Bu
+
+/* Two addresses as AcceptEx writes them: each with 16 bytes to spare [docs]. */
+#define IOCP_ACCEPT_ADDRESS_BYTES (sizeof(struct sockaddr_in6) + 16)
+
+typedef struct iocp_op iocp_op;
+struct iocp_op {
+    OVERLAPPED overlapped;
+    void (*on_packet)(iocp_op *op, DWORD bytes);
+    bool in_kernel; /* a packet will come */
+};
+
+typedef ULONG(WINAPI *iocp_nt_to_win32_fn)(LONG nt_status);
+
+typedef struct iocp_engine {
+    engine engine;
+    bool winsock_started;
+    LPFN_ACCEPTEX accept_ex;
+    LPFN_CONNECTEX connect_ex;
+    iocp_nt_to_win32_fn nt_to_win32;
+    WCHAR own_sid[IOCP_SID_CHARS];        /* this process's user, as text */
+    PSECURITY_DESCRIPTOR private_access;  /* of pipes: this user only; LocalFree */
+} iocp_engine;
+
+typedef struct iocp_worker {
+    engine_worker worker;
+    HANDLE port;
+    void *overflow; /* IOCP_DATAGRAM_MAX_BYTES where the ends of long datagrams go; never read */
+} iocp_worker;
+
+typedef enum iocp_type {
+    IOCP_PIPE,
+    IOCP_PIPE_LISTENER,
+    IOCP_STREAM_SOCKET,
+    IOCP_TCP_LISTENER,
+    IOCP_UDP_SOCKET
+} iocp_type;
+
+typedef struct iocp_handle {
+    engine_handle handle;
+    iocp_type type;
+    HANDLE os; /* a pipe, or a SOCKET; NULL for a pipe listener */
+    int family;
+    struct iocp_listener *listener; /* pipe listener */
+} iocp_handle;
+
+typedef struct iocp_request {
+    engine_request request;
+    iocp_op op;
+    SOCKET socket;      /* accept, connect: the socket in the making */
+    unsigned buffer;    /* write: the next byte to send is at buffers[buffer] + offset */
+    size_t offset;
+    size_t issued;      /* write, send: bytes in the kernel */
+    DWORD flags;        /* receive_from: written by the kernel */
+    int address_length; /* receive_from: written by the kernel */
+    union {
+        struct sockaddr_storage socket_address;                   /* connect, receive_from, send_to */
+        unsigned char accepted[2 * IOCP_ACCEPT_ADDRESS_BYTES]; /* accept */
+    } address;
+} iocp_request;
+
+/* A pipe's name and who may connect to it. Read-only once made: several workers use an endpoint's. */
+typedef struct iocp_name {
+    WCHAR path[ENGINE_PIPE_NAME_BYTES];
+    PSECURITY_DESCRIPTOR access; /* the engine's, or LocalFree it */
+} iocp_name;
+
+typedef struct iocp_endpoint {
+    engine_endpoint endpoint;
+    iocp_name name;
+    unsigned instances;       /* per worker */
+    _Atomic(HANDLE) first;    /* the instance that holds the name until a worker takes it */
+} iocp_endpoint;
+
+/* ---- iocp.c ---- */
+
+/* Prepares an operation for its system call. */
+void engine_iocp_op_begin(iocp_op *op, void (*on_packet)(iocp_op *op, DWORD bytes));
+
+/* After the call: `error` is 0 or what it failed with. True: a packet will come and decides
+ * (ERROR_MORE_DATA is a warning [src asio, .NET]). False: none will; the operation is over. */
+bool engine_iocp_op_accepted(iocp_op *op, DWORD error);
+
+/* Asks the kernel to end it, if it has it. */
+void engine_iocp_op_cancel(iocp_op *op, HANDLE os);
+
+/* Joins a pipe or socket to the worker's port. 0 or a Windows error. */
+DWORD engine_iocp_associate(engine_worker *worker, HANDLE os);
+
+static inline iocp_engine *engine_iocp_engine(engine_worker *worker) {
+    return SL_CONTAINER_OF(worker->engine, iocp_engine, engine);
+}
+
+static inline iocp_handle *engine_iocp_handle(engine_handle *handle) {
+    return SL_CONTAINER_OF(handle, iocp_handle, handle);
+}
+
+static inline iocp_request *engine_iocp_request(engine_request *request) {
+    return SL_CONTAINER_OF(request, iocp_request, request);
+}
+
+static inline iocp_request *engine_iocp_request_of_op(iocp_op *op) {
+    return SL_CONTAINER_OF(op, iocp_request, op);
+}
+
+/* ---- iocp_status.c ---- */
+
+/* A Windows, Winsock or NTSTATUS code to a status; 0 is SLUICE_OK, an unknown one SLUICE_EOS. */
+int engine_iocp_status(DWORD code);
+
+/* What a dequeued packet says: 0 for success, or its NTSTATUS. */
+DWORD engine_iocp_packet_code(const iocp_op *op);
+
+/* Ends a request with a code of any of the three families, not 0. */
+void engine_iocp_fail(engine_request *request, DWORD code, size_t bytes, size_t in_doubt);
+
+/* ---- iocp_stream.c ---- */
+
+void engine_iocp_read_start(iocp_request *r);
+void engine_iocp_write_start(iocp_request *r);
+
+/* ---- iocp_pipe.c ---- */
+
+/* This user's SID and the descriptor of private pipes. SLUICE_OK, EOSLIMIT, EOS. */
+int engine_iocp_access_open(iocp_engine *e);
+void engine_iocp_access_close(iocp_engine *e);
+
+/* "\\.\pipe\NAME" in UTF-8 to the form the system takes. SLUICE_OK, EINVAL. */
+int engine_iocp_pipe_path(const char *name, WCHAR ret_path[ENGINE_PIPE_NAME_BYTES]);
+
+/* Creates a pipe's server end: overlapped, byte mode, local clients only, not inheritable.
+ * INVALID_HANDLE_VALUE: see GetLastError. Any thread. */
+HANDLE engine_iocp_pipe_create(const WCHAR *path, PSECURITY_DESCRIPTOR access, DWORD open_mode,
+                               DWORD instances_max);
+
+/* Makes a joined pipe end a handle of the engine. */
+void engine_iocp_pipe_opened(engine_handle *handle, HANDLE pipe, unsigned capabilities);
+
+int engine_iocp_pipe_listen(engine_worker *worker, iocp_handle *h, const engine_address *address,
+                            const engine_listen_options *options);
+void engine_iocp_pipe_listener_release(iocp_handle *h);
+void engine_iocp_pipe_accept_start(iocp_request *r);
+void engine_iocp_pipe_accept_cancel(iocp_request *r);
+int engine_iocp_endpoint_create(engine_endpoint *endpoint, const engine_listen_options *options);
+void engine_iocp_endpoint_destroy(engine_endpoint *endpoint);
+int engine_iocp_endpoint_join(engine_endpoint *endpoint, engine_worker *worker,
+                              engine_handle *handle);
+
+/* ---- opener_win.c ---- */
+
+void engine_iocp_pipe_connect_start(iocp_request *r);
+void engine_iocp_pair_start(iocp_request *r);
+void engine_iocp_opener_cancel(iocp_request *r);
+
+/* ---- iocp_socket.c ---- */
+
+int engine_iocp_sockets_open(iocp_engine *e);
+void engine_iocp_sockets_close(iocp_engine *e);
+int engine_iocp_tcp_listen(engine_worker *worker, iocp_handle *h, const engine_address *address,
+                           const engine_listen_options *options);
+void engine_iocp_tcp_accept_start(iocp_request *r);
+void engine_iocp_tcp_connect_start(iocp_request *r);
+void engine_iocp_half_close_start(iocp_request *r);
+int engine_iocp_udp_open(engine_worker *worker, engine_handle *handle,
+                         const engine_address *address);
+void engine_iocp_receive_from_start(iocp_request *r);
+void engine_iocp_send_to_start(iocp_request *r);
+void engine_iocp_socket_release(iocp_handle *h);
+int engine_iocp_local_address(engine_handle *handle, engine_address *ret_address);
+/* An IPv4 or IPv6 sockaddr to an address; its family stays ENGINE_ADDRESS_NONE for any other. */
+void engine_iocp_from_sockaddr(const struct sockaddr *sockaddr, engine_address *ret_address);
+
+#endif

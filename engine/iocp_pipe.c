@@ -1,0 +1,530 @@
+/*
+ * iocp_pipe.c - named pipes, server side: names, who may connect, listeners, endpoints.
+ *
+ * A listener keeps `backlog` pipe instances, each with a standing ConnectNamedPipe of the
+ * listener's own. A client takes whichever listening instance the kernel picks, so all of them
+ * have to be armed, not just as many as there are accepts: an accept that waited at one instance
+ * would miss the client at another. A connected instance waits in `connected` for an accept, and an
+ * accept that waits is only a request in its queue. So cancelling an accept involves no kernel and
+ * loses no connection (R5), and accepts are served in order.
+ *
+ * The standing ConnectNamedPipes need an owner that a close waits for (R7). It is a request of the
+ * listener, `standing`, at the head of the queue's started list, counted in handle->pending and
+ * never delivered: cancelling it, which only a close does, cancels them; the last packet takes it
+ * off and lets the close go on. Then the instances are closed, none with a request in the kernel.
+ *
+ * Endpoints: every worker that joins has instances of its own on its own port. The kernel serves
+ * listening instances in the order in which they were made [ReactOS npfs, Wine 8 server], so clients
+ * go round the workers in runs of one worker's instances: few instances spread more evenly.
+ */
+#include "engine/core.h"
+#include "engine/iocp.h"
+
+#include <sddl.h>
+#include <string.h>
+#include <wchar.h>
+
+typedef struct iocp_instance {
+    iocp_op op;
+    sl_list link; /* in listener->connected */
+    HANDLE pipe;  /* NULL: none just now */
+    struct iocp_listener *listener;
+} iocp_instance;
+
+typedef struct iocp_listener {
+    engine_request standing;
+    iocp_handle *owner;
+    const iocp_name *name; /* own_name, or the endpoint's */
+    iocp_name own_name;
+    sl_list connected;
+    unsigned in_kernel_count;
+    DWORD last_error;
+    bool serving;
+    bool closing;
+    unsigned instance_count;
+    iocp_instance instances[];
+} iocp_listener;
+
+/* ---- names ---- */
+
+/* \\?\ instead of \\.\ because Windows leaves such a path as it is: "\\.\pipe\..\C:\x" would open
+ * a file [docs: Naming Files, Paths, and Namespaces]. Remote pipes are refused: connecting to one
+ * would show our credentials to a server of the caller's choice. */
+int engine_iocp_pipe_path(const char *name, WCHAR ret_path[ENGINE_PIPE_NAME_BYTES]) {
+    static const WCHAR prefix[] = L"\\\\?\\pipe\\";
+    const int prefix_length = (int)SL_ARRAY_COUNT(prefix) - 1;
+    if (_strnicmp(name, "\\\\.\\pipe\\", (size_t)prefix_length) != 0 ||
+        name[prefix_length] == '\0') {
+        return SLUICE_EINVAL;
+    }
+    memcpy(ret_path, prefix, sizeof(prefix));
+    int length = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, name + prefix_length, -1,
+                                     ret_path + prefix_length,
+                                     ENGINE_PIPE_NAME_BYTES - prefix_length);
+    return length > 0 ? SLUICE_OK : SLUICE_EINVAL;
+}
+
+/* ---- who may connect ---- */
+
+static int read_own_sid(iocp_engine *e) {
+    union {
+        TOKEN_USER user;
+        unsigned char bytes[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
+    } info;
+    HANDLE token;
+    DWORD size = 0;
+    WCHAR *text = NULL;
+    if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token)) {
+        return SLUICE_EOS;
+    }
+    bool ok = GetTokenInformation(token, TokenUser, &info, sizeof(info), &size) &&
+              ConvertSidToStringSidW(info.user.User.Sid, &text);
+    (void)CloseHandle(token);
+    if (!ok) {
+        return SLUICE_EOS;
+    }
+    bool fits = wcslen(text) < IOCP_SID_CHARS;
+    if (fits) {
+        wcscpy(e->own_sid, text);
+    }
+    (void)LocalFree(text);
+    return fits ? SLUICE_OK : SLUICE_EOS;
+}
+
+/* The first place outside all parentheses where `tag` and a colon stand, or the end. */
+static const WCHAR *find_section(const WCHAR *sddl, WCHAR tag) {
+    int depth = 0;
+    for (; *sddl != 0; sddl++) {
+        depth += *sddl == L'(' ? 1 : *sddl == L')' ? -1 : 0;
+        if (depth == 0 && sddl[0] == tag && sddl[1] == L':') {
+            break;
+        }
+    }
+    return sddl;
+}
+
+/*
+ * The descriptor of a pipe: what `sddl` grants, and before it one entry for this process's own user.
+ *
+ * A server asks for GENERIC_READ|GENERIC_WRITE when it makes a further instance, and the descriptor
+ * of the first one decides [docs: CreateNamedPipe]. GENERIC_WRITE includes
+ * FILE_CREATE_PIPE_INSTANCE (0x4), which clients must not have. So the server's user gets 0x12019F,
+ * and an SDDL for clients should say 0x12019B. Where clients and server are the same user (NULL:
+ * "this user only") the two cannot be told apart by an entry; such a client could open our process
+ * as well. The engine adds its own entry so that no caller can forget it and be left with a
+ * listener that serves `backlog` clients and no more. A NULL DACL (everybody) is refused.
+ */
+static int make_access(const iocp_engine *e, const WCHAR *sddl, PSECURITY_DESCRIPTOR *ret_access) {
+    WCHAR text[IOCP_ACCESS_CHARS + IOCP_SID_CHARS + 32];
+    PSECURITY_DESCRIPTOR access = NULL;
+    BOOL is_present = FALSE;
+    BOOL is_default = FALSE;
+    ACL *dacl = NULL;
+    const WCHAR *place = find_section(sddl, L'D');
+    if (*place == 0) {
+        return SLUICE_EINVAL;
+    }
+    const WCHAR *end = find_section(place, L'S');
+    while (place < end && *place != L'(') {
+        place++;
+    }
+    size_t before = (size_t)(place - sddl);
+    memcpy(text, sddl, before * sizeof(WCHAR));
+    text[before] = 0;
+    if (wcsstr(text, L"NO_ACCESS_CONTROL") != NULL) {
+        return SLUICE_EINVAL;
+    }
+    wcscat(text, L"(A;;0x12019f;;;");
+    wcscat(text, e->own_sid);
+    wcscat(text, L")");
+    wcscat(text, place);
+    if (!ConvertStringSecurityDescriptorToSecurityDescriptorW(text, SDDL_REVISION_1, &access,
+                                                              NULL)) {
+        return GetLastError() == ERROR_NOT_ENOUGH_MEMORY ? SLUICE_EOSLIMIT : SLUICE_EINVAL;
+    }
+    if (!GetSecurityDescriptorDacl(access, &is_present, &dacl, &is_default) || !is_present ||
+        dacl == NULL) {
+        (void)LocalFree(access);
+        return SLUICE_EINVAL;
+    }
+    *ret_access = access;
+    return SLUICE_OK;
+}
+
+int engine_iocp_access_open(iocp_engine *e) {
+    int status = read_own_sid(e);
+    if (status == SLUICE_OK) {
+        status = make_access(e, L"D:P", &e->private_access);
+    }
+    return status == SLUICE_EINVAL ? SLUICE_EOS : status;
+}
+
+void engine_iocp_access_close(iocp_engine *e) {
+    (void)LocalFree(e->private_access);
+    e->private_access = NULL;
+}
+
+/* ---- pipes ---- */
+
+HANDLE engine_iocp_pipe_create(const WCHAR *path, PSECURITY_DESCRIPTOR access, DWORD open_mode,
+                               DWORD instances_max) {
+    SECURITY_ATTRIBUTES attributes = {
+        .nLength = sizeof(attributes),
+        .lpSecurityDescriptor = access,
+        .bInheritHandle = FALSE,
+    };
+    SL_CHECK(access != NULL, "a pipe is never made with the default security");
+    return CreateNamedPipeW(path, open_mode | FILE_FLAG_OVERLAPPED,
+                            PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_WAIT |
+                                PIPE_REJECT_REMOTE_CLIENTS,
+                            instances_max, IOCP_PIPE_QUOTA_BYTES, IOCP_PIPE_QUOTA_BYTES, 0,
+                            &attributes);
+}
+
+void engine_iocp_pipe_opened(engine_handle *handle, HANDLE pipe, unsigned capabilities) {
+    iocp_handle *h = engine_iocp_handle(handle);
+    h->type = IOCP_PIPE;
+    h->os = pipe;
+    h->listener = NULL;
+    engine_handle_opened(handle, capabilities, 1);
+}
+
+static int name_init(iocp_name *name, iocp_engine *e, const char *pipe, const char *access) {
+    int status = engine_iocp_pipe_path(pipe, name->path);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    name->access = e->private_access;
+    if (access == NULL) {
+        return SLUICE_OK;
+    }
+    WCHAR sddl[IOCP_ACCESS_CHARS];
+    if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, access, -1, sddl, IOCP_ACCESS_CHARS) <=
+        0) {
+        return SLUICE_EINVAL;
+    }
+    return make_access(e, sddl, &name->access);
+}
+
+static void name_deinit(iocp_name *name, const iocp_engine *e) {
+    if (name->access != e->private_access) {
+        (void)LocalFree(name->access);
+    }
+    name->access = NULL;
+}
+
+static HANDLE create_instance(const iocp_name *name, DWORD flags) {
+    return engine_iocp_pipe_create(name->path, name->access, PIPE_ACCESS_DUPLEX | flags,
+                                   PIPE_UNLIMITED_INSTANCES);
+}
+
+/* Creates the instance that takes the name. (Wine 8 ignores FILE_FLAG_FIRST_PIPE_INSTANCE: measured.
+ * A name is never taken there.) */
+static int take_name(const iocp_name *name, HANDLE *ret_pipe, uint32_t *ret_error) {
+    HANDLE pipe = create_instance(name, FILE_FLAG_FIRST_PIPE_INSTANCE);
+    *ret_error = pipe != INVALID_HANDLE_VALUE ? 0 : GetLastError();
+    if (pipe != INVALID_HANDLE_VALUE) {
+        *ret_pipe = pipe;
+        return SLUICE_OK;
+    }
+    /* ACCESS_DENIED: there are instances; PIPE_BUSY: and no more are allowed [docs]. */
+    return *ret_error == ERROR_ACCESS_DENIED || *ret_error == ERROR_PIPE_BUSY
+               ? SLUICE_ENAMETAKEN
+               : engine_iocp_status(*ret_error);
+}
+
+/* ---- instances ---- */
+
+static void listener_serve(iocp_listener *listener);
+static void listener_closed(iocp_listener *listener);
+
+static void instance_drop(iocp_instance *instance) {
+    SL_CHECK(!instance->op.in_kernel, "no handle is closed with an operation in the kernel");
+    sl_list_remove(&instance->link);
+    (void)CloseHandle(instance->pipe);
+    instance->pipe = NULL;
+}
+
+static void on_connect_packet(iocp_op *op, DWORD bytes);
+
+/* Waits for a client in the kernel; one that is there already goes to `connected`. */
+static void instance_arm(iocp_instance *instance) {
+    iocp_listener *listener = instance->listener;
+    DWORD error = 0;
+    engine_iocp_op_begin(&instance->op, on_connect_packet);
+    if (!ConnectNamedPipe(instance->pipe, &instance->op.overlapped)) {
+        error = GetLastError();
+    }
+    if (engine_iocp_op_accepted(&instance->op, error)) {
+        listener->in_kernel_count++;
+    } else if (error == ERROR_PIPE_CONNECTED || error == ERROR_NO_DATA) {
+        /* A client is there, or came and left: what it wrote can still be read. */
+        sl_list_push_back(&listener->connected, &instance->link);
+    } else {
+        listener->last_error = error;
+        instance_drop(instance);
+    }
+}
+
+/* Takes the pipe, whatever happens. */
+static void instance_open(iocp_instance *instance, HANDLE pipe) {
+    iocp_listener *listener = instance->listener;
+    instance->pipe = pipe;
+    DWORD error = engine_iocp_associate(listener->owner->handle.worker, pipe);
+    if (error != 0) {
+        listener->last_error = error;
+        instance_drop(instance);
+    } else {
+        instance_arm(instance);
+    }
+}
+
+static void on_connect_packet(iocp_op *op, DWORD bytes) {
+    iocp_instance *instance = SL_CONTAINER_OF(op, iocp_instance, op);
+    iocp_listener *listener = instance->listener;
+    DWORD code = engine_iocp_packet_code(op);
+    (void)bytes;
+    listener->in_kernel_count--;
+    if (listener->closing) {
+        if (listener->in_kernel_count == 0) {
+            listener_closed(listener);
+        }
+        return;
+    }
+    if (code == 0 || engine_iocp_status(code) == SLUICE_EBROKENPIPE) {
+        sl_list_push_back(&listener->connected, &instance->link); /* as in instance_arm */
+    } else {
+        listener->last_error = code;
+        instance_drop(instance);
+    }
+    listener_serve(listener);
+}
+
+/* ---- listeners ---- */
+
+/* Replaces instances that were given away or lost. Stops at the first that cannot be had. */
+static void listener_refill(iocp_listener *listener) {
+    for (unsigned i = 0; i < listener->instance_count; i++) {
+        iocp_instance *instance = &listener->instances[i];
+        if (instance->pipe != NULL) {
+            continue;
+        }
+        HANDLE pipe = create_instance(listener->name, 0);
+        if (pipe == INVALID_HANDLE_VALUE) {
+            listener->last_error = GetLastError();
+            return;
+        }
+        instance_open(instance, pipe);
+        if (instance->pipe == NULL) {
+            return;
+        }
+    }
+}
+
+/* The accept that waits longest, or NULL. */
+static engine_request *first_accept(iocp_listener *listener) {
+    sl_list *started = &listener->owner->handle.queue[ENGINE_IN].started;
+    sl_list *node = listener->standing.link.next;
+    return node != started ? SL_LIST_ENTRY(node, engine_request, link) : NULL;
+}
+
+/* Brings accepts and clients together. Finishing a request may start the next, which comes back
+ * here: the loop goes on with it. */
+static void listener_serve(iocp_listener *listener) {
+    engine_request *request;
+    if (listener->serving) {
+        return;
+    }
+    listener->serving = true;
+    listener_refill(listener);
+    while ((request = first_accept(listener)) != NULL) {
+        sl_list *node = sl_list_pop_front(&listener->connected);
+        if (node != NULL) {
+            iocp_instance *instance = SL_LIST_ENTRY(node, iocp_instance, link);
+            HANDLE pipe = instance->pipe;
+            instance->pipe = NULL;
+            engine_iocp_pipe_opened(request->opening[0], pipe,
+                                    ENGINE_CAN_READ | ENGINE_CAN_WRITE);
+            listener_refill(listener);
+            engine_request_finish(request, SLUICE_OK, 0, 0, 0);
+        } else if (listener->in_kernel_count == 0) {
+            engine_request_finish(request, SLUICE_EOSLIMIT, listener->last_error, 0, 0);
+        } else {
+            break;
+        }
+    }
+    listener->serving = false;
+}
+
+/* See the top of the file. */
+static void listener_hold(iocp_listener *listener) {
+    engine_handle *handle = &listener->owner->handle;
+    engine_request *standing = &listener->standing;
+    standing->kind = ENGINE_ACCEPT;
+    standing->state = ENGINE_REQUEST_STARTED;
+    standing->worker = handle->worker;
+    standing->handle = handle;
+    sl_list_init(&standing->link);
+    sl_list_push_front(&handle->queue[ENGINE_IN].started, &standing->link);
+    handle->pending++;
+}
+
+static void listener_close(iocp_listener *listener) {
+    listener->closing = true;
+    for (unsigned i = 0; i < listener->instance_count; i++) {
+        iocp_instance *instance = &listener->instances[i];
+        engine_iocp_op_cancel(&instance->op, instance->pipe);
+    }
+    if (listener->in_kernel_count == 0) {
+        listener_closed(listener);
+    }
+}
+
+static void listener_closed(iocp_listener *listener) {
+    engine_handle *handle = &listener->owner->handle;
+    sl_list_remove(&listener->standing.link);
+    handle->pending--;
+    engine_close_continue(handle);
+}
+
+static size_t listener_size(unsigned instance_count) {
+    return sizeof(iocp_listener) + instance_count * sizeof(iocp_instance);
+}
+
+static iocp_listener *listener_create(iocp_handle *h, unsigned instance_count) {
+    iocp_listener *listener =
+        engine_worker_alloc(h->handle.worker, listener_size(instance_count));
+    if (listener == NULL) {
+        return NULL;
+    }
+    listener->owner = h;
+    listener->instance_count = instance_count;
+    sl_list_init(&listener->connected);
+    for (unsigned i = 0; i < instance_count; i++) {
+        listener->instances[i].listener = listener;
+        sl_list_init(&listener->instances[i].link);
+    }
+    return listener;
+}
+
+static void listener_destroy(iocp_listener *listener) {
+    engine_worker *worker = listener->owner->handle.worker;
+    for (unsigned i = 0; i < listener->instance_count; i++) {
+        if (listener->instances[i].pipe != NULL) {
+            instance_drop(&listener->instances[i]);
+        }
+    }
+    if (listener->name == &listener->own_name) {
+        name_deinit(&listener->own_name, engine_iocp_engine(worker));
+    }
+    engine_worker_free(worker, listener, listener_size(listener->instance_count));
+}
+
+/* With its first instance (or NULL) to a working listener, or destroys it. */
+static int listener_open(iocp_listener *listener, HANDLE first) {
+    iocp_handle *h = listener->owner;
+    if (first != NULL) {
+        instance_open(&listener->instances[0], first);
+    }
+    listener_refill(listener);
+    if (listener->in_kernel_count == 0 && sl_list_is_empty(&listener->connected)) {
+        int status = engine_iocp_status(listener->last_error);
+        h->handle.worker->os_error = listener->last_error;
+        listener_destroy(listener);
+        return status;
+    }
+    h->type = IOCP_PIPE_LISTENER;
+    h->os = NULL;
+    h->listener = listener;
+    engine_handle_opened(&h->handle, ENGINE_CAN_ACCEPT, listener->instance_count);
+    listener_hold(listener);
+    return SLUICE_OK;
+}
+
+static unsigned instances_wanted(unsigned backlog, unsigned otherwise) {
+    unsigned count = backlog != 0 ? backlog : otherwise;
+    return count < ENGINE_BACKLOG_MAX ? count : ENGINE_BACKLOG_MAX;
+}
+
+int engine_iocp_pipe_listen(engine_worker *worker, iocp_handle *h, const engine_address *address,
+                            const engine_listen_options *options) {
+    iocp_engine *e = engine_iocp_engine(worker);
+    iocp_listener *listener =
+        listener_create(h, instances_wanted(options->backlog, ENGINE_BACKLOG_DEFAULT));
+    if (listener == NULL) {
+        return SLUICE_ENOMEM;
+    }
+    HANDLE first = NULL;
+    int status = name_init(&listener->own_name, e, address->pipe, options->access);
+    if (status == SLUICE_OK) {
+        listener->name = &listener->own_name;
+        status = take_name(listener->name, &first, &worker->os_error);
+    }
+    if (status != SLUICE_OK) {
+        listener_destroy(listener);
+        return status;
+    }
+    return listener_open(listener, first);
+}
+
+void engine_iocp_pipe_listener_release(iocp_handle *h) {
+    listener_destroy(h->listener);
+    h->listener = NULL;
+}
+
+void engine_iocp_pipe_accept_start(iocp_request *r) {
+    listener_serve(engine_iocp_handle(r->request.handle)->listener);
+}
+
+void engine_iocp_pipe_accept_cancel(iocp_request *r) {
+    iocp_listener *listener = engine_iocp_handle(r->request.handle)->listener;
+    if (&r->request == &listener->standing) {
+        listener_close(listener);
+    } else {
+        engine_request_finish(&r->request, SLUICE_ECANCELED, 0, 0, 0);
+    }
+}
+
+/* ---- endpoints ---- */
+
+/* The first instance holds the name from here on; it joins the port of the first worker. Once all
+ * listeners of an endpoint are closed nothing holds the name until the next join. */
+int engine_iocp_endpoint_create(engine_endpoint *base, const engine_listen_options *options) {
+    iocp_endpoint *endpoint = SL_CONTAINER_OF(base, iocp_endpoint, endpoint);
+    iocp_engine *e = SL_CONTAINER_OF(base->engine, iocp_engine, engine);
+    int status = name_init(&endpoint->name, e, base->address.pipe, options->access);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    HANDLE first = NULL;
+    uint32_t error;
+    status = take_name(&endpoint->name, &first, &error);
+    if (status != SLUICE_OK) {
+        name_deinit(&endpoint->name, e);
+        return status;
+    }
+    endpoint->instances = instances_wanted(options->backlog, IOCP_ENDPOINT_INSTANCES);
+    atomic_init(&endpoint->first, first);
+    return SLUICE_OK;
+}
+
+void engine_iocp_endpoint_destroy(engine_endpoint *base) {
+    iocp_endpoint *endpoint = SL_CONTAINER_OF(base, iocp_endpoint, endpoint);
+    HANDLE first = atomic_exchange(&endpoint->first, NULL);
+    if (first != NULL) {
+        (void)CloseHandle(first);
+    }
+    name_deinit(&endpoint->name, SL_CONTAINER_OF(base->engine, iocp_engine, engine));
+}
+
+int engine_iocp_endpoint_join(engine_endpoint *base, engine_worker *worker,
+                              engine_handle *handle) {
+    iocp_endpoint *endpoint = SL_CONTAINER_OF(base, iocp_endpoint, endpoint);
+    (void)worker;
+    iocp_listener *listener = listener_create(engine_iocp_handle(handle), endpoint->instances);
+    if (listener == NULL) {
+        return SLUICE_ENOMEM;
+    }
+    listener->name = &endpoint->name;
+    return listener_open(listener, atomic_exchange(&endpoint->first, NULL));
+}

@@ -1,0 +1,149 @@
+/*
+ * iocp_stream.c - reading and writing pipes and connected sockets.
+ *
+ * A read is one ReadFile or WSARecv; its packet ends it. A read of no bytes pends until there is
+ * data, an end of file or an error, and takes nothing (WINDOWS-IO.md). A read that the kernel
+ * aborted has taken nothing from the stream (R5).
+ *
+ * A write is one WSASend of all its buffers, or on a pipe, which has no gather, one WriteFile after
+ * another, each when the packet of the one before is in. Pipe writes are cut into chunks of the
+ * pipe's quota, so that what is in doubt after a cancel stays small. request->done counts the bytes
+ * whose packets said success. The byte count of a failed write is not used: drivers disagree about
+ * it (WINDOWS-IO.md), so all that was in the kernel is in doubt.
+ */
+#include "engine/iocp.h"
+
+static bool is_pipe(const iocp_request *r) {
+    return SL_CONTAINER_OF(r->request.handle, iocp_handle, handle)->type == IOCP_PIPE;
+}
+
+static SOCKET socket_of(const iocp_request *r) {
+    return (SOCKET)SL_CONTAINER_OF(r->request.handle, iocp_handle, handle)->os;
+}
+
+/* ---- reading ---- */
+
+/* The end of a pipe is an error to the kernel. */
+static void read_failed(iocp_request *r, DWORD code) {
+    int status = engine_iocp_status(code);
+    if (status == SLUICE_EBROKENPIPE && is_pipe(r)) {
+        engine_request_finish(&r->request, SLUICE_EEOF, 0, 0, 0);
+    } else {
+        engine_iocp_fail(&r->request, code, 0, 0);
+    }
+}
+
+static void on_read_packet(iocp_op *op, DWORD bytes) {
+    iocp_request *r = engine_iocp_request_of_op(op);
+    DWORD code = engine_iocp_packet_code(op);
+    if (code != 0 && engine_iocp_status(code) != SLUICE_ETRUNCATED) {
+        read_failed(r, code);
+    } else if (bytes == 0 && r->request.length > 0 && !is_pipe(r)) {
+        engine_request_finish(&r->request, SLUICE_EEOF, 0, 0, 0);
+    } else {
+        /* ETRUNCATED: part of a message of a message pipe; the rest comes with the next read. */
+        engine_request_finish(&r->request, SLUICE_OK, 0, bytes, 0);
+    }
+}
+
+void engine_iocp_read_start(iocp_request *r) {
+    DWORD length = (DWORD)r->request.length;
+    DWORD error = 0;
+    engine_iocp_op_begin(&r->op, on_read_packet);
+    if (is_pipe(r)) {
+        void *buffer = r->request.buffer != NULL ? r->request.buffer : &r->address;
+        HANDLE pipe = engine_iocp_handle(r->request.handle)->os;
+        if (!ReadFile(pipe, buffer, length, NULL, &r->op.overlapped)) {
+            error = GetLastError();
+        }
+    } else {
+        WSABUF buffer = {.len = length, .buf = r->request.buffer};
+        DWORD flags = 0;
+        if (WSARecv(socket_of(r), &buffer, 1, NULL, &flags, &r->op.overlapped, NULL) != 0) {
+            error = (DWORD)WSAGetLastError();
+        }
+    }
+    if (!engine_iocp_op_accepted(&r->op, error)) {
+        read_failed(r, error);
+    }
+}
+
+/* ---- writing ---- */
+
+static DWORD pipe_write(iocp_request *r) {
+    HANDLE pipe = engine_iocp_handle(r->request.handle)->os;
+    const engine_buffer *buffer = &r->request.buffers[r->buffer];
+    const char *bytes = (const char *)buffer->bytes + r->offset;
+    r->issued = buffer->length - r->offset;
+    if (r->issued > IOCP_PIPE_CHUNK_BYTES) {
+        r->issued = IOCP_PIPE_CHUNK_BYTES;
+    }
+    return WriteFile(pipe, bytes, (DWORD)r->issued, NULL, &r->op.overlapped) ? 0 : GetLastError();
+}
+
+static DWORD socket_write(iocp_request *r) {
+    WSABUF buffers[ENGINE_GATHER_MAX]; /* copied by the call [docs: WSASend] */
+    DWORD count = 0;
+    size_t offset = r->offset;
+    for (unsigned i = r->buffer; i < r->request.buffer_count; i++) {
+        /* WSABUF has no const; a send does not write there. */
+        buffers[count].buf = (char *)(uintptr_t)r->request.buffers[i].bytes + offset;
+        buffers[count].len = (ULONG)(r->request.buffers[i].length - offset);
+        count++;
+        offset = 0;
+    }
+    r->issued = r->request.length - r->request.done;
+    int result = WSASend(socket_of(r), buffers, count, NULL, 0, &r->op.overlapped, NULL);
+    return result == 0 ? 0 : (DWORD)WSAGetLastError();
+}
+
+static void on_write_packet(iocp_op *op, DWORD bytes);
+
+static void write_issue(iocp_request *r) {
+    engine_iocp_op_begin(&r->op, on_write_packet);
+    DWORD error = is_pipe(r) ? pipe_write(r) : socket_write(r);
+    if (!engine_iocp_op_accepted(&r->op, error)) {
+        engine_iocp_fail(&r->request, error, r->request.done, 0);
+    }
+}
+
+/* `bytes` more are out: the next byte to send. */
+static void write_advance(iocp_request *r, size_t bytes) {
+    r->request.done += bytes;
+    r->offset += bytes;
+    while (r->buffer < r->request.buffer_count &&
+           r->offset >= r->request.buffers[r->buffer].length) {
+        r->offset -= r->request.buffers[r->buffer].length;
+        r->buffer++;
+    }
+}
+
+static void on_write_packet(iocp_op *op, DWORD bytes) {
+    iocp_request *r = engine_iocp_request_of_op(op);
+    engine_request *request = &r->request;
+    DWORD code = engine_iocp_packet_code(op);
+    if (code != 0) {
+        engine_iocp_fail(request, code, request->done, r->issued);
+        return;
+    }
+    SL_CHECK(bytes <= r->issued, "the kernel writes no more than it was given");
+    if (bytes == 0) { /* no driver says so; without this it would be an endless loop */
+        engine_request_finish(request, SLUICE_EOS, 0, request->done, r->issued);
+        return;
+    }
+    write_advance(r, bytes);
+    if (request->done == request->length) {
+        engine_request_finish(request, SLUICE_OK, 0, request->done, 0);
+    } else if (request->cancel_asked) {
+        engine_request_finish(request, SLUICE_ECANCELED, 0, request->done, 0);
+    } else {
+        write_issue(r);
+    }
+}
+
+void engine_iocp_write_start(iocp_request *r) {
+    r->request.done = 0;
+    r->buffer = 0;
+    r->offset = 0;
+    write_issue(r);
+}
