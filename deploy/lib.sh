@@ -1,5 +1,4 @@
-# What deploy/test.sh and deploy/quickstart.sh share. Sourced by bash, with `root` set to the tree's
-# top.
+# What deploy/test.sh and deploy/quickstart.sh share. Sourced by bash, with `root` set.
 # shellcheck shell=bash
 
 # Debian 12's names: compiler, CMake, native libraries, MinGW, a second compiler, Wine.
