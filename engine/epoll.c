@@ -148,6 +148,7 @@ static void wait_readable(engine_epoll_handle *self, engine_request *request) {
     engine_request_finish(request, SLUICE_OK, 0, 0, 0);
 }
 
+/* On sockets recv and send, which cost 2 to 5 % less than read and write (tests/bench). */
 static void stream_read(engine_epoll_handle *self, engine_request *request) {
     if (request->length == 0) {
         wait_readable(self, request);
@@ -155,7 +156,9 @@ static void stream_read(engine_epoll_handle *self, engine_request *request) {
     }
     size_t room =
         request->length < ENGINE_EPOLL_CALL_BYTES ? request->length : ENGINE_EPOLL_CALL_BYTES;
-    ssize_t count = CALLS.read(self->fd, request->buffer, room);
+    ssize_t count = self->role == ENGINE_EPOLL_SOCKET
+                        ? CALLS.recv(self->fd, request->buffer, room, 0)
+                        : CALLS.read(self->fd, request->buffer, room);
     if (count > 0) {
         /* Less than there was room for: it was all there was, and what comes later makes an edge.
          * Not so after a hang-up: its edge is behind us and the end of file has yet to be read. A
@@ -294,7 +297,7 @@ static engine_request *runnable_request(engine_epoll_handle *self, engine_direct
     if (self->fd < 0) {
         return NULL;
     }
-    engine_request *request = engine_queue_head(&self->handle.queue[direction]);
+    engine_request *request = engine_epoll_head(&self->handle.queue[direction]);
     if (request == NULL) {
         return NULL;
     }
@@ -316,20 +319,19 @@ static void attempt(engine_epoll_worker *worker, engine_epoll_handle *self,
     }
 }
 
-/* Runs a handle's requests until they have to wait or its turn is over; then it stays runnable. */
-static void run(engine_epoll_worker *worker, engine_epoll_handle *self) {
-    static const engine_direction directions[] = {ENGINE_IN, ENGINE_OUT};
-    bool is_left_over = false;
-    for (unsigned i = 0; i < SL_ARRAY_COUNT(directions); i++) {
-        engine_request *request = runnable_request(self, directions[i]);
-        for (unsigned calls = 0; request != NULL && calls < ENGINE_EPOLL_TURN_CALLS; calls++) {
-            attempt(worker, self, request);
-            request = runnable_request(self, directions[i]);
-        }
-        is_left_over = is_left_over || request != NULL;
+/* Runs requests until they have to wait or the turn is over. true: some could go on. */
+static bool run(engine_epoll_worker *worker, engine_epoll_handle *self,
+                engine_direction direction) {
+    engine_request *request = runnable_request(self, direction);
+    for (unsigned calls = 0; request != NULL && calls < ENGINE_EPOLL_TURN_CALLS; calls++) {
+        attempt(worker, self, request);
+        request = runnable_request(self, direction);
     }
-    sl_list_remove(&self->runnable); /* start() may have put it there meanwhile */
-    if (is_left_over && self->fd >= 0) {
+    return request != NULL;
+}
+
+static void make_runnable(engine_epoll_worker *worker, engine_epoll_handle *self) {
+    if (!sl_list_is_linked(&self->runnable)) {
         sl_list_push_back(&worker->runnable, &self->runnable);
     }
 }
@@ -347,7 +349,12 @@ static void flush(engine_worker *base) {
     while ((node = sl_list_pop_front(&turn)) != NULL) {
         engine_epoll_handle *self = SL_LIST_ENTRY(node, engine_epoll_handle, runnable);
         if (self->opening == NULL) {
-            run(worker, self);
+            bool may_go_on_in = run(worker, self, ENGINE_IN);
+            bool may_go_on_out = run(worker, self, ENGINE_OUT);
+            sl_list_remove(&self->runnable); /* start() may have put it there meanwhile */
+            if ((may_go_on_in || may_go_on_out) && self->fd >= 0) {
+                make_runnable(worker, self);
+            }
         } else if (self->opening->kind == ENGINE_PAIR) {
             pair(worker, self);
         } else {
@@ -374,9 +381,7 @@ static void start(engine_worker *base, engine_request *request) {
             return;
         }
     }
-    if (!sl_list_is_linked(&self->runnable)) {
-        sl_list_push_back(&worker->runnable, &self->runnable);
-    }
+    make_runnable(worker, self);
 }
 
 /* Nothing of ours is in the kernel between two calls, so a request can always be taken back. */
@@ -422,11 +427,18 @@ static void on_events(engine_epoll_worker *worker, engine_epoll_handle *self, ui
         return;
     }
     engine_epoll_note_events(self, events);
-    if (events == EPOLLOUT && engine_queue_head(&self->handle.queue[ENGINE_OUT]) == NULL) {
+    if (events == EPOLLOUT && engine_epoll_head(&self->handle.queue[ENGINE_OUT]) == NULL) {
         set_wants_out(self, false);
         return;
     }
-    run(worker, self);
+    bool may_go_on =
+        self->readiness[ENGINE_IN] == ENGINE_EPOLL_SURE && run(worker, self, ENGINE_IN);
+    if (self->readiness[ENGINE_OUT] == ENGINE_EPOLL_SURE) {
+        may_go_on = run(worker, self, ENGINE_OUT) || may_go_on;
+    }
+    if (may_go_on && self->fd >= 0) {
+        make_runnable(worker, self);
+    }
 }
 
 static int timeout_ms(engine_epoll_worker *worker, uint64_t deadline_ns) {

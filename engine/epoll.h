@@ -58,6 +58,7 @@ typedef struct engine_epoll_call_table {
     int (*pipe2)(int fds[2], int flags);
     int (*poll)(struct pollfd *fds, nfds_t count, int timeout_ms);
     ssize_t (*read)(int fd, void *buffer, size_t size);
+    ssize_t (*recv)(int fd, void *buffer, size_t size, int flags);
     ssize_t (*recvfrom)(int fd, void *buffer, size_t size, int flags, struct sockaddr *address,
                         socklen_t *length);
     ssize_t (*send)(int fd, const void *buffer, size_t size, int flags);
@@ -128,6 +129,12 @@ static inline engine_epoll_worker *engine_epoll_worker_of(engine_worker *worker)
 
 static inline engine_epoll_handle *engine_epoll_handle_of(engine_handle *handle) {
     return (engine_epoll_handle *)handle;
+}
+
+/* engine_queue_head, here because it is asked several times per request. */
+static inline engine_request *engine_epoll_head(engine_queue *queue) {
+    sl_list *node = sl_list_first(&queue->started);
+    return node != NULL ? SL_LIST_ENTRY(node, engine_request, link) : NULL;
 }
 
 /* Makes an unused handle ready to hold a descriptor (fd may be -1). */

@@ -66,6 +66,7 @@ engine_epoll_call_table engine_epoll_calls = {
     .pipe2 = pipe2,
     .poll = poll,
     .read = read,
+    .recv = recv,
     .recvfrom = receive_from,
     .send = send,
     .sendmsg = sendmsg,
