@@ -14,7 +14,8 @@
  *
  * An iocp_op is one operation in the kernel: its OVERLAPPED (hEvent always NULL) and what to do
  * with its packet. It lives in a request or, for the standing ConnectNamedPipe of a pipe instance,
- * in its listener; neither goes away while in_kernel is set, and only the dequeued packet clears it.
+ * in its listener; neither goes away while in_kernel is set, and only the dequeued packet clears
+ * it.
  */
 #ifndef SLUICE_ENGINE_IOCP_H
 #define SLUICE_ENGINE_IOCP_H
@@ -22,11 +23,12 @@
 #ifndef WIN32_LEAN_AND_MEAN
 #define WIN32_LEAN_AND_MEAN
 #endif
-/* The order matters: winsock2.h before windows.h. */
+/* Before windows.h, which would bring the old winsock.h. */
 #include <winsock2.h>
-#include <ws2tcpip.h>
+
 #include <mswsock.h>
 #include <windows.h>
+#include <ws2tcpip.h>
 
 #include "engine/backend.h"
 #include "engine/opener.h"
@@ -37,7 +39,7 @@
 #define IOCP_ACCEPTS_MAX        16      /* AcceptEx calls in the kernel per listener */
 #define IOCP_ENDPOINT_INSTANCES 4       /* default per worker and endpoint, see iocp_pipe.c */
 #define IOCP_ACCESS_CHARS       2048    /* an SDDL string with its terminating NUL */
-#define IOCP_SID_CHARS          192     /* a SID as text is at most 184 characters [docs: MS-DTYP] */
+#define IOCP_SID_CHARS          192 /* a SID as text is at most 184 characters [docs: MS-DTYP] */
 
 /* Read and write data and attributes, READ_CONTROL, SYNCHRONIZE; not FILE_CREATE_PIPE_INSTANCE
  * (0x4), which GENERIC_WRITE would include [docs; libuv#1955]. */
@@ -57,12 +59,11 @@ typedef ULONG(WINAPI *iocp_nt_to_win32_fn)(LONG nt_status);
 
 typedef struct iocp_engine {
     engine engine;
-    bool winsock_started;
     LPFN_ACCEPTEX accept_ex;
     LPFN_CONNECTEX connect_ex;
     iocp_nt_to_win32_fn nt_to_win32;
-    WCHAR own_sid[IOCP_SID_CHARS];        /* this process's user, as text */
-    PSECURITY_DESCRIPTOR private_access;  /* of pipes: this user only; LocalFree */
+    WCHAR own_sid[IOCP_SID_CHARS];       /* this process's user, as text */
+    PSECURITY_DESCRIPTOR private_access; /* of pipes: this user only; LocalFree */
 } iocp_engine;
 
 typedef struct iocp_worker {
@@ -90,19 +91,20 @@ typedef struct iocp_handle {
 typedef struct iocp_request {
     engine_request request;
     iocp_op op;
-    SOCKET socket;      /* accept, connect: the socket in the making */
-    unsigned buffer;    /* write: the next byte to send is at buffers[buffer] + offset */
+    SOCKET socket;   /* accept, connect: the socket in the making */
+    unsigned buffer; /* write: the next byte to send is at buffers[buffer] + offset */
     size_t offset;
     size_t issued;      /* write, send: bytes in the kernel */
     DWORD flags;        /* receive_from: written by the kernel */
     int address_length; /* receive_from: written by the kernel */
     union {
-        struct sockaddr_storage socket_address;                   /* connect, receive_from, send_to */
+        struct sockaddr_storage socket_address;                /* connect, receive_from, send_to */
         unsigned char accepted[2 * IOCP_ACCEPT_ADDRESS_BYTES]; /* accept */
     } address;
 } iocp_request;
 
-/* A pipe's name and who may connect to it. Read-only once made: several workers use an endpoint's. */
+/* A pipe's name and who may connect to it. Read-only once made: several workers use that of an
+ * endpoint. */
 typedef struct iocp_name {
     WCHAR path[ENGINE_PIPE_NAME_BYTES];
     PSECURITY_DESCRIPTOR access; /* the engine's, or LocalFree it */
@@ -111,8 +113,8 @@ typedef struct iocp_name {
 typedef struct iocp_endpoint {
     engine_endpoint endpoint;
     iocp_name name;
-    unsigned instances;       /* per worker */
-    _Atomic(HANDLE) first;    /* the instance that holds the name until a worker takes it */
+    unsigned instances;    /* per worker */
+    _Atomic(HANDLE) first; /* the instance that holds the name until a worker takes it */
 } iocp_endpoint;
 
 /* ---- iocp.c ---- */

@@ -14,8 +14,8 @@
  * off and lets the close go on. Then the instances are closed, none with a request in the kernel.
  *
  * Endpoints: every worker that joins has instances of its own on its own port. The kernel serves
- * listening instances in the order in which they were made [ReactOS npfs, Wine 8 server], so clients
- * go round the workers in runs of one worker's instances: few instances spread more evenly.
+ * listening instances in the order in which they were made [ReactOS npfs, Wine 8 server], so
+ * clients go round the workers in runs of one worker's instances: few instances spread more evenly.
  */
 #include "engine/core.h"
 #include "engine/iocp.h"
@@ -58,9 +58,9 @@ int engine_iocp_pipe_path(const char *name, WCHAR ret_path[ENGINE_PIPE_NAME_BYTE
         return SLUICE_EINVAL;
     }
     memcpy(ret_path, prefix, sizeof(prefix));
-    int length = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, name + prefix_length, -1,
-                                     ret_path + prefix_length,
-                                     ENGINE_PIPE_NAME_BYTES - prefix_length);
+    int length =
+        MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, name + prefix_length, -1,
+                            ret_path + prefix_length, ENGINE_PIPE_NAME_BYTES - prefix_length);
     return length > 0 ? SLUICE_OK : SLUICE_EINVAL;
 }
 
@@ -104,7 +104,7 @@ static const WCHAR *find_section(const WCHAR *sddl, WCHAR tag) {
 }
 
 /*
- * The descriptor of a pipe: what `sddl` grants, and before it one entry for this process's own user.
+ * The descriptor of a pipe: what `sddl` grants, and before it one entry for this process's user.
  *
  * A server asks for GENERIC_READ|GENERIC_WRITE when it makes a further instance, and the descriptor
  * of the first one decides [docs: CreateNamedPipe]. GENERIC_WRITE includes
@@ -174,11 +174,10 @@ HANDLE engine_iocp_pipe_create(const WCHAR *path, PSECURITY_DESCRIPTOR access, D
         .bInheritHandle = FALSE,
     };
     SL_CHECK(access != NULL, "a pipe is never made with the default security");
-    return CreateNamedPipeW(path, open_mode | FILE_FLAG_OVERLAPPED,
-                            PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_WAIT |
-                                PIPE_REJECT_REMOTE_CLIENTS,
-                            instances_max, IOCP_PIPE_QUOTA_BYTES, IOCP_PIPE_QUOTA_BYTES, 0,
-                            &attributes);
+    return CreateNamedPipeW(
+        path, open_mode | FILE_FLAG_OVERLAPPED,
+        PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS, instances_max,
+        IOCP_PIPE_QUOTA_BYTES, IOCP_PIPE_QUOTA_BYTES, 0, &attributes);
 }
 
 void engine_iocp_pipe_opened(engine_handle *handle, HANDLE pipe, unsigned capabilities) {
@@ -218,8 +217,8 @@ static HANDLE create_instance(const iocp_name *name, DWORD flags) {
                                    PIPE_UNLIMITED_INSTANCES);
 }
 
-/* Creates the instance that takes the name. (Wine 8 ignores FILE_FLAG_FIRST_PIPE_INSTANCE: measured.
- * A name is never taken there.) */
+/* Creates the instance that takes the name. (Wine 8 ignores FILE_FLAG_FIRST_PIPE_INSTANCE,
+ * measured: a name is never taken there.) */
 static int take_name(const iocp_name *name, HANDLE *ret_pipe, uint32_t *ret_error) {
     HANDLE pipe = create_instance(name, FILE_FLAG_FIRST_PIPE_INSTANCE);
     *ret_error = pipe != INVALID_HANDLE_VALUE ? 0 : GetLastError();
@@ -343,8 +342,7 @@ static void listener_serve(iocp_listener *listener) {
             iocp_instance *instance = SL_LIST_ENTRY(node, iocp_instance, link);
             HANDLE pipe = instance->pipe;
             instance->pipe = NULL;
-            engine_iocp_pipe_opened(request->opening[0], pipe,
-                                    ENGINE_CAN_READ | ENGINE_CAN_WRITE);
+            engine_iocp_pipe_opened(request->opening[0], pipe, ENGINE_CAN_READ | ENGINE_CAN_WRITE);
             listener_refill(listener);
             engine_request_finish(request, SLUICE_OK, 0, 0, 0);
         } else if (listener->in_kernel_count == 0) {
@@ -392,8 +390,7 @@ static size_t listener_size(unsigned instance_count) {
 }
 
 static iocp_listener *listener_create(iocp_handle *h, unsigned instance_count) {
-    iocp_listener *listener =
-        engine_worker_alloc(h->handle.worker, listener_size(instance_count));
+    iocp_listener *listener = engine_worker_alloc(h->handle.worker, listener_size(instance_count));
     if (listener == NULL) {
         return NULL;
     }
@@ -517,8 +514,7 @@ void engine_iocp_endpoint_destroy(engine_endpoint *base) {
     name_deinit(&endpoint->name, SL_CONTAINER_OF(base->engine, iocp_engine, engine));
 }
 
-int engine_iocp_endpoint_join(engine_endpoint *base, engine_worker *worker,
-                              engine_handle *handle) {
+int engine_iocp_endpoint_join(engine_endpoint *base, engine_worker *worker, engine_handle *handle) {
     iocp_endpoint *endpoint = SL_CONTAINER_OF(base, iocp_endpoint, endpoint);
     (void)worker;
     iocp_listener *listener = listener_create(engine_iocp_handle(handle), endpoint->instances);

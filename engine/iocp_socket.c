@@ -8,9 +8,9 @@
  * A datagram longer than the buffer: whether a WSARecvFrom that fails at once with WSAEMSGSIZE also
  * brings a packet is not documented (Wine 8 queues one, measured: STATUS_BUFFER_OVERFLOW is a
  * warning; libuv takes it that none comes). So that question never comes up: every receive has a
- * second buffer behind the caller's, shared by all of a worker and never read, with which the longest
- * datagram fits, and more bytes than the caller's buffer holds means truncated. For the same reason
- * a datagram that is too long to send is refused here.
+ * second buffer behind the caller's, shared by all of a worker and never read, with which the
+ * longest datagram fits, and more bytes than the caller's buffer holds means truncated. For the
+ * same reason a datagram that is too long to send is refused here.
  */
 #include "engine/iocp.h"
 
@@ -430,8 +430,7 @@ static void on_receive_packet(iocp_op *op, DWORD bytes) {
         return;
     }
     if (request->ret_from != NULL) {
-        engine_iocp_from_sockaddr((struct sockaddr *)&r->address.socket_address,
-                                  request->ret_from);
+        engine_iocp_from_sockaddr((struct sockaddr *)&r->address.socket_address, request->ret_from);
     }
     if (bytes > request->length || code != 0) {
         engine_request_finish(request, SLUICE_ETRUNCATED, 0, request->length, 0);
@@ -456,8 +455,9 @@ void engine_iocp_send_to_start(iocp_request *r) {
     WSABUF buffers[ENGINE_GATHER_MAX]; /* copied by the call [docs: WSASendTo] */
     DWORD count = 0;
     int length = to_sockaddr(&r->request.address, &r->address.socket_address);
-    if (r->request.length > (r->request.address.family == ENGINE_ADDRESS_IPV4 ? DATAGRAM_MAX_IPV4
-                                                                              : DATAGRAM_MAX_IPV6)) {
+    if (r->request.length > (r->request.address.family == ENGINE_ADDRESS_IPV4
+                                 ? DATAGRAM_MAX_IPV4
+                                 : DATAGRAM_MAX_IPV6)) {
         engine_iocp_fail(&r->request, WSAEMSGSIZE, 0, 0);
         return;
     }

@@ -1,10 +1,10 @@
 /*
- * opener_win.c - what has no asynchronous form on Windows, both halves of it: the worker's side of a
- * pipe connect and of an anonymous pair, and what an opener thread does.
+ * opener_win.c - what has no asynchronous form on Windows, both halves of it: the worker's side of
+ * a pipe connect and of an anonymous pair, and what an opener thread does.
  *
- * An opener thread calls CreateFileW, CreateNamedPipeW and GetAddrInfoW, and reads or writes nothing:
- * it never has I/O of its own in flight. The handles it makes are joined to no port yet; they travel
- * to the worker in the job, which owns them until on_opened() has taken them.
+ * An opener thread calls CreateFileW, CreateNamedPipeW and GetAddrInfoW, and reads or writes
+ * nothing: it never has I/O of its own in flight. The handles it makes are joined to no port yet;
+ * they travel to the worker in the job, which owns them until on_opened() has taken them.
  *
  * A busy pipe is tried again by the worker's timer (engine_request_retry), because WaitNamedPipe
  * would hold a thread. A cancelled connect either abandons its job, whose late handle is closed on
@@ -45,10 +45,9 @@ static DWORD take_handles(engine_opener_job *job) {
     }
     for (unsigned i = 0; i < SL_ARRAY_COUNT(job->os_handles); i++) {
         if (job->os_handles[i] != 0) {
-            engine_iocp_pipe_opened(request->opening[i], (HANDLE)job->os_handles[i],
-                                    request->kind == ENGINE_PAIR
-                                        ? pair[i]
-                                        : ENGINE_CAN_READ | ENGINE_CAN_WRITE);
+            engine_iocp_pipe_opened(
+                request->opening[i], (HANDLE)job->os_handles[i],
+                request->kind == ENGINE_PAIR ? pair[i] : ENGINE_CAN_READ | ENGINE_CAN_WRITE);
             job->os_handles[i] = 0;
         }
     }
@@ -125,8 +124,8 @@ void engine_iocp_opener_cancel(iocp_request *r) {
 
 /* ---- on an opener thread ---- */
 
-/* Identification: the server may learn who we are and may not act as us [docs; rust-lang/rust#42036].
- * No sharing: on a pipe's client end it means nothing. */
+/* Identification: the server may learn who we are and may not act as us
+ * [docs; rust-lang/rust#42036]. Sharing means nothing for a pipe's client end. */
 static HANDLE open_client(const WCHAR *path, DWORD access) {
     return CreateFileW(path, access, 0, NULL, OPEN_EXISTING,
                        FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION,
@@ -169,8 +168,8 @@ static void run_pair(engine_opener_job *job) {
     if (job->status != SLUICE_OK) {
         return;
     }
-    HANDLE reader = engine_iocp_pipe_create(
-        path, e->private_access, PIPE_ACCESS_INBOUND | FILE_FLAG_FIRST_PIPE_INSTANCE, 1);
+    HANDLE reader = engine_iocp_pipe_create(path, e->private_access,
+                                            PIPE_ACCESS_INBOUND | FILE_FLAG_FIRST_PIPE_INSTANCE, 1);
     if (reader == INVALID_HANDLE_VALUE) {
         fail_job(job);
         return;
