@@ -93,7 +93,7 @@ struct engine_handle {
     engine_queue queue[2];
     engine_endpoint *endpoint; /* listener that joined an endpoint */
     unsigned capabilities;     /* ENGINE_CAN_...; 0 = not open yet */
-    unsigned pending;          /* requests WAITING or STARTED */
+    unsigned pending;          /* requests WAITING or STARTED, and holds */
     bool open;                 /* the backend holds an OS resource for it */
     bool closing;
     bool closed; /* its ENGINE_CLOSE is on worker->ready or was delivered */
@@ -189,7 +189,11 @@ typedef struct engine_ops {
     void (*endpoint_destroy)(engine_endpoint *endpoint);
     int (*endpoint_join)(engine_endpoint *endpoint, engine_worker *worker, engine_handle *handle);
 
-    /* Closes the OS resource of an open handle; no request of it is in the kernel. */
+    /* The handle begins to close: ask for the end of what the backend holds it for
+     * (engine_handle_hold). May be NULL. */
+    void (*closing)(engine_worker *worker, engine_handle *handle);
+
+    /* Closes the OS resource of an open handle; nothing of it is in the kernel. */
     void (*release)(engine_worker *worker, engine_handle *handle);
 } engine_ops;
 
@@ -222,6 +226,11 @@ void engine_request_retry(engine_request *request);
 /* Marks a handle as open: from now on ops->release will be called for it, once. started_max_in is
  * the number of requests of the IN direction that the backend takes at a time. */
 void engine_handle_opened(engine_handle *handle, unsigned capabilities, unsigned started_max_in);
+
+/* What a backend has in the kernel for a handle beside its requests (a standing accept of a pipe
+ * listener) holds the handle: a close waits for every unhold, which may complete it. */
+void engine_handle_hold(engine_handle *handle);
+void engine_handle_unhold(engine_handle *handle);
 
 /* The first started request of a direction, or NULL. */
 engine_request *engine_queue_head(engine_queue *queue);

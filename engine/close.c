@@ -86,8 +86,21 @@ int engine_close(engine_handle *handle, void *user) {
     completion->handle = handle;
     cancel_queue(&handle->queue[ENGINE_IN]);
     cancel_queue(&handle->queue[ENGINE_OUT]);
+    if (w->ops->closing != NULL && handle->pending != 0) {
+        w->ops->closing(w, handle);
+    }
     engine_close_continue(handle);
     return SLUICE_OK;
+}
+
+void engine_handle_hold(engine_handle *handle) {
+    handle->pending++;
+}
+
+void engine_handle_unhold(engine_handle *handle) {
+    SL_CHECK(handle->pending > 0, "a hold is released once");
+    handle->pending--;
+    engine_close_continue(handle);
 }
 
 void engine_close_continue(engine_handle *handle) {
