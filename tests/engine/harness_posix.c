@@ -1,0 +1,216 @@
+/*
+ * harness_posix.c - what the conformance suite needs from Linux itself. See harness.h.
+ */
+#include "tests/engine/harness.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/status.h"
+
+#define OS_CHILD_POLL_NS (5 * SL_NS_PER_MS)
+
+extern char **environ;
+
+/* cmocka takes these over with a handler that jumps: wrong on a thread that is not its own. */
+static const int crash_signals[] = {SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGSYS};
+static struct sigaction crash_actions[SL_ARRAY_COUNT(crash_signals)];
+static char directory[] = "/tmp/sluice-test-XXXXXX";
+static struct rlimit usual_limit;
+
+void os_start(void) {
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(crash_signals); i++) {
+        (void)sigaction(crash_signals[i], NULL, &crash_actions[i]);
+    }
+    if (mkdtemp(directory) == NULL || getrlimit(RLIMIT_NOFILE, &usual_limit) != 0) {
+        fprintf(stderr, "cannot prepare: %s\n", strerror(errno));
+        os_exit_now(2);
+    }
+    usual_limit.rlim_cur = usual_limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &usual_limit);
+}
+
+void os_stop(void) {
+    DIR *entries = opendir(directory);
+    if (entries != NULL) {
+        for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
+            if (entry->d_name[0] != '.') {
+                (void)unlinkat(dirfd(entries), entry->d_name, 0);
+            }
+        }
+        closedir(entries);
+    }
+    (void)rmdir(directory);
+}
+
+void os_before_test(void) {
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(crash_signals); i++) {
+        (void)sigaction(crash_signals[i], &crash_actions[i], NULL);
+    }
+}
+
+void os_after_test(void) {
+    (void)setrlimit(RLIMIT_NOFILE, &usual_limit);
+}
+
+SL_NORETURN void os_exit_now(int code) {
+    _exit(code);
+}
+
+unsigned os_process_id(void) {
+    return (unsigned)getpid();
+}
+
+const char *os_name(void) {
+    return "linux";
+}
+
+bool os_is_wine(void) {
+    return false;
+}
+
+void os_pipe_name(char ret_name[ENGINE_PIPE_NAME_BYTES], unsigned number, unsigned extra) {
+    int length = snprintf(ret_name, ENGINE_PIPE_NAME_BYTES, "%s/p%u", directory, number);
+    for (unsigned i = 0; i < extra && (unsigned)length + 1 < ENGINE_PIPE_NAME_BYTES; i++) {
+        ret_name[length++] = 'x';
+    }
+    ret_name[length] = '\0';
+}
+
+void os_pipe_name_nowhere(char ret_name[ENGINE_PIPE_NAME_BYTES]) {
+    (void)snprintf(ret_name, ENGINE_PIPE_NAME_BYTES, "%s/none/p", directory);
+}
+
+void os_pipe_name_forbidden(char ret_name[ENGINE_PIPE_NAME_BYTES]) {
+    /* Root may write anywhere but where nothing can be made: /proc refuses with ENOENT, so there is
+     * nothing for root. */
+    ret_name[0] = '\0';
+    if (geteuid() != 0) {
+        (void)snprintf(ret_name, ENGINE_PIPE_NAME_BYTES, "/p%u", os_process_id());
+    }
+}
+
+bool os_leave_stale_pipe(const char *name) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(name) >= sizeof(address.sun_path)) {
+        return false;
+    }
+    strcpy(address.sun_path, name);
+    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool ok = descriptor >= 0 &&
+              bind(descriptor, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
+              listen(descriptor, 1) == 0;
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    return ok;
+}
+
+unsigned os_open_handles(void) {
+    unsigned count = 0;
+    DIR *entries = opendir("/proc/self/fd");
+    if (entries == NULL) {
+        return 0;
+    }
+    while (readdir(entries) != NULL) {
+        count++;
+    }
+    closedir(entries);
+    return count - 3; /* ".", ".." and the directory itself */
+}
+
+bool os_lower_handle_limit(unsigned more) {
+    /* New descriptors take the lowest free number, so the limit is on the highest one in use. */
+    unsigned highest = 0;
+    DIR *entries = opendir("/proc/self/fd");
+    if (entries == NULL) {
+        return false;
+    }
+    for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
+        unsigned number = (unsigned)strtoul(entry->d_name, NULL, 10);
+        if ((int)number != dirfd(entries) && number > highest) {
+            highest = number;
+        }
+    }
+    closedir(entries);
+    struct rlimit limit = usual_limit;
+    limit.rlim_cur = highest + 1 + more;
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+unsigned os_handle_limit(void) {
+    return usual_limit.rlim_cur > UINT_MAX ? UINT_MAX : (unsigned)usual_limit.rlim_cur;
+}
+
+void os_run_reset_client(void *reset_client) {
+    os_reset_client *client = reset_client;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(client->port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    client->ok = descriptor >= 0 &&
+                 connect(descriptor, (const struct sockaddr *)&address, sizeof(address)) == 0;
+    static const char bytes[1024];
+    if (client->ok && client->send_bytes > 0) {
+        ssize_t sent = send(descriptor, bytes, client->send_bytes, MSG_NOSIGNAL);
+        client->ok = sent == (ssize_t)client->send_bytes;
+    }
+    (void)sl_event_wait_until(client->go, sl_clock_now_ns(sl_clock_system()) + T_AWAIT_NS);
+    if (descriptor >= 0) {
+        (void)setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+        close(descriptor);
+    }
+}
+
+bool os_run_child(const char *const *arguments, uint64_t limit_ns, os_end *ret_end, int *ret_code) {
+    char program[] = "/proc/self/exe";
+    char *argv[16] = {program};
+    for (unsigned i = 0; arguments[i] != NULL && i + 2 < SL_ARRAY_COUNT(argv); i++) {
+        argv[i + 1] = strdup(arguments[i]);
+    }
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+    pid_t child = 0;
+    bool ok = posix_spawn(&child, program, &actions, NULL, argv, environ) == 0;
+    posix_spawn_file_actions_destroy(&actions);
+    for (unsigned i = 1; argv[i] != NULL; i++) {
+        free(argv[i]);
+    }
+    if (!ok) {
+        return false;
+    }
+    uint64_t deadline_ns = sl_clock_now_ns(sl_clock_system()) + limit_ns;
+    int status = 0;
+    *ret_end = OS_END_EXITED;
+    while (waitpid(child, &status, WNOHANG) == 0) {
+        struct timespec pause = {.tv_nsec = OS_CHILD_POLL_NS}; /* a child's end has no deadline wait */
+        if (sl_clock_now_ns(sl_clock_system()) > deadline_ns) {
+            kill(child, SIGKILL);
+            waitpid(child, &status, 0);
+            *ret_end = OS_END_HUNG;
+            return true;
+        }
+        nanosleep(&pause, NULL);
+    }
+    *ret_code = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
+    if (WIFSIGNALED(status)) {
+        *ret_end = WTERMSIG(status) == SIGABRT ? OS_END_ABORTED : OS_END_CRASHED;
+    }
+    return true;
+}
