@@ -1,0 +1,153 @@
+/*
+ * audit_functions.h - the functions that the interposer stands in for.
+ *
+ * AUDIT_WRAP(dll, name)          a wrapper in C: audit_file_win.c, audit_port_win.c, audit_socket_win.c
+ * AUDIT_NOTE(dll, name, class)   a generated stub: notes the call, then jumps to the true function
+ *
+ * Classes: COUNT    counted only: takes no time, or is no I/O
+ *          SYNC     synchronous I/O of the calling thread
+ *          OPEN     synchronous I/O of the opener's kind (a name is opened or looked up)
+ *          FORBID   must not be called by any thread of ours
+ */
+#ifndef AUDIT_WRAP
+#error "define AUDIT_WRAP and AUDIT_NOTE, then include this file"
+#endif
+
+/* files, pipes, handles */
+AUDIT_WRAP(KERNEL32, ReadFile)
+AUDIT_WRAP(KERNEL32, WriteFile)
+AUDIT_WRAP(KERNEL32, CreateFileA)
+AUDIT_WRAP(KERNEL32, CreateFileW)
+AUDIT_WRAP(KERNEL32, CreateNamedPipeA)
+AUDIT_WRAP(KERNEL32, CreateNamedPipeW)
+AUDIT_WRAP(KERNEL32, ConnectNamedPipe)
+AUDIT_WRAP(KERNEL32, CreatePipe)
+AUDIT_WRAP(KERNEL32, CloseHandle)
+AUDIT_WRAP(KERNEL32, DuplicateHandle)
+AUDIT_WRAP(KERNEL32, GetProcAddress)
+
+/* ends of the process that run no exit hooks */
+AUDIT_WRAP(KERNEL32, ExitProcess)
+AUDIT_WRAP(KERNEL32, TerminateProcess)
+AUDIT_WRAP(CRT, _exit)
+
+/* completion ports and cancelling */
+AUDIT_WRAP(KERNEL32, CreateIoCompletionPort)
+AUDIT_WRAP(KERNEL32, GetQueuedCompletionStatus)
+AUDIT_WRAP(KERNEL32, GetQueuedCompletionStatusEx)
+AUDIT_WRAP(KERNEL32, PostQueuedCompletionStatus)
+AUDIT_WRAP(KERNEL32, CancelIoEx)
+AUDIT_WRAP(KERNEL32, CancelSynchronousIo)
+
+/* what blocks, peeks, discards, or changes how a handle completes */
+AUDIT_NOTE(KERNEL32, BindIoCompletionCallback, FORBID)
+AUDIT_NOTE(KERNEL32, CallNamedPipeA, FORBID)
+AUDIT_NOTE(KERNEL32, CallNamedPipeW, FORBID)
+AUDIT_NOTE(KERNEL32, CancelIo, FORBID)
+AUDIT_NOTE(KERNEL32, DeviceIoControl, FORBID)
+AUDIT_NOTE(KERNEL32, DisconnectNamedPipe, FORBID)
+AUDIT_NOTE(KERNEL32, FlushFileBuffers, FORBID)
+AUDIT_NOTE(KERNEL32, GetOverlappedResult, FORBID)
+AUDIT_NOTE(KERNEL32, GetOverlappedResultEx, FORBID)
+AUDIT_NOTE(KERNEL32, PeekNamedPipe, FORBID)
+AUDIT_NOTE(KERNEL32, ReadFileEx, FORBID)
+AUDIT_NOTE(KERNEL32, ReadFileScatter, FORBID)
+AUDIT_NOTE(KERNEL32, SetFileCompletionNotificationModes, FORBID)
+AUDIT_NOTE(KERNEL32, SetNamedPipeHandleState, FORBID)
+AUDIT_NOTE(KERNEL32, TransactNamedPipe, FORBID)
+AUDIT_NOTE(KERNEL32, WaitNamedPipeA, FORBID)
+AUDIT_NOTE(KERNEL32, WaitNamedPipeW, FORBID)
+AUDIT_NOTE(KERNEL32, WriteFileEx, FORBID)
+AUDIT_NOTE(KERNEL32, WriteFileGather, FORBID)
+AUDIT_NOTE(NTDLL, NtCancelIoFile, FORBID)
+AUDIT_NOTE(NTDLL, NtCancelIoFileEx, FORBID)
+AUDIT_NOTE(NTDLL, NtDeviceIoControlFile, FORBID)
+AUDIT_NOTE(NTDLL, NtFsControlFile, FORBID)
+AUDIT_NOTE(NTDLL, NtQueryInformationFile, FORBID)
+AUDIT_NOTE(NTDLL, NtReadFile, FORBID)
+AUDIT_NOTE(NTDLL, NtSetInformationFile, FORBID)
+AUDIT_NOTE(NTDLL, NtWriteFile, FORBID)
+
+/* the console */
+AUDIT_NOTE(KERNEL32, ReadConsoleA, SYNC)
+AUDIT_NOTE(KERNEL32, ReadConsoleW, SYNC)
+AUDIT_NOTE(KERNEL32, WriteConsoleA, SYNC)
+AUDIT_NOTE(KERNEL32, WriteConsoleW, SYNC)
+
+/* sockets */
+AUDIT_WRAP(WS2_32, WSASocketA)
+AUDIT_WRAP(WS2_32, WSASocketW)
+AUDIT_WRAP(WS2_32, socket)
+AUDIT_WRAP(WS2_32, closesocket)
+AUDIT_WRAP(WS2_32, WSARecv)
+AUDIT_WRAP(WS2_32, WSASend)
+AUDIT_WRAP(WS2_32, WSARecvFrom)
+AUDIT_WRAP(WS2_32, WSASendTo)
+AUDIT_WRAP(WS2_32, WSAIoctl)
+AUDIT_WRAP(WS2_32, recv)
+AUDIT_WRAP(WS2_32, send)
+AUDIT_WRAP(WS2_32, accept)
+AUDIT_NOTE(WS2_32, WSAAccept, SYNC)
+AUDIT_NOTE(WS2_32, WSAConnect, SYNC)
+AUDIT_NOTE(WS2_32, connect, SYNC)
+AUDIT_NOTE(WS2_32, recvfrom, SYNC)
+AUDIT_NOTE(WS2_32, sendto, SYNC)
+AUDIT_NOTE(WS2_32, select, SYNC)
+AUDIT_NOTE(WS2_32, WSAPoll, SYNC)
+AUDIT_NOTE(WS2_32, GetAddrInfoExW, OPEN)
+AUDIT_NOTE(WS2_32, GetAddrInfoW, OPEN)
+AUDIT_NOTE(WS2_32, GetNameInfoW, OPEN)
+AUDIT_NOTE(WS2_32, getaddrinfo, OPEN)
+AUDIT_NOTE(WS2_32, gethostbyaddr, OPEN)
+AUDIT_NOTE(WS2_32, gethostbyname, OPEN)
+AUDIT_NOTE(WS2_32, getnameinfo, OPEN)
+AUDIT_NOTE(WS2_32, WSAAsyncSelect, FORBID)
+AUDIT_NOTE(WS2_32, WSAEventSelect, FORBID)
+AUDIT_NOTE(WS2_32, WSAGetOverlappedResult, FORBID)
+AUDIT_NOTE(WS2_32, WSARecvDisconnect, FORBID)
+AUDIT_NOTE(WS2_32, WSASendDisconnect, FORBID)
+AUDIT_NOTE(WS2_32, shutdown, COUNT)
+AUDIT_NOTE(WS2_32, bind, COUNT)
+AUDIT_NOTE(WS2_32, listen, COUNT)
+AUDIT_NOTE(WS2_32, setsockopt, COUNT)
+
+/* extension functions, handed out by WSAIoctl; they are no imports */
+AUDIT_WRAP(EXTENSION, AcceptEx)
+AUDIT_WRAP(EXTENSION, ConnectEx)
+
+/* the C runtime's input and output */
+AUDIT_NOTE(CRT, _cputs, SYNC)
+AUDIT_NOTE(CRT, _getch, SYNC)
+AUDIT_NOTE(CRT, _open, SYNC)
+AUDIT_NOTE(CRT, _putch, SYNC)
+AUDIT_NOTE(CRT, _read, SYNC)
+AUDIT_NOTE(CRT, _wfopen, SYNC)
+AUDIT_NOTE(CRT, _wopen, SYNC)
+AUDIT_NOTE(CRT, _write, SYNC)
+AUDIT_NOTE(CRT, fclose, SYNC)
+AUDIT_NOTE(CRT, fflush, SYNC)
+AUDIT_NOTE(CRT, fgetc, SYNC)
+AUDIT_NOTE(CRT, fgets, SYNC)
+AUDIT_NOTE(CRT, fopen, SYNC)
+AUDIT_NOTE(CRT, fprintf, SYNC)
+AUDIT_NOTE(CRT, fputc, SYNC)
+AUDIT_NOTE(CRT, fputs, SYNC)
+AUDIT_NOTE(CRT, fputwc, SYNC)
+AUDIT_NOTE(CRT, fputws, SYNC)
+AUDIT_NOTE(CRT, fread, SYNC)
+AUDIT_NOTE(CRT, fwprintf, SYNC)
+AUDIT_NOTE(CRT, fwrite, SYNC)
+AUDIT_NOTE(CRT, getc, SYNC)
+AUDIT_NOTE(CRT, getchar, SYNC)
+AUDIT_NOTE(CRT, perror, SYNC)
+AUDIT_NOTE(CRT, printf, SYNC)
+AUDIT_NOTE(CRT, putc, SYNC)
+AUDIT_NOTE(CRT, putchar, SYNC)
+AUDIT_NOTE(CRT, puts, SYNC)
+AUDIT_NOTE(CRT, read, SYNC)
+AUDIT_NOTE(CRT, vfprintf, SYNC)
+AUDIT_NOTE(CRT, vfwprintf, SYNC)
+AUDIT_NOTE(CRT, vprintf, SYNC)
+AUDIT_NOTE(CRT, vwprintf, SYNC)
+AUDIT_NOTE(CRT, wprintf, SYNC)
+AUDIT_NOTE(CRT, write, SYNC)
