@@ -29,7 +29,7 @@
 #define DATAGRAM_MAX_IPV4 (65535 - 20 - 8)
 #define DATAGRAM_MAX_IPV6 (65535 - 8)
 
-#define RECEIVE_TRIES 32 /* earlier sends' errors skipped in a row without a packet */
+#define SKIP_MAX 32 /* errors that are nobody's fault, skipped in a row without a packet */
 
 static SOCKET socket_of(const iocp_handle *h) {
     return (SOCKET)h->os;
@@ -220,25 +220,43 @@ int engine_iocp_tcp_listen(engine_worker *worker, iocp_handle *h, const engine_a
 
 static void on_accept_packet(iocp_op *op, DWORD bytes);
 
-void engine_iocp_tcp_accept_start(iocp_request *r) {
+/* One AcceptEx: 0 when a packet will come, else what it failed with. */
+static DWORD accept_issue(iocp_request *r) {
     iocp_handle *listener = engine_iocp_handle(r->request.handle);
     iocp_engine *e = engine_iocp_engine(r->request.worker);
     DWORD received = 0;
+    DWORD error = 0;
     r->socket = create_socket(listener->family, SOCK_STREAM);
     if (r->socket == INVALID_SOCKET) {
-        engine_iocp_fail(&r->request, last_error(), 0, 0);
-        return;
+        return last_error();
     }
     engine_iocp_op_begin(&r->op, on_accept_packet);
-    DWORD error = 0;
     /* No first bytes with the connection: a silent client would keep the accept. */
     if (!e->accept_ex(socket_of(listener), r->socket, r->address.accepted, 0,
                       IOCP_ACCEPT_ADDRESS_BYTES, IOCP_ACCEPT_ADDRESS_BYTES, &received,
                       &r->op.overlapped)) {
         error = last_error();
     }
-    if (!engine_iocp_op_accepted(&r->op, error)) {
-        drop_socket(r);
+    if (engine_iocp_op_accepted(&r->op, error)) {
+        return 0;
+    }
+    drop_socket(r);
+    return error;
+}
+
+/* A client that came and was gone is not the listener's failure: the accept waits for the next
+ * [docs: AcceptEx, WSAECONNRESET; src go: fd_windows.go]. */
+static bool is_lost_client(const iocp_request *r, DWORD code) {
+    return engine_iocp_status(code) == SLUICE_ERESET && !r->request.cancel_asked;
+}
+
+void engine_iocp_tcp_accept_start(iocp_request *r) {
+    unsigned tries = 0;
+    DWORD error;
+    do {
+        error = accept_issue(r);
+    } while (is_lost_client(r, error) && ++tries < SKIP_MAX);
+    if (error != 0) {
         engine_iocp_fail(&r->request, error, 0, 0);
     }
 }
@@ -267,8 +285,7 @@ static void on_accept_packet(iocp_op *op, DWORD bytes) {
         return;
     }
     drop_socket(r);
-    if (engine_iocp_status(code) == SLUICE_ERESET && !r->request.cancel_asked) {
-        /* A client that came and was gone: not the listener's failure [src go: fd_windows.go]. */
+    if (is_lost_client(r, code)) {
         engine_iocp_tcp_accept_start(r);
     } else {
         engine_iocp_fail(&r->request, code, 0, 0);
@@ -413,7 +430,7 @@ void engine_iocp_receive_from_start(iocp_request *r) {
         if (engine_iocp_op_accepted(&r->op, error)) {
             return;
         }
-    } while (skip_error(r, error) && ++tries < RECEIVE_TRIES);
+    } while (skip_error(r, error) && ++tries < SKIP_MAX);
     engine_iocp_fail(&r->request, error, 0, 0);
 }
 
