@@ -2,7 +2,7 @@
  * engine_sim.c - the simulated backend: its ops table, and what is common to all requests.
  *
  *   start   decides whether the request will be refused, and schedules its first step
- *   step    (an event) lets it go on: transfers bytes, connects, ... or waits for something (PARKED)
+ *   step    (an event) lets it go on: transfers, connects, ... or waits for something (PARKED)
  *   cancel  decides when the cancel takes effect, and schedules that
  *   abort   (an event) the cancel takes effect: the request ends as it can, or fails
  *   wait    moves the clock from event to event until something is ready for this worker
@@ -46,8 +46,11 @@ void sim_request_finish(sim_world *world, sim_request *request, int status, uint
         counters->doubt_bytes += in_doubt;
         counters->doubt_out_bytes += out - bytes;
     }
-    sim_trace trace = {.what = SIM_TRACE_FINISH, .status = status, .bytes = bytes,
-                       .in_doubt = in_doubt, .value = out};
+    sim_trace trace = {.what = SIM_TRACE_FINISH,
+                       .status = status,
+                       .bytes = bytes,
+                       .in_doubt = in_doubt,
+                       .value = out};
     sim_record(world, &trace, base->worker, base, base->handle);
     engine_request_finish(base, status, os_error, bytes, in_doubt);
 }

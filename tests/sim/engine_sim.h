@@ -40,9 +40,10 @@ typedef struct sim_world sim_world;
  *            without a cause
  *   hostile  everything but CANCEL_STUCK, which needs sim_world_calm to end
  */
+/* clang-format off */
 /* X(name, gentle, races, hostile) */
 #define SIM_FAULT_TABLE(X)                                                                        \
-    X(REORDER, 500, 700, 700)          /* an event overtakes earlier ones; 0 = first in, first out */\
+    X(REORDER, 500, 700, 700)          /* an event overtakes those before it */                   \
     X(INLINE, 100, 100, 100)           /* a request ends inside its submit (poll delivers it) */  \
     X(LATE, 200, 300, 300)             /* the transfer is done, its completion comes later */     \
     X(STALL, 0, 10, 20)                /* an event takes 100 times as long */                     \
@@ -60,7 +61,7 @@ typedef struct sim_world sim_world;
     X(UDP_REORDER, 0, 0, 100)          /* a datagram overtakes the one before it */               \
     X(CONNECT_BUSY, 50, 100, 100)      /* no pipe instance is free: engine_request_retry */       \
     X(CONNECT_GHOST, 0, 0, 200)        /* a failed connect reached the listener, and died */      \
-    X(RESET, 0, 0, 10)                 /* a connection breaks while it transfers */               \
+    X(RESET, 0, 0, 15)                 /* a connection breaks while it transfers */               \
     X(RESET_DROPS, 0, 0, 500)          /* a reset loses what the reader had buffered */           \
     X(CLOSE_SWALLOW, 0, 300, 300)      /* TCP: the first write to a closed peer is lost */        \
     X(WAKE_EARLY, 50, 100, 100)        /* wait returns although nothing happened */               \
@@ -78,12 +79,13 @@ typedef struct sim_world sim_world;
     X(OS_RECEIVE_FROM, 0, 0, 15)       /* ... */                                                  \
     X(OS_SEND_TO, 0, 0, 15)            /* ... */                                                  \
     X(OS_HALF_CLOSE, 0, 0, 30)         /* ... */
+/* clang-format on */
 
 typedef enum sim_fault {
 #define X(name, gentle, races, hostile) SIM_##name,
     SIM_FAULT_TABLE(X)
 #undef X
-    SIM_FAULT_COUNT
+        SIM_FAULT_COUNT
 } sim_fault;
 
 const char *sim_fault_name(sim_fault fault); /* "REORDER", ... */
@@ -104,10 +106,10 @@ typedef enum sim_trace_what {
 
 typedef struct sim_trace {
     sim_trace_what what;
-    engine_kind kind;     /* START, EVENT, CANCEL, FINISH, RETRY */
-    uint32_t worker;      /* number within the world, from 1; 0 = none */
-    int status;           /* FINISH */
-    uint64_t sequence;    /* from 1 */
+    engine_kind kind;  /* START, EVENT, CANCEL, FINISH, RETRY */
+    uint32_t worker;   /* number within the world, from 1; 0 = none */
+    int status;        /* FINISH */
+    uint64_t sequence; /* from 1 */
     uint64_t now_ns;
     engine_request_id id; /* 0 = no request */
     uint64_t handle;      /* its slot id; 0 = none */
@@ -134,9 +136,9 @@ typedef struct sim_options {
     uint64_t delay_max_ns;   /* (below 4 s) */
     uint64_t ignored_min_ns; /* CANCEL_IGNORED */
     uint64_t ignored_max_ns;
-    uint64_t batch_ns;       /* a thread takes 0 to so long to wake: completions come in batches */
-    uint64_t poll_cost_ns;   /* a poll with deadline 0 */
-    size_t pipe_capacity;    /* bytes buffered per direction: named pipes and anonymous pairs */
+    uint64_t batch_ns;     /* a thread takes 0 to so long to wake: completions come in batches */
+    uint64_t poll_cost_ns; /* a poll with deadline 0 */
+    size_t pipe_capacity;  /* bytes buffered per direction: named pipes and anonymous pairs */
     size_t tcp_capacity;
     uint32_t datagrams_max;   /* waiting per UDP socket; more are lost */
     uint32_t handles_max;     /* the simulated system's descriptors: more = EOSLIMIT */
@@ -177,7 +179,7 @@ typedef struct sim_counters {
     uint64_t datagram_count;         /* that entered a socket's queue */
     uint64_t datagram_lost_count;    /* loss, full queue, nobody there */
     uint64_t exhausted_count;        /* refused for handles_max */
-    uint64_t retry_count; /* of connects that met a busy pipe: they start again */
+    uint64_t retry_count;            /* of connects that met a busy pipe: they start again */
     uint64_t deadlock_count;
     uint64_t trace_count;
     uint32_t handles;     /* open descriptors now */
@@ -185,6 +187,7 @@ typedef struct sim_counters {
     uint32_t bindings;    /* names and addresses taken now */
     uint32_t scheduled;   /* events waiting now */
     size_t memory_bytes;
+    uint64_t allocated_count; /* heap allocations of the world so far */
 } sim_counters;
 
 /* ---- the world ------------------------------------------------------------------------------- */

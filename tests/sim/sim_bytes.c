@@ -2,8 +2,8 @@
  * sim_bytes.c - what is in the simulated kernel's buffers: queues of bytes in chunks.
  *
  * The world owns the chunks. A queue takes chunks from the world's free list as it fills and gives
- * them back as it empties, so memory follows the bytes that are really buffered, not the capacity of
- * 9,000 idle pipes, and in steady state nothing is allocated.
+ * them back as it empties, so memory follows the bytes that are really buffered, not the capacity
+ * of 9,000 idle pipes, and in steady state nothing is allocated.
  */
 #include <string.h>
 

@@ -25,8 +25,8 @@ int sim_udp_open(engine_worker *worker, engine_handle *base, const engine_addres
         worker->os_error = SIM_EMFILE;
         return SLUICE_EOSLIMIT;
     }
-    status = sim_binding_create(world, SIM_TRANSPORT_UDP, address, &socket->binding,
-                                &worker->os_error);
+    status =
+        sim_binding_create(world, SIM_TRANSPORT_UDP, address, &socket->binding, &worker->os_error);
     if (status != SLUICE_OK) {
         return status;
     }
@@ -63,7 +63,7 @@ void sim_udp_close(sim_world *world, sim_handle *socket) {
 
 /* ---- send ------------------------------------------------------------------------------------ */
 
-/* As the receiver sees the sender: a socket bound to the wildcard sends from the loopback address. */
+/* As the receiver sees the sender: the wildcard sends from the loopback address. */
 static void sender_address(const sim_handle *sender, engine_address *ret_address) {
     static const uint8_t anything[16];
     *ret_address = sender->binding->address;

@@ -1,10 +1,11 @@
 /*
  * sim_load.c - random work on the simulated engine that checks every byte (sim_load.h).
  *
- * What lane L sends at offset i of its connection is content(L, i). One write is in flight per lane, so
- * that the offset of the next is known: the simulator's trace says how many bytes of a failed write
- * really went out. A lane holds up to three reads. Accepted connections are matched with connects by
- * looking into the simulator, because a failed connect may leave a ghost in the backlog.
+ * What lane L sends at offset i of its connection is content(L, i). One write is in flight per
+ * lane, so that the offset of the next is known: the simulator's trace says how many bytes of a
+ * failed write really went out. A lane holds up to three reads. Accepted connections are matched
+ * with connects by looking into the simulator, because a failed connect may leave a ghost in the
+ * backlog.
  */
 #include "tests/sim/sim_load.h"
 
@@ -13,11 +14,12 @@
 
 #include "tests/sim/sim_world.h"
 
-#define LANES 24u
+#define LANES        24u
 #define BUFFER_BYTES 6000u
-#define READS_MAX 3u
+#define READS_MAX    3u
 #define OPS_PER_LANE 8u
-#define STRAYS_MAX 32u
+#define POISON_BYTES 64u
+#define STRAYS_MAX   32u
 
 typedef struct lane lane;
 
@@ -46,10 +48,10 @@ struct lane {
     bool is_open;
     bool is_reader_closing;
     bool is_writer_closing;
-    bool is_ending;  /* nothing more is written */
-    bool is_broken;  /* reset: bytes may be lost */
-    uint64_t wrote;  /* bytes that really went out */
-    uint64_t got;    /* bytes read and checked */
+    bool is_ending;     /* nothing more is written */
+    bool is_broken;     /* reset: bytes may be lost */
+    uint64_t wrote;     /* bytes that really went out */
+    uint64_t got;       /* bytes read and checked */
     uint64_t write_out; /* of the write that just ended */
     op ops[OPS_PER_LANE];
 };
@@ -88,9 +90,21 @@ static void on_trace(void *user, const sim_trace *trace) {
 
 /* ---- submitting ------------------------------------------------------------------------------ */
 
+/* Nobody touches a buffer that belongs to no request. */
+static void poison(op *o) {
+    memset(o->buffer, 0xa5, POISON_BYTES);
+}
+
+static void check_poison(const op *o) {
+    for (unsigned i = 0; i < POISON_BYTES; i++) {
+        SL_CHECK(o->buffer[i] == 0xa5, "a buffer is left alone after its completion");
+    }
+}
+
 static op *free_op(lane *n) {
     for (unsigned i = 0; i < OPS_PER_LANE; i++) {
         if (n->ops[i].id == 0) {
+            check_poison(&n->ops[i]);
             return &n->ops[i];
         }
     }
@@ -105,6 +119,7 @@ static void submitted(load *l, op *o, engine_kind kind, int status) {
     } else {
         SL_CHECK(status == SLUICE_ECLOSED, "a submit is refused only for closing");
         o->id = 0;
+        poison(o);
     }
 }
 
@@ -175,7 +190,6 @@ static void submit_half_close(load *l, lane *n) {
     if (o != NULL && n->count[ENGINE_HALF_CLOSE] == 0 && !n->is_writer_closing) {
         int status = engine_half_close(n->writer, o, &o->id);
         if (status == SLUICE_ENOTSUP) {
-            o->id = 0;
             return;
         }
         submitted(l, o, ENGINE_HALF_CLOSE, status);
@@ -347,7 +361,6 @@ static void receive_ended(const lane *n, const op *o, const engine_completion *c
 
 static void request_ended(load *l, op *o, const engine_completion *c) {
     lane *n = o->lane;
-    o->id = 0;
     n->count[c->kind]--;
     bool is_ok = c->status == SLUICE_OK;
     switch (c->kind) {
@@ -372,6 +385,8 @@ static void request_ended(load *l, op *o, const engine_completion *c) {
         break;
     default: break;
     }
+    o->id = 0;
+    poison(o);
 }
 
 static void closed(lane *n, engine_handle *handle) {
@@ -519,8 +534,8 @@ void sim_load_run(const sim_options *given, uint64_t steps, sim_load_result *ret
     options.user = l;
     sl_clock_manual_init(&l->clock, SL_NS_PER_S);
     sl_random_seeded_init(&l->random, options.seed ^ 0x5eed);
-    engine_options settings = {.clock = &l->clock.clock, .random = &l->random.random,
-                               .backend_options = &options};
+    engine_options settings = {
+        .clock = &l->clock.clock, .random = &l->random.random, .backend_options = &options};
     int status = engine_create(&engine_backend_sim, &settings, &l->engine);
     SL_CHECK(status == SLUICE_OK, "the simulated engine starts");
     status = engine_worker_create(l->engine, &l->worker);
@@ -531,6 +546,7 @@ void sim_load_run(const sim_options *given, uint64_t steps, sim_load_result *ret
         n->kind = (lane_kind)(i % LANE_KINDS);
         for (unsigned k = 0; k < OPS_PER_LANE; k++) {
             n->ops[k].lane = n;
+            poison(&n->ops[k]);
         }
     }
     for (uint64_t i = 0; i < steps; i++) {

@@ -1,10 +1,10 @@
 /*
  * sim_load.h - random work on the simulated engine that checks every byte: for sim_test.c.
  *
- * A load is a number of lanes in one worker. A stream lane opens a connection (anonymous pair, named
- * pipe or TCP), writes, reads, cancels, half-closes and closes at random, checks that the reader gets
- * exactly the bytes that went out, and begins again. A datagram lane sends and receives whole
- * messages. It knows what really went out of a torn write from the simulator's trace.
+ * A load is a number of lanes in one worker. A stream lane opens a connection (anonymous pair,
+ * named pipe or TCP), writes, reads, cancels, half-closes and closes at random, checks that the
+ * reader gets exactly the bytes that went out, and begins again. A datagram lane sends and receives
+ * whole messages. It knows what really went out of a torn write from the simulator's trace.
  */
 #ifndef SLUICE_TESTS_SIM_SIM_LOAD_H
 #define SLUICE_TESTS_SIM_SIM_LOAD_H

@@ -2,10 +2,10 @@
  * sim_net.c - names and addresses: who holds them, listeners and their backlogs, connects, accepts,
  * host names.
  *
- * A binding is a pipe name or a port that is taken. A listener belongs to one binding; the binding of
- * an endpoint has several and deals connections to them in turn. A connection is made by the
- * connecting side's step: its far side waits in a listener's backlog until the listener's deal event
- * gives it to the first accept. One thread.
+ * A binding is a pipe name or a port that is taken. A listener belongs to one binding; the binding
+ * of an endpoint has several and deals connections to them in turn. A connection is made by the
+ * connecting side's step: its far side waits in a listener's backlog until the listener's deal
+ * event gives it to the first accept. One thread.
  */
 #include <string.h>
 
@@ -35,7 +35,8 @@ sim_place sim_place_of(const engine_address *address) {
     return is_silent ? SIM_PLACE_SILENT : SIM_PLACE_UNREACHABLE;
 }
 
-static sl_list *bucket_of(sim_world *world, sim_transport transport, const engine_address *address) {
+static sl_list *bucket_of(sim_world *world, sim_transport transport,
+                          const engine_address *address) {
     uint32_t hash = (uint32_t)transport * 31u + address->port;
     if (address->family == ENGINE_ADDRESS_PIPE) {
         for (const char *c = address->pipe; *c != '\0'; c++) {
@@ -145,7 +146,8 @@ static void listener_open(sim_world *world, sim_handle *listener, sim_binding *b
     listener->queue_count = 0;
     listener->queue_max = backlog;
     unsigned started_max = world->options.accepts_started;
-    sim_handle_opened(world, &listener->handle, ENGINE_CAN_ACCEPT, started_max > 0 ? started_max : 1);
+    sim_handle_opened(world, &listener->handle, ENGINE_CAN_ACCEPT,
+                      started_max > 0 ? started_max : 1);
 }
 
 int sim_listen(engine_worker *worker, engine_handle *handle, const engine_address *address,

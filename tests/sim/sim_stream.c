@@ -2,9 +2,9 @@
  * sim_stream.c - connections: two streams of bytes between two sides, and what reads, writes,
  * half-closes, closes and resets do to them.
  *
- * A write's bytes go into the stream's buffer at its steps, as far as there is room; a read takes them
- * out at its step. Both change the world first and end their request last. A connection belongs to the
- * world and is freed by whoever closes its second side. One thread.
+ * A write's bytes go into the stream's buffer at its steps, as far as there is room; a read takes
+ * them out at its step. Both change the world first and end their request last. A connection
+ * belongs to the world and is freed by whoever closes its second side. One thread.
  */
 #include <string.h>
 
@@ -38,8 +38,8 @@ sim_connection *sim_connection_create(sim_world *world, sim_transport transport)
     memset(connection, 0, sizeof(*connection));
     sl_list_init(&connection->link);
     connection->transport = transport;
-    size_t capacity = transport == SIM_TRANSPORT_TCP ? world->options.tcp_capacity
-                                                     : world->options.pipe_capacity;
+    size_t capacity =
+        transport == SIM_TRANSPORT_TCP ? world->options.tcp_capacity : world->options.pipe_capacity;
     connection->capacity = capacity > 0 ? capacity : 1;
     return connection;
 }

@@ -3,17 +3,17 @@
  *
  * A world is owned by its creator: a test, or the engine that was given none. Time moves in two
  * places only, sim_world_step here and ops->wait in engine_sim.c, and both fire events through
- * sim_fire_due. Every event, start, end and fault goes through sim_record, which numbers it, mixes it
- * into the hash and shows it to the test. Nothing that is mixed in depends on an address or on the
- * machine, so a seed replays anywhere.
+ * sim_fire_due. Every event, start, end and fault goes through sim_record, which numbers it, mixes
+ * it into the hash and shows it to the test. Nothing that is mixed in depends on an address or on
+ * the machine, so a seed replays anywhere.
  */
 #include <string.h>
 
 #include "tests/sim/sim_world.h"
 
-#define EVENTS_MAX (1u << 22)
+#define EVENTS_MAX      (1u << 22)
 #define CONNECTIONS_MAX (1u << 20)
-#define DATAGRAMS_MAX (1u << 20)
+#define DATAGRAMS_MAX   (1u << 20)
 
 /* ---- options --------------------------------------------------------------------------------- */
 
@@ -35,7 +35,7 @@ static void set_options(sim_options *options, uint64_t seed, unsigned preset) {
         .delay_min_ns = 1 * SL_NS_PER_US,
         .delay_max_ns = 50 * SL_NS_PER_US,
         .ignored_min_ns = 1 * SL_NS_PER_S,
-        .ignored_max_ns = 60 * SL_NS_PER_S,
+        .ignored_max_ns = 30 * SL_NS_PER_S,
         .batch_ns = 20 * SL_NS_PER_US,
         .poll_cost_ns = 200,
         .pipe_capacity = 65536,
@@ -82,8 +82,7 @@ sim_world *sim_world_create(const sim_options *options, sl_clock_manual *clock) 
         sim_options_gentle(&gentle, 1);
         options = &gentle;
     }
-    sl_allocator *source =
-        options->allocator != NULL ? options->allocator : sl_allocator_system();
+    sl_allocator *source = options->allocator != NULL ? options->allocator : sl_allocator_system();
     sim_world *world = source->acquire(source, sizeof(*world));
     SL_CHECK(world != NULL, "the simulated kernel has memory");
     world->options = *options;
@@ -130,6 +129,7 @@ void sim_world_counters(const sim_world *world, sim_counters *ret_counters) {
     ret_counters->connections = world->connections.used;
     ret_counters->scheduled = world->events.count;
     ret_counters->memory_bytes = atomic_load(&world->account.used_bytes);
+    ret_counters->allocated_count = atomic_load(&world->account.acquired_count);
 }
 
 uint64_t sim_world_hash(const sim_world *world) {

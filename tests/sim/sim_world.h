@@ -1,18 +1,18 @@
 /*
- * sim_world.h - the inside of the simulated engine, shared by its files; tests include engine_sim.h.
+ * sim_world.h - the inside of the simulated engine; tests include engine_sim.h.
  *
- *   engine_sim.c  the ops table: start, cancel, wait     sim_stream.c    connections and their bytes
- *   sim_world.c   the world, time, chance, the trace     sim_net.c       names, listeners, connects
- *   sim_bytes.c   queues of bytes                        sim_datagram.c  UDP sockets
+ *   engine_sim.c  the ops table: start, cancel, wait    sim_stream.c    connections and their bytes
+ *   sim_world.c   the world, time, chance, the trace    sim_net.c       names, listeners, connects
+ *   sim_bytes.c   queues of bytes                       sim_datagram.c  UDP sockets
  *
- * Who owns what: the world owns bindings, connections, datagrams and chunks of bytes. A handle of the
- * engine embeds its side (sim_handle) and points at its connection, which points back; a connection
- * is freed when both its sides are closed. A request embeds its two events, so nothing is allocated
- * per request. Thread: one.
+ * Who owns what: the world owns bindings, connections, datagrams and chunks of bytes. A handle of
+ * the engine embeds its side (sim_handle) and points at its connection, which points back; a
+ * connection is freed when both its sides are closed. A request embeds its two events, so nothing
+ * is allocated per request. Thread: one.
  *
- * Buffers: only the step functions touch a request's buffers, and they run only for a STARTED request
- * (sim_request_of_event checks). sim_request_finish is always the last thing done to a request: the
- * core may start the next request and release the handle inside it.
+ * Buffers: only the step functions touch a request's buffers, and they run only for a STARTED
+ * request (sim_request_of_event checks). sim_request_finish is always the last thing done to a
+ * request: the core may start the next request and release the handle inside it.
  */
 #ifndef SLUICE_TESTS_SIM_SIM_WORLD_H
 #define SLUICE_TESTS_SIM_SIM_WORLD_H
@@ -20,21 +20,23 @@
 #include "engine/backend.h"
 #include "tests/sim/engine_sim.h"
 
-#define SIM_CHUNK_BYTES 2000u
-#define SIM_BUCKETS 64u
-#define SIM_DATAGRAM_MAX 65507u       /* IPv4's limit for UDP */
+#define SIM_CHUNK_BYTES  2000u
+#define SIM_BUCKETS      64u
+#define SIM_DATAGRAM_MAX 65507u /* IPv4's limit for UDP */
 #define SIM_STALL_FACTOR 100u
 #define SIM_TCP_RETRY_NS (20 * SL_NS_PER_MS) /* a SYN that met a full backlog is sent again */
-#define SIM_PORT_FIRST 49152u         /* ports of the system's choice */
-#define SIM_PORT_COUNT 16384u
+#define SIM_PORT_FIRST   49152u              /* ports of the system's choice */
+#define SIM_PORT_COUNT   16384u
 
 /* Raw codes, as Linux numbers them. */
+/* clang-format off */
 enum {
     SIM_ENOENT = 2, SIM_EIO = 5, SIM_EACCES = 13, SIM_EBUSY = 16, SIM_EMFILE = 24, SIM_EPIPE = 32,
     SIM_EMSGSIZE = 90, SIM_EADDRINUSE = 98, SIM_EADDRNOTAVAIL = 99, SIM_ENETUNREACH = 101,
     SIM_ECONNRESET = 104, SIM_ENOBUFS = 105, SIM_ETIMEDOUT = 110, SIM_ECONNREFUSED = 111,
     SIM_ECANCELED = 125
 };
+/* clang-format on */
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
@@ -75,8 +77,12 @@ typedef struct sim_event {
 
 /* ---- connections, names, handles, requests --------------------------------------------------- */
 
-typedef enum sim_transport { SIM_TRANSPORT_PIPE, SIM_TRANSPORT_TCP, SIM_TRANSPORT_UDP,
-                             SIM_TRANSPORT_PAIR } sim_transport;
+typedef enum sim_transport {
+    SIM_TRANSPORT_PIPE,
+    SIM_TRANSPORT_TCP,
+    SIM_TRANSPORT_UDP,
+    SIM_TRANSPORT_PAIR
+} sim_transport;
 
 typedef struct sim_handle sim_handle;
 
@@ -88,8 +94,8 @@ typedef struct sim_stream {
     bool reader_gone; /* nobody will read: writes fail */
 } sim_stream;
 
-/* Two sides; streams[i] is read by side i and written by the other. A pair has streams[0] only. Side
- * 0 is the reading end of a pair, or the connecting side; side 1 is the accepted one. */
+/* Two sides; streams[i] is read by side i and written by the other. A pair has streams[0] only.
+ * Side 0 is the reading end of a pair, or the connecting side; side 1 is the accepted one. */
 typedef struct sim_connection {
     sl_list link; /* in a listener's backlog */
     sim_transport transport;
@@ -97,7 +103,7 @@ typedef struct sim_connection {
     sim_stream streams[2];
     sim_handle *handles[2]; /* NULL: not accepted yet, or closed */
     bool closed[2];
-    bool swallowed;         /* a write to the closed peer has "succeeded" once */
+    bool swallowed;          /* a write to the closed peer has "succeeded" once */
     engine_address local[2]; /* TCP only */
 } sim_connection;
 
@@ -106,7 +112,7 @@ typedef struct sim_binding {
     sl_list link; /* in world->bindings[] */
     sim_transport transport;
     engine_address address;
-    sl_list listeners; /* sim_handle.listener_link: pipes and TCP */
+    sl_list listeners;  /* sim_handle.listener_link: pipes and TCP */
     sim_handle *socket; /* UDP */
 } sim_binding;
 
@@ -117,7 +123,7 @@ typedef struct sim_datagram {
 } sim_datagram;
 
 struct sim_handle {
-    engine_handle handle; /* first: what the core knows */
+    engine_handle handle;       /* first: what the core knows */
     sim_connection *connection; /* streams */
     unsigned side;
     sim_binding *binding;  /* listeners and UDP sockets */
@@ -183,7 +189,7 @@ struct sim_world {
     sl_list stuck; /* requests whose cancel has no effect */
     uint32_t engine_count;
     uint32_t last_worker_number;
-    uint32_t next_port;  /* offset from SIM_PORT_FIRST */
+    uint32_t next_port;   /* offset from SIM_PORT_FIRST */
     uint64_t in_order_ns; /* events that do not overtake come no earlier than this */
     uint64_t hash;
     sim_counters counters;
@@ -230,8 +236,8 @@ void sim_on_abort(sim_world *world, sim_event *event);
 void sim_request_schedule(sim_world *world, sim_request *request);
 /* The head request of a direction, if it waits for something, goes on. handle may be NULL. */
 void sim_wake(sim_world *world, sim_handle *handle, engine_direction direction);
-/* Ends a request. `out` = the bytes that did go out (writes and sends). Nothing may touch the request,
- * its handle or its connection afterwards. */
+/* Ends a request. `out` = the bytes that did go out (writes and sends). Nothing may touch the
+ * request, its handle or its connection afterwards. */
 void sim_request_finish(sim_world *world, sim_request *request, int status, uint32_t os_error,
                         size_t bytes, size_t in_doubt, size_t out);
 /* Ends a request whose transfer is done, now or (LATE) after a delay. */
@@ -242,7 +248,7 @@ void sim_handle_opened(sim_world *world, engine_handle *handle, unsigned capabil
 /* May `count` more descriptors be opened? */
 bool sim_has_descriptors(sim_world *world, uint32_t count);
 
-/* ---- steps: true = the request ended, is LATE, or was given back; false = it is not over ------- */
+/* ---- steps: true = the request ended, is LATE, or was given back; false = it is not over ----- */
 
 bool sim_read_step(sim_world *world, sim_request *request);
 bool sim_write_step(sim_world *world, sim_request *request);
