@@ -199,6 +199,7 @@ typedef struct engine_epoll_endpoint {
     sl_atomic_bool wants_room; /* the acceptor waits until a listener has room for a connection */
     sl_mutex lock;             /* members and the filling of their inboxes */
     sl_list members;           /* in the order in which they get connections */
+    sl_list orphans;           /* left members that still have connections, for the acceptor */
     bool may_accept;           /* acceptor only: an edge came, and EAGAIN did not */
     int held_fd;               /* acceptor only: accepted, nobody had room; or -1 */
 } engine_epoll_endpoint;
@@ -207,7 +208,7 @@ int engine_epoll_endpoint_create(engine_endpoint *endpoint, const engine_listen_
 void engine_epoll_endpoint_destroy(engine_endpoint *endpoint);
 int engine_epoll_endpoint_join(engine_endpoint *endpoint, engine_worker *worker,
                                engine_handle *handle);
-/* The listener leaves; what was dealt to it goes to the others. */
+/* The listener leaves; what was dealt to it goes to the others, if there are any. */
 void engine_epoll_member_leave(engine_epoll_handle *self);
 /* Takes a dealt descriptor. 0 or EAGAIN. */
 int engine_epoll_member_take(engine_epoll_member *member, int *ret_fd);

@@ -10,8 +10,8 @@
  * inbox has an eventfd that is registered with the worker like any descriptor, so a dealt
  * connection arrives as an edge and nothing is in flight that could outlive the listener.
  *
- * Lifetime: a member is its worker's (made in join, freed in leave); the endpoint outlives its
- * members.
+ * Lifetime: a member is its worker's from join to leave; one that left connections behind is the
+ * acceptor's until they are dealt out. The endpoint outlives its members.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -230,12 +230,13 @@ void engine_epoll_name_drop(engine_epoll_name *name) {
 /* ---- inboxes -------------------------------------------------------------------------------- */
 
 struct engine_epoll_member {
-    sl_list link; /* in endpoint->members, under its lock */
+    sl_list link; /* in endpoint->members or ->orphans, under its lock */
     engine_epoll_endpoint *endpoint;
     int event_fd;                /* the handle's fd: edge-triggered, never read */
     sl_atomic_bool is_signalled; /* an edge is on its way or was not followed to the end */
     sl_atomic_u32 dealt_count;   /* written under the lock */
     sl_atomic_u32 taken_count;   /* written by the worker */
+    int held_fd;                 /* when it has left: the one its handle held; or -1 */
     int fds[ENGINE_EPOLL_INBOX]; /* [taken_count, dealt_count), modulo the size */
 };
 
@@ -278,17 +279,36 @@ static void tell_room(engine_epoll_endpoint *endpoint) {
     }
 }
 
-int engine_epoll_member_take(engine_epoll_member *member, int *ret_fd) {
-    unsigned taken = atomic_load_explicit(&member->taken_count, memory_order_relaxed);
-    if (atomic_load(&member->dealt_count) == taken) {
-        /* From here on a dealt connection is signalled again. One that came just before was not. */
-        (void)atomic_exchange(&member->is_signalled, false);
-        if (atomic_load(&member->dealt_count) == taken) {
-            return EAGAIN;
-        }
+static bool has_dealt(engine_epoll_member *member) {
+    return member->held_fd >= 0 ||
+           atomic_load(&member->dealt_count) !=
+               atomic_load_explicit(&member->taken_count, memory_order_relaxed);
+}
+
+/* By the worker; after it has left, by the acceptor. */
+static bool take_dealt(engine_epoll_member *member, int *ret_fd) {
+    if (!has_dealt(member)) {
+        return false;
     }
+    if (member->held_fd >= 0) {
+        *ret_fd = member->held_fd;
+        member->held_fd = -1;
+        return true;
+    }
+    unsigned taken = atomic_load_explicit(&member->taken_count, memory_order_relaxed);
     *ret_fd = member->fds[taken % ENGINE_EPOLL_INBOX];
     atomic_store(&member->taken_count, taken + 1);
+    return true;
+}
+
+int engine_epoll_member_take(engine_epoll_member *member, int *ret_fd) {
+    if (!has_dealt(member)) {
+        /* From here on a dealt connection is signalled again. One that came just before was not. */
+        (void)atomic_exchange(&member->is_signalled, false);
+    }
+    if (!take_dealt(member, ret_fd)) {
+        return EAGAIN;
+    }
     tell_room(member->endpoint);
     return 0;
 }
@@ -313,19 +333,21 @@ int engine_epoll_endpoint_join(engine_endpoint *base, engine_worker *worker,
                                engine_handle *handle) {
     engine_epoll_endpoint *endpoint = (engine_epoll_endpoint *)base;
     engine_epoll_handle *self = engine_epoll_handle_of(handle);
-    engine_epoll_member *member = engine_worker_alloc(worker, sizeof(*member));
+    engine_epoll_member *member =
+        sl_account_alloc(&base->engine->account, sizeof(*member)); /* it may outlive the worker */
     if (member == NULL) {
         return SLUICE_ENOMEM;
     }
     int error = register_member(self, worker);
     if (error != 0) {
-        engine_worker_free(worker, member, sizeof(*member));
+        sl_account_free(&base->engine->account, member, sizeof(*member));
         worker->os_error = (uint32_t)error;
         return engine_epoll_status(error);
     }
     sl_list_init(&member->link);
     member->endpoint = endpoint;
     member->event_fd = self->fd;
+    member->held_fd = -1;
     self->member = member;
     engine_handle_opened(handle, ENGINE_CAN_ACCEPT, 1);
     sl_mutex_lock(&endpoint->lock);
@@ -335,29 +357,41 @@ int engine_epoll_endpoint_join(engine_endpoint *base, engine_worker *worker,
     return SLUICE_OK;
 }
 
-/* Once off the list nothing is dealt to it any more. What it has goes to the others, all under
- * the lock, so that each inbox is still filled by one thread at a time; what nobody has room for
- * is dropped. */
+static void close_dealt(engine_epoll_member *member) {
+    int fd;
+    while (take_dealt(member, &fd)) {
+        (void)CALLS.close(fd);
+    }
+}
+
+static void free_member(engine_epoll_member *member) {
+    sl_account_free(&member->endpoint->endpoint.engine->account, member, sizeof(*member));
+}
+
+/*
+ * Once off the list nothing is dealt to it any more. What it has is left to the acceptor,
+ * together with the inbox, to be dealt again before anything new is accepted; so there are never
+ * more orphans than the members had room for. When the last one leaves there is nobody to deal
+ * to, and they are dropped.
+ */
 void engine_epoll_member_leave(engine_epoll_handle *self) {
     engine_epoll_member *member = self->member;
     engine_epoll_endpoint *endpoint = member->endpoint;
-    int dropped[ENGINE_EPOLL_INBOX + 1];
-    unsigned dropped_count = 0;
+    member->held_fd = self->held_fd;
+    self->held_fd = -1;
     sl_mutex_lock(&endpoint->lock);
     sl_list_remove(&member->link);
-    int fd = self->held_fd;
-    self->held_fd = -1;
-    while (fd >= 0 || engine_epoll_member_take(member, &fd) == 0) {
-        if (!deal(endpoint, fd)) {
-            dropped[dropped_count++] = fd;
-        }
-        fd = -1;
+    bool is_orphaned = has_dealt(member) && !sl_list_is_empty(&endpoint->members);
+    if (is_orphaned) {
+        sl_list_push_back(&endpoint->orphans, &member->link);
     }
     sl_mutex_unlock(&endpoint->lock);
-    for (unsigned i = 0; i < dropped_count; i++) {
-        (void)CALLS.close(dropped[i]);
+    if (is_orphaned) {
+        signal_fd(endpoint->wake_fd);
+    } else {
+        close_dealt(member);
+        free_member(member);
     }
-    engine_worker_free(self->handle.worker, member, sizeof(*member));
 }
 
 /* ---- the acceptor --------------------------------------------------------------------------- */
@@ -387,10 +421,30 @@ static bool find_room(engine_epoll_endpoint *endpoint) {
     return true;
 }
 
+/* Takes the next connection that a member left behind. */
+static void adopt_orphan(engine_epoll_endpoint *endpoint) {
+    while (endpoint->held_fd < 0) {
+        sl_mutex_lock(&endpoint->lock);
+        sl_list *node = sl_list_first(&endpoint->orphans);
+        engine_epoll_member *member =
+            node != NULL ? SL_LIST_ENTRY(node, engine_epoll_member, link) : NULL;
+        bool is_spent = member != NULL && !take_dealt(member, &endpoint->held_fd);
+        if (is_spent) {
+            sl_list_remove(&member->link);
+        }
+        sl_mutex_unlock(&endpoint->lock);
+        if (!is_spent) {
+            return;
+        }
+        free_member(member);
+    }
+}
+
 /* Accepts and deals while it can. Returns how long to wait in ms, -1 = for an event. Without room
  * it leaves connections where they are: a full backlog is what tells clients to wait. */
 static int accept_and_deal(engine_epoll_endpoint *endpoint) {
     while (!atomic_load(&endpoint->is_stopping)) {
+        adopt_orphan(endpoint);
         if (endpoint->held_fd < 0 && !endpoint->may_accept) {
             return -1;
         }
@@ -481,6 +535,7 @@ int engine_epoll_endpoint_create(engine_endpoint *base, const engine_listen_opti
     }
     sl_mutex_init(&endpoint->lock);
     sl_list_init(&endpoint->members);
+    sl_list_init(&endpoint->orphans);
     endpoint->may_accept = false;
     endpoint->held_fd = -1;
     status = sl_thread_start(&endpoint->thread, "sluice-acceptor", run_acceptor, endpoint);
@@ -501,6 +556,12 @@ void engine_epoll_endpoint_destroy(engine_endpoint *base) {
     SL_CHECK(sl_list_is_empty(&endpoint->members), "an endpoint outlives its listeners");
     if (endpoint->held_fd >= 0) {
         (void)CALLS.close(endpoint->held_fd);
+    }
+    sl_list *node;
+    while ((node = sl_list_pop_front(&endpoint->orphans)) != NULL) {
+        engine_epoll_member *member = SL_LIST_ENTRY(node, engine_epoll_member, link);
+        close_dealt(member);
+        free_member(member);
     }
     close_acceptor(endpoint);
     sl_mutex_deinit(&endpoint->lock);
