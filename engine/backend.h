@@ -166,8 +166,8 @@ typedef struct engine_ops {
      * NULL. */
     void (*flush)(engine_worker *worker);
 
-    /* Waits until something happened or deadline_ns (0 = only look) and finishes what ended. May
-     * return early. */
+    /* Waits until something happened or deadline_ns (0 = only look), finishes what ended, and
+     * returns: what happened may have moved a timer. May return early. */
     void (*wait)(engine_worker *worker, uint64_t deadline_ns);
 
     /* Takes a request (now STARTED). Exactly one engine_request_finish follows, inside or later; a
