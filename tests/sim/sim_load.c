@@ -1,79 +1,16 @@
 /*
  * sim_load.c - random work on the simulated engine that checks every byte (sim_load.h).
  *
- * What lane L sends at offset i of its connection is content(L, i). One write is in flight per
- * lane, so that the offset of the next is known: the simulator's trace says how many bytes of a
- * failed write really went out. A lane holds up to three reads. Accepted connections are matched
- * with connects by looking into the simulator, because a failed connect may leave a ghost in the
- * backlog.
+ * Random steps on random lanes; then the faults stop and the load is drained: what still waits must
+ * have a reason to, every close must end without anybody's help, and every count must be 0. One
+ * thread.
  */
 #include "tests/sim/sim_load.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/sim/sim_world.h"
-
-#define LANES        24u
-#define BUFFER_BYTES 6000u
-#define READS_MAX    3u
-#define OPS_PER_LANE 8u
-#define POISON_BYTES 64u
-#define STRAYS_MAX   32u
-
-typedef struct lane lane;
-
-typedef struct op {
-    lane *lane;
-    engine_kind kind;
-    engine_request_id id; /* 0 = free */
-    size_t length;
-    engine_address from;
-    engine_address resolved[2];
-    unsigned char buffer[BUFFER_BYTES];
-} op;
-
-typedef enum lane_kind { LANE_PAIR, LANE_PIPE, LANE_TCP, LANE_UDP, LANE_KINDS } lane_kind;
-
-struct lane {
-    unsigned number;
-    lane_kind kind;
-    engine_handle *listener;
-    engine_address address;
-    engine_handle *reader;
-    engine_handle *writer;
-    engine_handle *strays[STRAYS_MAX]; /* accepted before the connect ended */
-    unsigned stray_count;
-    unsigned count[ENGINE_KIND_COUNT]; /* requests in flight */
-    bool is_open;
-    bool is_reader_closing;
-    bool is_writer_closing;
-    bool is_ending;     /* nothing more is written */
-    bool is_broken;     /* reset: bytes may be lost */
-    uint64_t wrote;     /* bytes that really went out */
-    uint64_t got;       /* bytes read and checked */
-    uint64_t write_out; /* of the write that just ended */
-    op ops[OPS_PER_LANE];
-};
-
-typedef struct load {
-    engine *engine;
-    engine_worker *worker;
-    sl_clock_manual clock;
-    sl_random_seeded random;
-    lane lanes[LANES];
-    uint64_t pending; /* completions to come */
-    bool is_draining;
-    sim_load_result *result;
-} load;
-
-static uint32_t below(load *l, uint32_t bound) {
-    return sl_random_seeded_below(&l->random, bound);
-}
-
-static unsigned char content(const lane *n, uint64_t offset) {
-    return (unsigned char)((offset * 31 + (offset >> 8) * 7 + n->number * 101) & 0xff);
-}
+#include "tests/sim/sim_lane.h"
 
 static void on_trace(void *user, const sim_trace *trace) {
     load *l = user;
@@ -88,331 +25,17 @@ static void on_trace(void *user, const sim_trace *trace) {
     }
 }
 
-/* ---- submitting ------------------------------------------------------------------------------ */
-
-/* Nobody touches a buffer that belongs to no request. */
-static void poison(op *o) {
-    memset(o->buffer, 0xa5, POISON_BYTES);
-}
-
-static void check_poison(const op *o) {
-    for (unsigned i = 0; i < POISON_BYTES; i++) {
-        SL_CHECK(o->buffer[i] == 0xa5, "a buffer is left alone after its completion");
-    }
-}
-
-static op *free_op(lane *n) {
-    for (unsigned i = 0; i < OPS_PER_LANE; i++) {
-        if (n->ops[i].id == 0) {
-            check_poison(&n->ops[i]);
-            return &n->ops[i];
-        }
-    }
-    return NULL;
-}
-
-static void submitted(load *l, op *o, engine_kind kind, int status) {
-    if (status == SLUICE_OK) {
-        o->kind = kind;
-        o->lane->count[kind]++;
-        l->pending++;
-    } else {
-        SL_CHECK(status == SLUICE_ECLOSED, "a submit is refused only for closing");
-        o->id = 0;
-        poison(o);
-    }
-}
-
-static void submit_write(load *l, lane *n) {
-    op *o = free_op(n);
-    if (o == NULL || n->count[ENGINE_WRITE] > 0 || n->is_ending || n->is_writer_closing) {
-        return;
-    }
-    o->length = 1 + below(l, below(l, 4) == 0 ? BUFFER_BYTES : 64);
-    o->length = o->length < BUFFER_BYTES ? o->length : BUFFER_BYTES;
-    for (size_t i = 0; i < o->length; i++) {
-        o->buffer[i] = content(n, n->wrote + i);
-    }
-    size_t first = below(l, (uint32_t)o->length + 1);
-    engine_buffer buffers[2] = {{o->buffer, first}, {o->buffer + first, o->length - first}};
-    submitted(l, o, ENGINE_WRITE, engine_write(n->writer, buffers, 2, o, &o->id));
-}
-
-static void submit_read(load *l, lane *n) {
-    op *o = free_op(n);
-    if (o == NULL || n->count[ENGINE_READ] >= READS_MAX) {
-        return;
-    }
-    o->length = below(l, 20) == 0 ? 0 : 1 + below(l, below(l, 4) == 0 ? BUFFER_BYTES : 128);
-    o->length = o->length < BUFFER_BYTES ? o->length : BUFFER_BYTES;
-    memset(o->buffer, 0xee, o->length);
-    submitted(l, o, ENGINE_READ, engine_read(n->reader, o->buffer, o->length, o, &o->id));
-}
-
-static void submit_send(load *l, lane *n) {
-    op *o = free_op(n);
-    if (o == NULL) {
-        return;
-    }
-    o->length = below(l, 2000);
-    for (size_t i = 0; i < o->length; i++) {
-        o->buffer[i] = content(n, o->length + i);
-    }
-    engine_buffer buffer = {o->buffer, o->length};
-    engine_address to = n->address;
-    if (below(l, 50) == 0) {
-        to.ip[0] = 192; /* nowhere */
-    }
-    submitted(l, o, ENGINE_SEND_TO, engine_send_to(n->writer, &buffer, 1, &to, o, &o->id));
-}
-
-static void submit_receive(load *l, lane *n) {
-    op *o = free_op(n);
-    if (o == NULL || n->count[ENGINE_RECEIVE_FROM] >= READS_MAX) {
-        return;
-    }
-    o->length = below(l, 3000);
-    submitted(l, o, ENGINE_RECEIVE_FROM,
-              engine_receive_from(n->reader, o->buffer, o->length, &o->from, o, &o->id));
-}
-
-static void submit_resolve(load *l, lane *n) {
-    static const char *const names[] = {"localhost", "127.0.0.1", "nobody.invalid"};
-    op *o = free_op(n);
-    if (o != NULL && n->count[ENGINE_RESOLVE] == 0) {
-        submitted(l, o, ENGINE_RESOLVE,
-                  engine_resolve(l->worker, names[below(l, 3)], 7, o->resolved, 2, o, &o->id));
-    }
-}
-
-static void submit_half_close(load *l, lane *n) {
-    op *o = free_op(n);
-    if (o != NULL && n->count[ENGINE_HALF_CLOSE] == 0 && !n->is_writer_closing) {
-        int status = engine_half_close(n->writer, o, &o->id);
-        if (status == SLUICE_ENOTSUP) {
-            return;
-        }
-        submitted(l, o, ENGINE_HALF_CLOSE, status);
-    }
-}
-
-static void close_handle(load *l, engine_handle *handle, lane *n) {
-    if (engine_close(handle, n) == SLUICE_OK) {
-        l->pending++;
-    }
-}
-
-static void close_writer(load *l, lane *n) {
-    n->is_ending = true;
-    if (n->is_open && !n->is_writer_closing) {
-        n->is_writer_closing = true;
-        close_handle(l, n->writer, n);
-    }
-}
-
-static void close_both(load *l, lane *n) {
-    close_writer(l, n);
-    if (n->is_open && !n->is_reader_closing) {
-        n->is_reader_closing = true;
-        close_handle(l, n->reader, n);
-    }
-}
-
-/* ---- opening --------------------------------------------------------------------------------- */
-
-static void open_udp(load *l, lane *n) {
-    engine_address any;
-    engine_address_loopback(&any, 0);
-    n->is_reader_closing = false;
-    n->is_writer_closing = false;
-    if (n->reader == NULL && engine_udp_open(l->worker, &any, &n->reader) != SLUICE_OK) {
-        n->reader = NULL;
-    }
-    if (n->writer == NULL && engine_udp_open(l->worker, &any, &n->writer) != SLUICE_OK) {
-        n->writer = NULL;
-    }
-    n->is_open = n->reader != NULL && n->writer != NULL &&
-                 engine_handle_local_address(n->reader, &n->address) == SLUICE_OK;
-}
-
-static void open_listener(load *l, lane *n) {
-    char name[] = "lane-aa";
-    name[5] = (char)('a' + n->number / 26);
-    name[6] = (char)('a' + n->number % 26);
-    if (n->kind == LANE_PIPE) {
-        SL_CHECK(engine_address_pipe(&n->address, name) == SLUICE_OK, "a short name is a name");
-    } else {
-        engine_address_loopback(&n->address, (uint16_t)(1000 + n->number));
-    }
-    engine_listen_options options = {.backlog = 3};
-    if (engine_listen(l->worker, &n->address, &options, &n->listener) != SLUICE_OK) {
-        n->listener = NULL;
-    }
-}
-
-static void open_lane(load *l, lane *n) {
-    op *o = free_op(n);
-    if (n->kind == LANE_UDP) {
-        open_udp(l, n);
-    } else if (o == NULL) {
-        return;
-    } else if (n->kind == LANE_PAIR) {
-        if (n->count[ENGINE_PAIR] == 0) {
-            submitted(l, o, ENGINE_PAIR, engine_pair(l->worker, o, &o->id));
-        }
-    } else if (n->listener == NULL) {
-        open_listener(l, n);
-    } else if (n->count[ENGINE_ACCEPT] < 2) {
-        submitted(l, o, ENGINE_ACCEPT, engine_accept(n->listener, o, &o->id));
-    } else if (n->count[ENGINE_CONNECT] == 0 && n->writer == NULL) {
-        engine_address to = n->address;
-        if (below(l, 20) == 0) {
-            to.port = 9; /* nobody listens */
-            to.pipe[0] = 'x';
-        }
-        uint64_t deadline_ns = l->clock.now_ns + below(l, 100) * SL_NS_PER_MS / 2;
-        submitted(l, o, ENGINE_CONNECT, engine_connect(l->worker, &to, deadline_ns, o, &o->id));
-    }
-}
-
-static void opened(load *l, lane *n, engine_handle *reader, engine_handle *writer) {
-    n->reader = reader;
-    n->writer = writer;
-    n->is_open = true;
-    n->is_ending = false;
-    n->is_reader_closing = false;
-    n->is_writer_closing = false;
-    n->is_broken = false;
-    n->wrote = 0;
-    n->got = 0;
-    l->result->connections++;
-}
-
-/* Finds the accepted connection that belongs to the connect; closes the others. */
-static void match(load *l, lane *n) {
-    if (n->is_open || n->writer == NULL) {
-        return;
-    }
-    for (unsigned i = 0; i < n->stray_count; i++) {
-        engine_handle *stray = n->strays[i];
-        bool is_ours = sim_handle_of(stray)->connection == sim_handle_of(n->writer)->connection;
-        if (is_ours) {
-            opened(l, n, stray, n->writer);
-        } else {
-            close_handle(l, stray, NULL);
-        }
-    }
-    n->stray_count = 0;
-}
-
-static void accepted(load *l, lane *n, engine_handle *handle) {
-    if (n->is_open || n->stray_count == STRAYS_MAX || l->is_draining) {
-        close_handle(l, handle, NULL);
-        return;
-    }
-    n->strays[n->stray_count++] = handle;
-    match(l, n);
-}
-
-/* ---- what ended ------------------------------------------------------------------------------ */
-
-static bool is_break(int status) {
-    return status == SLUICE_ERESET || status == SLUICE_EBROKENPIPE;
-}
-
-static void read_ended(load *l, lane *n, const op *o, const engine_completion *c) {
-    SL_CHECK(c->bytes <= o->length && (c->status == SLUICE_OK || c->bytes == 0),
-             "a read that failed has taken nothing");
-    for (size_t i = 0; i < c->bytes; i++) {
-        SL_CHECK(o->buffer[i] == content(n, n->got + i), "the bytes come as they were sent");
-    }
-    n->got += c->bytes;
-    l->result->bytes += c->bytes;
-    n->is_broken = n->is_broken || is_break(c->status);
-    SL_CHECK(n->got <= n->wrote + (n->count[ENGINE_WRITE] > 0 ? BUFFER_BYTES : 0u),
-             "nothing is read that was not written");
-    if (c->status == SLUICE_EEOF) {
-        SL_CHECK(n->is_broken || n->got == n->wrote, "the end of file comes after all bytes");
-        close_both(l, n);
-    } else if (n->is_broken) {
-        close_both(l, n);
-    }
-}
-
-static void write_ended(load *l, lane *n, const op *o, const engine_completion *c) {
-    SL_CHECK(c->bytes + c->in_doubt <= o->length, "a write says no more than it was given");
-    SL_CHECK(n->write_out >= c->bytes && n->write_out <= c->bytes + c->in_doubt,
-             "a write says the truth");
-    n->wrote += n->write_out;
-    if (is_break(c->status)) {
-        n->is_broken = true;
-        close_both(l, n);
-    }
-}
-
-static void receive_ended(const lane *n, const op *o, const engine_completion *c) {
-    if (c->status == SLUICE_OK) {
-        for (size_t i = 0; i < c->bytes; i++) {
-            SL_CHECK(o->buffer[i] == content(n, c->bytes + i), "a datagram comes as it was sent");
-        }
-    }
-    SL_CHECK(c->status != SLUICE_ETRUNCATED || c->bytes == o->length, "a cut datagram is full");
-}
-
-static void request_ended(load *l, op *o, const engine_completion *c) {
-    lane *n = o->lane;
-    n->count[c->kind]--;
-    bool is_ok = c->status == SLUICE_OK;
-    switch (c->kind) {
-    case ENGINE_READ: read_ended(l, n, o, c); break;
-    case ENGINE_WRITE: write_ended(l, n, o, c); break;
-    case ENGINE_RECEIVE_FROM: receive_ended(n, o, c); break;
-    case ENGINE_ACCEPT:
-        if (is_ok) {
-            accepted(l, n, c->opened[0]);
-        }
-        break;
-    case ENGINE_CONNECT:
-        if (is_ok) {
-            n->writer = c->opened[0];
-            match(l, n);
-        }
-        break;
-    case ENGINE_PAIR:
-        if (is_ok) {
-            opened(l, n, c->opened[0], c->opened[1]);
-        }
-        break;
-    default: break;
-    }
-    o->id = 0;
-    poison(o);
-}
-
-static void closed(lane *n, engine_handle *handle) {
-    if (n == NULL) {
-        return;
-    }
-    if (handle == n->reader) {
-        n->reader = NULL;
-    } else {
-        SL_CHECK(handle == n->writer, "a lane closes its own handles");
-        n->writer = NULL;
-    }
-    n->is_open = n->reader != NULL || n->writer != NULL;
-}
-
 static void poll_until(load *l, uint64_t deadline_ns) {
     engine_completion completions[16];
-    unsigned count = engine_poll(l->worker, completions, 1 + below(l, 16), deadline_ns);
+    unsigned count = engine_poll(l->worker, completions, 1 + load_below(l, 16), deadline_ns);
     for (unsigned i = 0; i < count; i++) {
         const engine_completion *c = &completions[i];
         l->pending--;
         if (c->kind == ENGINE_CLOSE) {
-            closed(c->user, c->handle);
+            lane_closed(c->user, c->handle);
         } else {
             l->result->operations++;
-            request_ended(l, c->user, c);
+            lane_request_ended(l, c->user, c);
         }
     }
 }
@@ -420,49 +43,49 @@ static void poll_until(load *l, uint64_t deadline_ns) {
 /* ---- the run --------------------------------------------------------------------------------- */
 
 static void cancel_one(load *l, lane *n) {
-    const op *o = &n->ops[below(l, OPS_PER_LANE)];
+    const op *o = &n->ops[load_below(l, OPS_PER_LANE)];
     engine_cancel(l->worker, o->id);
 }
 
 static void stream_step(load *l, lane *n) {
-    uint32_t dice = below(l, 1000);
+    uint32_t dice = load_below(l, 1000);
     if (dice < 380) {
-        submit_write(l, n);
+        lane_submit_write(l, n);
     } else if (dice < 900) {
-        submit_read(l, n);
+        lane_submit_read(l, n);
     } else if (dice < 980) {
         cancel_one(l, n);
     } else if (dice < 990 && n->count[ENGINE_WRITE] == 0) {
         n->is_ending = true;
-        submit_half_close(l, n);
+        lane_submit_half_close(l, n);
     } else if (dice < 992) {
-        close_both(l, n);
+        lane_close_both(l, n);
     } else if (dice < 998) {
-        close_writer(l, n);
+        lane_close_writer(l, n);
     }
 }
 
 static void datagram_step(load *l, lane *n) {
-    uint32_t dice = below(l, 1000);
+    uint32_t dice = load_below(l, 1000);
     if (dice < 400) {
-        submit_send(l, n);
+        lane_submit_send(l, n);
     } else if (dice < 850) {
-        submit_receive(l, n);
+        lane_submit_receive(l, n);
     } else if (dice < 950) {
         cancel_one(l, n);
     } else if (dice < 955) {
-        close_both(l, n);
+        lane_close_both(l, n);
     }
 }
 
 static void load_step(load *l) {
-    lane *n = &l->lanes[below(l, LANES)];
-    if (below(l, 100) == 0) {
-        submit_resolve(l, n);
+    lane *n = &l->lanes[load_below(l, LANES)];
+    if (load_below(l, 100) == 0) {
+        lane_submit_resolve(l, n);
     }
     if (!n->is_open) {
-        open_lane(l, n);
-        if (below(l, 50) == 0) {
+        lane_open(l, n);
+        if (load_below(l, 50) == 0) {
             cancel_one(l, n);
         }
     } else if (!n->is_reader_closing) {
@@ -472,8 +95,64 @@ static void load_step(load *l) {
             stream_step(l, n);
         }
     }
-    if (below(l, 6) == 0) {
-        poll_until(l, below(l, 3) == 0 ? 0 : l->clock.now_ns + below(l, 100000));
+    if (load_below(l, 6) == 0) {
+        poll_until(l, load_below(l, 3) == 0 ? 0 : l->clock.now_ns + load_below(l, 100000));
+    }
+}
+
+/* Until nothing is scheduled and all is delivered. */
+static void settle(load *l) {
+    while (sim_world_step(sim_world_of(l->engine), SL_CLOCK_NEVER)) {
+        poll_until(l, 0);
+    }
+}
+
+/* What still waits has a reason to. */
+static void check_settled(const load *l) {
+    for (unsigned i = 0; i < LANES; i++) {
+        const lane *n = &l->lanes[i];
+        if (!n->is_open || n->kind == LANE_UDP) {
+            continue;
+        }
+        if (n->count[ENGINE_READ] > 0) {
+            SL_CHECK(!sim_stream_is_readable(sim_stream_in(sim_handle_of(n->reader))),
+                     "a read waits only while there is nothing to read");
+        }
+        if (n->count[ENGINE_WRITE] > 0) {
+            const sim_handle *writer = sim_handle_of(n->writer);
+            SL_CHECK(sim_stream_out(sim_handle_of(n->writer))->bytes.count >=
+                         writer->connection->capacity,
+                     "a write waits only while there is no room");
+        }
+    }
+}
+
+static void close_writers(load *l) {
+    for (unsigned i = 0; i < LANES; i++) {
+        lane *n = &l->lanes[i];
+        if (n->writer != NULL) {
+            lane_close_writer(l, n);
+        }
+    }
+    settle(l);
+    for (unsigned i = 0; i < LANES; i++) {
+        const lane *n = &l->lanes[i];
+        SL_CHECK(!n->is_open || n->writer == NULL, "a close needs nobody else's help");
+    }
+}
+
+static void close_rest(load *l) {
+    for (unsigned i = 0; i < LANES; i++) {
+        lane *n = &l->lanes[i];
+        for (unsigned k = 0; k < n->stray_count; k++) {
+            load_close_handle(l, n->strays[k], NULL);
+        }
+        n->stray_count = 0;
+        lane_close_both(l, n);
+        if (!n->is_open && n->writer != NULL) {
+            load_close_handle(l, n->writer, NULL); /* connected and never accepted */
+            n->writer = NULL;
+        }
     }
 }
 
@@ -481,26 +160,16 @@ static void load_step(load *l) {
 static void drain(load *l) {
     l->is_draining = true;
     sim_world_calm(sim_world_of(l->engine));
+    settle(l);
+    check_settled(l);
+    close_writers(l);
     for (unsigned i = 0; i < LANES; i++) {
-        lane *n = &l->lanes[i];
-        close_both(l, n);
-        if (n->listener != NULL) {
-            close_handle(l, n->listener, NULL);
+        if (l->lanes[i].listener != NULL) {
+            load_close_handle(l, l->lanes[i].listener, NULL);
         }
     }
     for (;;) {
-        for (unsigned i = 0; i < LANES; i++) {
-            lane *n = &l->lanes[i];
-            for (unsigned k = 0; k < n->stray_count; k++) {
-                close_handle(l, n->strays[k], NULL);
-            }
-            n->stray_count = 0;
-            close_both(l, n);
-            if (!n->is_open && n->kind != LANE_UDP && n->writer != NULL) {
-                close_handle(l, n->writer, NULL);
-                n->writer = NULL;
-            }
-        }
+        close_rest(l);
         if (l->pending == 0) {
             return;
         }
@@ -513,10 +182,10 @@ static void close_half_open(load *l) {
         lane *n = &l->lanes[i];
         if (n->kind == LANE_UDP && !n->is_open) {
             if (n->reader != NULL) {
-                close_handle(l, n->reader, NULL);
+                load_close_handle(l, n->reader, NULL);
             }
             if (n->writer != NULL) {
-                close_handle(l, n->writer, NULL);
+                load_close_handle(l, n->writer, NULL);
             }
             n->reader = NULL;
             n->writer = NULL;
@@ -546,7 +215,7 @@ void sim_load_run(const sim_options *given, uint64_t steps, sim_load_result *ret
         n->kind = (lane_kind)(i % LANE_KINDS);
         for (unsigned k = 0; k < OPS_PER_LANE; k++) {
             n->ops[k].lane = n;
-            poison(&n->ops[k]);
+            lane_poison(&n->ops[k]);
         }
     }
     for (uint64_t i = 0; i < steps; i++) {

@@ -136,6 +136,7 @@ static void test_coverage(uint64_t seeds) {
         sim_load_result result;
         sim_options_hostile(&options, seed);
         options.handles_max = 90 - (uint32_t)(seed % 4) * 10;
+        options.pipe_capacity = seed % 3 == 0 ? 700 : options.pipe_capacity;
         sim_load_run(&options, 40000, &result);
         add_counters(&sum, &result.counters);
     }
