@@ -55,7 +55,7 @@ static void stream_step(load *l, lane *n) {
         lane_submit_read(l, n);
     } else if (dice < 980) {
         cancel_one(l, n);
-    } else if (dice < 990 && n->count[ENGINE_WRITE] == 0) {
+    } else if (dice < 990) {
         n->is_ending = true;
         lane_submit_half_close(l, n);
     } else if (dice < 992) {

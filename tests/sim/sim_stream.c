@@ -179,7 +179,7 @@ static size_t room_for(const sim_request *request, sim_handle *handle) {
     return rest < room ? rest : room;
 }
 
-/* The peer is gone. true = the request ended. */
+/* The peer is gone, or the end of file is out. true = the request ended. */
 static bool write_to_nobody(sim_world *world, sim_request *request, sim_connection *connection,
                             sim_stream *stream) {
     size_t done = request->request.done;
@@ -187,10 +187,10 @@ static bool write_to_nobody(sim_world *world, sim_request *request, sim_connecti
         sim_request_finish(world, request, SLUICE_ERESET, SIM_ECONNRESET, done, 0, done);
         return true;
     }
-    if (!stream->reader_gone) {
+    if (!stream->reader_gone && !stream->fin) {
         return false;
     }
-    if (connection->transport == SIM_TRANSPORT_TCP && !connection->swallowed &&
+    if (!stream->fin && connection->transport == SIM_TRANSPORT_TCP && !connection->swallowed &&
         sim_strikes(world, SIM_CLOSE_SWALLOW)) {
         /* It goes out; the answer will be a reset. */
         connection->swallowed = true;
@@ -234,7 +234,7 @@ void sim_write_fail(sim_world *world, sim_request *request, int status, uint32_t
         sim_request_finish(world, request, status, os_error, base->done, 0, base->done);
         return;
     }
-    if (!stream->reset && !stream->reader_gone) {
+    if (!stream->reset && !stream->reader_gone && !stream->fin) {
         put_bytes(world, base, handle, (size_t)sim_below(world, room_for(request, handle) + 1));
     }
     size_t out = base->done;
