@@ -109,20 +109,26 @@ static int set_option(int fd, int level, int name) {
 
 /* ---- listening and UDP ---------------------------------------------------------------------- */
 
+/*
+ * SO_REUSEADDR lets a successor bind while old connections are in TIME_WAIT, if they had it too:
+ * they have it from their listener (Linux inet_csk_bind_conflict). For a port of the system's
+ * choice it is set after bind(): before, the system might choose one that another such socket is
+ * about to listen on.
+ */
 static int bind_socket(int fd, int type, const struct sockaddr_storage *storage, socklen_t length,
                        uint16_t port) {
     int error = 0;
     if (storage->ss_family == AF_INET6) {
         error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY); /* as on Windows; no mapped addresses */
     }
-    /* Lets a successor bind while old connections are in TIME_WAIT. Not for a port of the
-     * system's choice: it might choose one that another socket with this option is about to
-     * listen on (socket(7)). */
     if (error == 0 && type == SOCK_STREAM && port != 0) {
         error = set_option(fd, SOL_SOCKET, SO_REUSEADDR);
     }
     if (error == 0 && CALLS.bind(fd, (const struct sockaddr *)storage, length) != 0) {
         error = errno;
+    }
+    if (error == 0 && type == SOCK_STREAM && port == 0) {
+        error = set_option(fd, SOL_SOCKET, SO_REUSEADDR);
     }
     return error;
 }
