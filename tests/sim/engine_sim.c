@@ -350,10 +350,12 @@ static void report_deadlock(sim_world *world, engine_worker *worker) {
     SL_CHECK(is_woken(worker), "on_deadlock posts a message to the worker that waits");
 }
 
-/* From event to event, until something is ready for this worker or the deadline comes. */
+/* From event to event, until something is ready for this worker, its timers moved (a connect met a
+ * busy pipe), or the deadline comes. */
 static void wait_until(sim_world *world, engine_worker *worker, uint64_t deadline_ns) {
+    uint64_t timer_ns = sl_heap_deadline_ns(&worker->timers);
     bool is_ready = false;
-    while (!is_woken(worker)) {
+    while (!is_woken(worker) && sl_heap_deadline_ns(&worker->timers) >= timer_ns) {
         if (!is_ready && !sl_list_is_empty(&worker->ready)) {
             /* The thread takes a while to wake; more may happen meanwhile. */
             is_ready = true;

@@ -119,8 +119,7 @@ void sim_binding_destroy(sim_world *world, sim_binding *binding) {
 /* ---- listeners ------------------------------------------------------------------------------- */
 
 static uint32_t backlog_of(const engine_listen_options *options) {
-    bool is_given = options != NULL && options->backlog > 0;
-    return is_given ? options->backlog : ENGINE_BACKLOG_DEFAULT;
+    return options->backlog > 0 ? options->backlog : ENGINE_BACKLOG_DEFAULT;
 }
 
 /* May a name or port be taken now? */
@@ -153,14 +152,14 @@ static void listener_open(sim_world *world, sim_handle *listener, sim_binding *b
 int sim_listen(engine_worker *worker, engine_handle *handle, const engine_address *address,
                const engine_listen_options *options) {
     sim_world *world = sim_world_of_worker(worker);
-    if (address->family == ENGINE_ADDRESS_NONE) {
+    bool is_pipe = address->family == ENGINE_ADDRESS_PIPE;
+    if (is_pipe && options->backlog > ENGINE_BACKLOG_MAX) {
         return SLUICE_EINVAL;
     }
     int status = may_open(world, SIM_OS_LISTEN, 1, &worker->os_error);
     if (status != SLUICE_OK) {
         return status;
     }
-    bool is_pipe = address->family == ENGINE_ADDRESS_PIPE;
     sim_binding *binding = NULL;
     status = sim_binding_create(world, is_pipe ? SIM_TRANSPORT_PIPE : SIM_TRANSPORT_TCP, address,
                                 &binding, &worker->os_error);
@@ -174,6 +173,9 @@ int sim_endpoint_create(engine_endpoint *base, const engine_listen_options *opti
     sim_world *world = sim_world_of(base->engine);
     sim_endpoint *endpoint = SL_CONTAINER_OF(base, sim_endpoint, endpoint);
     uint32_t os_error = 0;
+    if (options->backlog > ENGINE_BACKLOG_MAX) {
+        return SLUICE_EINVAL;
+    }
     int status = may_open(world, SIM_OS_ENDPOINT, 0, &os_error);
     if (status == SLUICE_OK) {
         status = sim_binding_create(world, SIM_TRANSPORT_PIPE, &base->address, &endpoint->binding,
