@@ -1,15 +1,15 @@
 /*
  * harness.c - runs a test's body on a thread and watches it. See harness.h.
  *
- * All that the threads of a test share with the main thread is in `state`, under its mutex, but for the
- * watchdog's figures and the allocator's, which are atomics. Threads of a test that failed stay parked
- * for ever; `current_test` tells them from those of the running one.
+ * All that the threads of a test share with the main thread is in `state`, under its mutex, but
+ * for the watchdog's figures and the allocator's, which are atomics. Threads of a test that
+ * failed stay parked for ever; `current_test` tells them from those of the running one.
  */
 #include "tests/engine/harness.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,14 +17,14 @@
 
 #include "base/status.h"
 
-#define T_FAILURE_BYTES 1024
+#define T_FAILURE_BYTES     1024
 #define T_FULL_SCALE_FACTOR 10
 
 const char *const t_scale_names[] = {"full", "ci", "wine", NULL};
 
-/* The one table of scale factors: full size, CI (what the issue asks for), and under Wine, where one
- * pipe call costs tens of microseconds. RACES counts per kind of stream (pair, pipe, TCP, and for
- * threaded backends pipes between two threads), 200,000 and more together. */
+/* The one table of scale factors: full size, CI (what the issue asks for), and under Wine, where
+ * one pipe call costs tens of microseconds. RACES counts per kind of stream (pair, pipe, TCP, and
+ * for threaded backends pipes between two threads), 200,000 and more together. */
 static const struct {
     const char *name;
     unsigned by_scale[3];
@@ -64,7 +64,7 @@ static struct {
 
 static _Thread_local unsigned current_test;
 
-/* ---- memory ----------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static struct {
     sl_allocator allocator;
@@ -96,7 +96,8 @@ static void *counting_acquire(sl_allocator *source, size_t size_bytes) {
 static void counting_release(sl_allocator *source, void *block, size_t size_bytes) {
     (void)source;
     if (block != NULL) {
-        memset(block, 0xDD, size_bytes); /* a use after this shows, and so does a size too large (ASan) */
+        memset(block, 0xDD,
+               size_bytes); /* a use after this shows, and so does a size too large (ASan) */
         atomic_fetch_sub(&memory.live_bytes, size_bytes);
         free(block);
     }
@@ -126,7 +127,7 @@ int64_t t_allocator_live_bytes(void) {
     return (int64_t)atomic_load(&memory.live_bytes);
 }
 
-/* ---- what a test says ------------------------------------------------------------------------------- */
+/* ---- what a test says ------------------------------------------------------------------------ */
 
 void t_note(const char *format, ...) {
     if (current_test != state.test) {
@@ -192,11 +193,12 @@ void t_expect_status(const char *file, int line, const char *what, int actual, i
 
 void t_expect_int(const char *file, int line, const char *what, int64_t actual, int64_t expected) {
     if (actual != expected) {
-        t_fail(file, line, "%s is %lld, expected %lld", what, (long long)actual, (long long)expected);
+        t_fail(file, line, "%s is %lld, expected %lld", what, (long long)actual,
+               (long long)expected);
     }
 }
 
-/* ---- threads ---------------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 static void run_thread(void *context) {
     t_thread *thread = context;
@@ -291,7 +293,8 @@ static unsigned settled_handles(unsigned wanted) {
 }
 
 void t_run_case(const t_case *test_case) {
-    if ((test_case->flags & T_THREADED) != 0 && !engine_backend_is_threaded(state.options.backend)) {
+    if ((test_case->flags & T_THREADED) != 0 &&
+        !engine_backend_is_threaded(state.options.backend)) {
         print_message("  skipped: the backend's workers must all be on one thread\n");
         skip();
     }
@@ -308,8 +311,9 @@ void t_run_case(const t_case *test_case) {
     sl_mutex_unlock(&state.mutex);
     print_message("  took %llu ms\n", (unsigned long long)elapsed_ms);
     if (!ok) {
-        fail_msg("%s\n  doing: %s; backend %s, seed %llu", state.failure, phase != NULL ? phase : "-",
-                 engine_backend_name(state.options.backend), (unsigned long long)state.options.seed);
+        fail_msg("%s\n  doing: %s; backend %s, seed %llu", state.failure,
+                 phase != NULL ? phase : "-", engine_backend_name(state.options.backend),
+                 (unsigned long long)state.options.seed);
     }
     if (state.skip_reason != NULL) {
         print_message("  skipped: %s\n", state.skip_reason);
@@ -327,6 +331,14 @@ void t_run_case(const t_case *test_case) {
     }
 }
 
+void t_warm_up(void (*run)(void)) {
+    const t_case warm_up = {"warm_up", T_LEAKS, run};
+    if (!run_and_watch(&warm_up)) {
+        fprintf(stderr, "warm-up: %s\n", state.failure);
+        os_exit_now(1);
+    }
+}
+
 int t_run_scene(const t_case *scene) {
     if (!run_and_watch(scene)) {
         fprintf(stderr, "%s\n", state.failure);
@@ -335,7 +347,7 @@ int t_run_scene(const t_case *scene) {
     return T_EXIT_SURVIVED;
 }
 
-/* ---- the run ---------------------------------------------------------------------------------------- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 void t_harness_init(const t_options *options) {
     state.options = *options;
@@ -374,7 +386,8 @@ void t_print_scale(void) {
     print_message("scale %s:\n", t_scale_names[state.options.scale]);
     for (unsigned i = 0; i < T_COUNT_LAST; i++) {
         print_message("  %10u %s%s\n", scales[i].by_scale[state.options.scale], scales[i].name,
-                      scales[i].by_scale[state.options.scale] < scales[i].by_scale[1] ? " (scaled down)"
-                                                                                      : "");
+                      scales[i].by_scale[state.options.scale] < scales[i].by_scale[1]
+                          ? " (scaled down)"
+                          : "");
     }
 }

@@ -1,11 +1,12 @@
 /*
  * harness.h - what the conformance tests run on: one test at a time, on a thread of its own.
  *
- * The main thread runs cmocka and prints; it never touches the engine. A test's body runs on a fresh
- * thread (a thread that does overlapped I/O must never write synchronously, DESIGN I2), and so do the
- * threads it starts. A failed EXPECT records where and what, and parks its thread for ever: its stack and
- * its requests stay valid, and nothing jumps over frames. The main thread prints the record and goes on. A
- * body that does not end within T_WATCHDOG_NS is reported with what was pending, and the process ends.
+ * The main thread runs cmocka and prints; it never touches the engine. A test's body runs on a
+ * fresh thread (a thread that does overlapped I/O must never write synchronously, DESIGN I2), and
+ * so do the threads it starts. A failed EXPECT records where and what, and parks its thread for
+ * ever: its stack and its requests stay valid, and nothing jumps over frames. The main thread
+ * prints the record and goes on. A body that does not end within T_WATCHDOG_NS is reported with
+ * what was pending, and the process ends.
  *
  * Any thread of a test: EXPECT*, t_note, t_phase, t_fail. The body's thread only: t_skip.
  */
@@ -23,9 +24,10 @@
 #include "base/thread.h"
 #include "engine/engine.h"
 
-#define T_WATCHDOG_NS (UINT64_C(240) * SL_NS_PER_S) /* for one test; full-size runs get ten times that */
-#define T_AWAIT_NS (UINT64_C(60) * SL_NS_PER_S)     /* for one completion that must come */
-#define T_QUIET_NS (UINT64_C(20) * SL_NS_PER_MS)    /* how long "nothing comes" is watched */
+#define T_WATCHDOG_NS \
+    (UINT64_C(240) * SL_NS_PER_S) /* for one test; full-size runs get ten times that */
+#define T_AWAIT_NS    (UINT64_C(60) * SL_NS_PER_S)  /* for one completion that must come */
+#define T_QUIET_NS    (UINT64_C(20) * SL_NS_PER_MS) /* how long "nothing comes" is watched */
 #define T_NOTES_BYTES 8192
 
 #if defined(__MINGW32__)
@@ -36,7 +38,7 @@
 #define T_PRINTF(text, first)
 #endif
 
-/* ---- tests ------------------------------------------------------------------------------------------ */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 enum {
     T_SMOKE = 1,    /* fast, and part of the smoke run */
@@ -71,7 +73,7 @@ extern const t_suite suite_many;
 extern const t_suite suite_memory;
 extern const t_suite suite_child;
 
-/* ---- the run ---------------------------------------------------------------------------------------- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 const engine_backend *t_backend(void);
 bool t_is_sim(void);
@@ -95,7 +97,7 @@ typedef enum t_count {
 
 unsigned t_scale(t_count what);
 
-/* ---- what a test says ------------------------------------------------------------------------------- */
+/* ---- what a test says ------------------------------------------------------------------------ */
 
 /* A line the main thread prints after the test. */
 void t_note(const char *format, ...) T_PRINTF(1, 2);
@@ -108,10 +110,10 @@ SL_NORETURN void t_fail(const char *file, int line, const char *format, ...) T_P
 /* The last counters of a worker, for a report of a hang. */
 void t_publish(const engine_counters *counters);
 
-#define T_SKIP(reason)  \
-    do {                \
+#define T_SKIP(reason) \
+    do { \
         t_skip(reason); \
-        return;         \
+        return; \
     } while (0)
 
 #define EXPECT(condition) \
@@ -136,16 +138,16 @@ typedef struct t_thread {
 void t_thread_start(t_thread *thread, sl_thread_fn run, void *context);
 void t_thread_join(t_thread *thread);
 
-/* ---- memory ----------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* The allocator of the running test: counts, checks sizes, and fails on demand. Any thread. */
 sl_allocator *t_allocator(void);
-uint64_t t_allocations(void);                         /* successful ones so far */
+uint64_t t_allocations(void);                           /* successful ones so far */
 void t_allocator_fail(uint64_t nth, bool from_then_on); /* 0 = never; counted from this call */
-uint64_t t_allocator_failed(void);                    /* failures since then */
+uint64_t t_allocator_failed(void);                      /* failures since then */
 int64_t t_allocator_live_bytes(void);
 
-/* ---- per operating system: harness_posix.c, harness_win.c ------------------------------------------- */
+/* ---- per operating system: harness_posix.c, harness_win.c ------------------------------------ */
 
 void os_start(void); /* main thread, before everything; remembers signal handlers, raises limits */
 void os_stop(void);
@@ -173,8 +175,8 @@ bool os_lower_handle_limit(unsigned more);
 /* How many descriptors the process may have, UINT_MAX = no limit known. */
 unsigned os_handle_limit(void);
 
-/* A TCP client of plain blocking calls: connects, sends `send_bytes`, waits for the event, and closes with a
- * reset. It runs on a thread of its own: call it as a thread's body. */
+/* A TCP client of plain blocking calls: connects, sends `send_bytes`, waits for the event, and
+ * closes with a reset. It runs on a thread of its own: call it as a thread's body. */
 typedef struct os_reset_client {
     uint16_t port;
     unsigned send_bytes;
@@ -188,7 +190,7 @@ void os_run_reset_client(void *reset_client);
 typedef enum os_end { OS_END_EXITED, OS_END_ABORTED, OS_END_CRASHED, OS_END_HUNG } os_end;
 bool os_run_child(const char *const *arguments, uint64_t limit_ns, os_end *ret_end, int *ret_code);
 
-/* ---- harness.c, for main.c -------------------------------------------------------------------------- */
+/* ---- harness.c, for main.c ------------------------------------------------------------------- */
 
 #define T_EXIT_SURVIVED 77 /* a death scene that nobody died in */
 
@@ -196,7 +198,7 @@ typedef struct t_options {
     const char *program;
     const engine_backend *backend;
     uint64_t seed;
-    unsigned scale; /* index into the table */
+    unsigned scale;   /* index into the table */
     const char *test; /* NULL, a group or a test's name */
     const char *child;
     bool is_sim;
@@ -207,6 +209,9 @@ const t_options *t_options_get(void);
 void t_harness_init(const t_options *options);
 /* Main thread, inside a cmocka test: runs the case, prints, and fails or skips. */
 void t_run_case(const t_case *test_case);
+/* Runs something unreported first, so that what the system makes once and keeps is there before
+ * handles are counted. */
+void t_warm_up(void (*run)(void));
 /* Runs a death scene on a thread, as the only thing this process does. */
 int t_run_scene(const t_case *scene);
 void t_print_scale(void);

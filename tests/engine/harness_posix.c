@@ -5,13 +5,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -134,21 +134,13 @@ unsigned os_open_handles(void) {
 }
 
 bool os_lower_handle_limit(unsigned more) {
-    /* New descriptors take the lowest free number, so the limit is on the highest one in use. */
-    unsigned highest = 0;
-    DIR *entries = opendir("/proc/self/fd");
-    if (entries == NULL) {
-        return false;
-    }
-    for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
-        unsigned number = (unsigned)strtoul(entry->d_name, NULL, 10);
-        if ((int)number != dirfd(entries) && number > highest) {
-            highest = number;
-        }
-    }
-    closedir(entries);
+    /* New descriptors take the lowest free number: the limit stands behind the last of `more`. */
     struct rlimit limit = usual_limit;
-    limit.rlim_cur = highest + 1 + more;
+    int number = 0;
+    for (unsigned free_count = 0; free_count < more; number++) {
+        free_count += fcntl(number, F_GETFD) < 0 && errno == EBADF;
+    }
+    limit.rlim_cur = (rlim_t)number;
     return setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
@@ -199,7 +191,8 @@ bool os_run_child(const char *const *arguments, uint64_t limit_ns, os_end *ret_e
     int status = 0;
     *ret_end = OS_END_EXITED;
     while (waitpid(child, &status, WNOHANG) == 0) {
-        struct timespec pause = {.tv_nsec = OS_CHILD_POLL_NS}; /* a child's end has no deadline wait */
+        struct timespec pause = {.tv_nsec =
+                                     OS_CHILD_POLL_NS}; /* a child's end has no deadline wait */
         if (sl_clock_now_ns(sl_clock_system()) > deadline_ns) {
             kill(child, SIGKILL);
             waitpid(child, &status, 0);

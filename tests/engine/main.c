@@ -13,8 +13,7 @@
 
 #include <cmocka.h>
 
-#include "tests/engine/harness.h"
-#include "tests/sim/engine_sim.h"
+#include "tests/engine/rig.h"
 
 #define CASES_MAX 64
 
@@ -128,6 +127,7 @@ static int run_all(const t_options *options) {
     print_message("backend %s on %s, seed %llu\n", engine_backend_name(options->backend), os_name(),
                   (unsigned long long)options->seed);
     t_print_scale();
+    t_warm_up(rig_warm_up);
     for (unsigned i = 0; i < SL_ARRAY_COUNT(suites); i++) {
         failed += run_suite(options, suites[i], &count);
     }

@@ -1,12 +1,12 @@
 /*
- * race.h - random submits, cancels, completions and closes over many streams, and a model that knows what may
- * come out of each.
+ * race.h - random submits, cancels, completions and closes over many streams, and a model that
+ * knows what may come out of each.
  *
- * A conn is a stream with two ends and one lane per direction. The lane is the model: it knows every write
- * (race_model.c) and accepts exactly the byte streams that the writes' outcomes allow. An actor drives
- * the ends that belong to its worker (race_actor.c); with one actor both ends are its own, with two
- * they are on different threads. What two threads share: lanes (a mutex each), conn->open_ends and the
- * race's counters.
+ * A conn is a stream with two ends and one lane per direction. The lane is the model: it knows
+ * every write (race_model.c) and accepts exactly the byte streams that the writes' outcomes
+ * allow. An actor drives the ends that belong to its worker (race_actor.c); with one actor both
+ * ends are its own, with two they are on different threads. What two threads share: lanes (a
+ * mutex each), conn->open_ends and the race's counters.
  */
 #ifndef SLUICE_TESTS_ENGINE_RACE_H
 #define SLUICE_TESTS_ENGINE_RACE_H
@@ -14,18 +14,18 @@
 #include "base/list.h"
 #include "tests/engine/rig.h"
 
-#define RACE_CONNS 12
-#define RACE_DEPTH 3                   /* requests pending per end and direction */
-#define RACE_READ_MAX 16384u
-#define RACE_WRITE_MAX (160u << 10)    /* more than a pipe holds by default */
-#define RACE_GUARD 32                  /* poisoned bytes behind each buffer */
-#define RACE_READS 160                 /* request records per actor; a free one is quarantined */
-#define RACE_WRITES 96
-#define LANE_WRITES 256                /* writes whose bytes were not all received */
-#define LANE_STATES 64
-#define LANE_ROOM (2u << 20)           /* received and not yet judged: less than what can be under way */
+#define RACE_CONNS     12
+#define RACE_DEPTH     3 /* requests pending per end and direction */
+#define RACE_READ_MAX  16384u
+#define RACE_WRITE_MAX (160u << 10) /* more than a pipe holds by default */
+#define RACE_GUARD     32           /* poisoned bytes behind each buffer */
+#define RACE_READS     160          /* request records per actor; a free one is quarantined */
+#define RACE_WRITES    96
+#define LANE_WRITES    256 /* writes whose bytes were not all received */
+#define LANE_STATES    64
+#define LANE_ROOM      (2u << 20) /* received and not yet judged: less than what can be under way */
 
-/* ---- the model of one direction: race_model.c ------------------------------------------------------- */
+/* ---- the model of one direction: race_model.c ------------------------------------------------ */
 
 typedef struct lane_write {
     uint32_t length;
@@ -68,7 +68,7 @@ void lane_receive_eof(lane *l);
 /* Both ends are closed: is what was received whole, as far as that was promised? */
 void lane_finish(lane *l);
 
-/* ---- actors: race_actor.c --------------------------------------------------------------------------- */
+/* ---- actors: race_actor.c -------------------------------------------------------------------- */
 
 typedef struct race_request {
     sl_list link; /* in pool->free or end->reads/writes */
@@ -107,7 +107,7 @@ typedef struct race_conn {
 typedef struct race_tally {
     uint64_t submitted;
     uint64_t completed;
-    uint64_t races;  /* requests that met a cancel or a close */
+    uint64_t races;          /* requests that met a cancel or a close */
     uint64_t outcomes[2][3]; /* of those: [read, write][success, aborted, another error] */
     uint64_t stale_cancels;
     uint64_t closes;

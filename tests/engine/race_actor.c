@@ -1,10 +1,11 @@
 /*
- * race_actor.c - random actions on the ends of streams, and the bookkeeping of every request. See race.h.
+ * race_actor.c - random actions on the ends of streams, and the bookkeeping of every request. See
+ * race.h.
  *
- * Each request has a record; `user` of its completion points at it. A completion must find its record
- * pending and with the same id (exactly once), in the order of its queue, and its buffer poisoned
- * beyond what was transferred. Records are reused in FIFO order, so that a buffer rests, poisoned, until
- * a late write by the kernel has had its chance.
+ * Each request has a record; `user` of its completion points at it. A completion must find its
+ * record pending and with the same id (exactly once), in the order of its queue, and its buffer
+ * poisoned beyond what was transferred. Records are reused in FIFO order, so that a buffer rests,
+ * poisoned, until a late write by the kernel has had its chance.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,8 @@ void race_actor_init(race_actor *a, race *shared, rig *r, unsigned first_end, un
     EXPECT(a->memory != NULL);
     poison(a->memory, RACE_READS * read_each + RACE_WRITES * write_each, POISON_AFTER);
     a->reads = make_pool(&a->free_reads, RACE_READS, a->memory, read_each);
-    a->writes = make_pool(&a->free_writes, RACE_WRITES, a->memory + RACE_READS * read_each, write_each);
+    a->writes =
+        make_pool(&a->free_writes, RACE_WRITES, a->memory + RACE_READS * read_each, write_each);
 }
 
 void race_actor_deinit(race_actor *a) {
@@ -60,9 +62,10 @@ void race_actor_deinit(race_actor *a) {
     free(a->memory);
 }
 
-/* ---- requests --------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
-static race_request *take_record(race_end *end, sl_list *free_list, engine_kind kind, uint32_t length) {
+static race_request *take_record(race_end *end, sl_list *free_list, engine_kind kind,
+                                 uint32_t length) {
     race_request *request = SL_LIST_ENTRY(sl_list_pop_front(free_list), race_request, link);
     EXPECT(!request->pending);
     /* Nobody touched it since its last request ended. */
@@ -94,7 +97,8 @@ static void submit_read(race_actor *a, race_end *end) {
     uint32_t length = below(a, 10) == 0 ? 0 : random_length(a, RACE_READ_MAX);
     race_request *request = take_record(end, &a->free_reads, ENGINE_READ, length);
     poison(request->buffer, length + RACE_GUARD, POISON_BEFORE);
-    EXPECT_STATUS(engine_read(end->handle, request->buffer, length, request, &request->id), SLUICE_OK);
+    EXPECT_STATUS(engine_read(end->handle, request->buffer, length, request, &request->id),
+                  SLUICE_OK);
     sl_list_push_back(&end->reads, &request->link);
     end->read_count++;
     a->tally.submitted++;
@@ -161,7 +165,7 @@ static void close_end(race_actor *a, race_end *end) {
     a->tally.closes++;
 }
 
-/* ---- completions ------------------------------------------------------------------------------------ */
+/* ---- completions ----------------------------------------------------------------------------- */
 
 static void count_outcome(race_actor *a, const race_request *request, int status) {
     a->tally.completed++;
@@ -283,7 +287,7 @@ void race_actor_poll(race_actor *a, bool wait) {
     }
 }
 
-/* ---- actions ---------------------------------------------------------------------------------------- */
+/* ---- actions --------------------------------------------------------------------------------- */
 
 static bool can_half_close(const race_end *end) {
     return (engine_handle_capabilities(end->handle) & ENGINE_CAN_HALF_CLOSE) != 0;
@@ -358,7 +362,7 @@ bool race_actor_has_open_ends(const race_actor *a) {
     return false;
 }
 
-/* ---- conns ------------------------------------------------------------------------------------------ */
+/* ---- conns ----------------------------------------------------------------------------------- */
 
 void race_end_open(race_actor *a, race_end *end, engine_handle *handle) {
     EXPECT(end->handle == NULL && handle != NULL);

@@ -1,11 +1,12 @@
 /*
  * race_model.c - which byte streams may come out of a series of writes.
  *
- * Every write of a lane has bytes of its own. A write that ended has sent n bytes, done <= n <= done +
- * in_doubt; the stream is the concatenation of those. The model follows the stream with a set of
- * possible positions (a nondeterministic automaton): after a byte in doubt both "the write went on" and
- * "the next write began" are possible, until a later byte tells. No position left = a byte was lost,
- * doubled, changed or out of order. Bytes that arrive before their write's outcome is known wait.
+ * Every write of a lane has bytes of its own. A write that ended has sent n bytes, done <= n <=
+ * done + in_doubt; the stream is the concatenation of those. The model follows the stream with a
+ * set of possible positions (a nondeterministic automaton): after a byte in doubt both "the write
+ * went on" and "the next write began" are possible, until a later byte tells. No position left =
+ * a byte was lost, doubled, changed or out of order. Bytes that arrive before their write's
+ * outcome is known wait.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -109,15 +110,17 @@ static void step(lane *l, uint8_t byte) {
         }
     }
     if (l->state_count == 0) {
-        t_fail(__FILE__, __LINE__,
-               "lost, doubled or wrong: byte %llu of a stream is %u; expected byte %u of write %llu "
-               "of %llu",
-               (unsigned long long)(l->received - l->unjudged_length), byte, before[0].at,
-               (unsigned long long)before[0].number, (unsigned long long)l->next);
+        t_fail(
+            __FILE__, __LINE__,
+            "lost, doubled or wrong: byte %llu of a stream is %u; expected byte %u of write %llu "
+            "of %llu",
+            (unsigned long long)(l->received - l->unjudged_length), byte, before[0].at,
+            (unsigned long long)before[0].number, (unsigned long long)l->next);
     }
 }
 
-/* The common case: one position, in the certain part of a write. Returns how many bytes were judged. */
+/* The common case: one position, in the certain part of a write. Returns how many bytes were
+ * judged. */
 static size_t judge_run(lane *l, const uint8_t *bytes, size_t length) {
     lane_state *state = &l->states[0];
     if (l->state_count != 1 || state->number == l->next) {

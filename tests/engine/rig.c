@@ -8,7 +8,7 @@
 
 const char *const stream_names[STREAM_KINDS] = {"pair", "pipe", "tcp"};
 
-/* ---- opening and closing ---------------------------------------------------------------------------- */
+/* ---- opening and closing --------------------------------------------------------------------- */
 
 /* Nothing is scheduled, nothing can come: in a test that is a lost completion. */
 static void on_deadlock(void *user, engine_worker *worker) {
@@ -101,7 +101,7 @@ void rig_close(rig *r) {
     free(r);
 }
 
-/* ---- completions ------------------------------------------------------------------------------------ */
+/* ---- completions ----------------------------------------------------------------------------- */
 
 uint64_t rig_now_ns(rig *r) {
     return sl_clock_now_ns(r->clock);
@@ -117,7 +117,8 @@ engine_counters rig_counters(rig *r) {
     return counters;
 }
 
-unsigned rig_poll(rig *r, engine_completion *ret_completions, unsigned capacity, uint64_t deadline_ns) {
+unsigned rig_poll(rig *r, engine_completion *ret_completions, unsigned capacity,
+                  uint64_t deadline_ns) {
     unsigned count = engine_poll(r->worker, ret_completions, capacity, deadline_ns);
     EXPECT(count <= capacity);
     engine_counters counters = rig_counters(r);
@@ -128,8 +129,8 @@ unsigned rig_poll(rig *r, engine_completion *ret_completions, unsigned capacity,
 unsigned rig_pump(rig *r, uint64_t deadline_ns) {
     unsigned room = RIG_INBOX_MAX - r->inbox_count;
     EXPECT(room > 0);
-    unsigned count = rig_poll(r, r->inbox + r->inbox_count, room < RIG_BATCH ? room : RIG_BATCH,
-                              deadline_ns);
+    unsigned count =
+        rig_poll(r, r->inbox + r->inbox_count, room < RIG_BATCH ? room : RIG_BATCH, deadline_ns);
     r->inbox_count += count;
     return count;
 }
@@ -216,7 +217,7 @@ void rig_expect_quiet(rig *r) {
     }
 }
 
-/* ---- handles and streams ---------------------------------------------------------------------------- */
+/* ---- handles and streams --------------------------------------------------------------------- */
 
 void rig_close_handle(rig *r, engine_handle *handle) {
     EXPECT_STATUS(engine_close(handle, r), SLUICE_OK);
@@ -256,8 +257,9 @@ engine_handle *rig_listener(rig *r, stream_kind kind) {
 engine_handle *rig_connect(rig *r, stream_kind kind) {
     engine_request_id id = 0;
     (void)rig_listener(r, kind);
-    EXPECT_STATUS(engine_connect(r->worker, &r->addresses[kind], rig_after_ns(r, T_AWAIT_NS), NULL, &id),
-                  SLUICE_OK);
+    EXPECT_STATUS(
+        engine_connect(r->worker, &r->addresses[kind], rig_after_ns(r, T_AWAIT_NS), NULL, &id),
+        SLUICE_OK);
     engine_completion completion = rig_await(r, id);
     EXPECT_STATUS(completion.status, SLUICE_OK);
     EXPECT(completion.opened[0] != NULL && completion.handle == NULL);
@@ -297,7 +299,25 @@ void rig_close_stream(rig *r, engine_handle *ends[2]) {
     rig_close_handle(r, ends[0]);
 }
 
-/* ---- transfers -------------------------------------------------------------------------------------- */
+void rig_warm_up(void) {
+    rig *r = rig_open();
+    engine_address address;
+    engine_handle *udp = NULL;
+    engine_handle *ends[2];
+    engine_request_id id = 0;
+    for (int kind = 0; kind < STREAM_KINDS; kind++) {
+        rig_stream(r, (stream_kind)kind, ends);
+        rig_close_stream(r, ends);
+    }
+    engine_address_loopback(&address, 0);
+    EXPECT_STATUS(engine_udp_open(r->worker, &address, &udp), SLUICE_OK);
+    rig_close_handle(r, udp);
+    EXPECT_STATUS(engine_resolve(r->worker, "localhost", 1, &address, 1, NULL, &id), SLUICE_OK);
+    (void)rig_await(r, id);
+    rig_close(r);
+}
+
+/* ---- transfers ------------------------------------------------------------------------------- */
 
 engine_request_id rig_read(rig *r, engine_handle *handle, void *buffer, size_t length) {
     engine_request_id id = 0;
@@ -328,7 +348,8 @@ void rig_receive(rig *r, engine_handle *handle, void *buffer, size_t length) {
     }
 }
 
-void rig_receive_pattern(rig *r, engine_handle *handle, uint32_t lane, size_t offset, size_t length) {
+void rig_receive_pattern(rig *r, engine_handle *handle, uint32_t lane, size_t offset,
+                         size_t length) {
     static const size_t piece_max = 128u << 10;
     uint8_t *buffer = malloc(piece_max);
     EXPECT(buffer != NULL);
@@ -378,7 +399,7 @@ engine_request_id rig_fill(rig *r, engine_handle *handle, uint32_t lane, size_t 
     }
 }
 
-/* ---- patterns and poison ---------------------------------------------------------------------------- */
+/* ---- patterns and poison --------------------------------------------------------------------- */
 
 static uint8_t pattern_bytes[PATTERN_PERIOD + PATTERN_BLOCK];
 

@@ -1,9 +1,9 @@
 /*
- * rig.h - what a test stands on: an engine with a worker, completions one can wait for by name, streams of
- * each kind, patterned and poisoned buffers.
+ * rig.h - what a test stands on: an engine with a worker, completions one can wait for by name,
+ * streams of each kind, patterned and poisoned buffers.
  *
- * A rig belongs to the thread that opened it. Completions that nobody has asked for yet wait in its
- * inbox; at rig_close the inbox must be empty and every counter 0.
+ * A rig belongs to the thread that opened it. Completions that nobody has asked for yet wait in
+ * its inbox; at rig_close the inbox must be empty and every counter 0.
  */
 #ifndef SLUICE_TESTS_ENGINE_RIG_H
 #define SLUICE_TESTS_ENGINE_RIG_H
@@ -14,7 +14,7 @@
 #include "tests/sim/engine_sim.h"
 
 #define RIG_INBOX_MAX 4096
-#define RIG_BATCH 64
+#define RIG_BATCH     64
 
 typedef enum stream_kind { STREAM_PAIR, STREAM_PIPE, STREAM_TCP } stream_kind;
 #define STREAM_KINDS 3
@@ -35,7 +35,7 @@ typedef struct rig {
     engine_completion inbox[RIG_INBOX_MAX];
 } rig;
 
-/* ---- opening and closing ---------------------------------------------------------------------------- */
+/* ---- opening and closing --------------------------------------------------------------------- */
 
 rig *rig_open(void);
 /* options: limits to use (allocator, clock and backend options are filled in); may be NULL. */
@@ -50,12 +50,16 @@ void rig_close(rig *r);
 /* Checks only: no handle, no request, nothing in the inbox. */
 void rig_expect_empty(rig *r);
 
-/* ---- completions ------------------------------------------------------------------------------------ */
+/* Every kind of handle once: what the system makes at first use and keeps. */
+void rig_warm_up(void);
+
+/* ---- completions ----------------------------------------------------------------------------- */
 
 uint64_t rig_now_ns(rig *r);
 uint64_t rig_after_ns(rig *r, uint64_t delta_ns);
 /* engine_poll, with the counters published for the watchdog. */
-unsigned rig_poll(rig *r, engine_completion *ret_completions, unsigned capacity, uint64_t deadline_ns);
+unsigned rig_poll(rig *r, engine_completion *ret_completions, unsigned capacity,
+                  uint64_t deadline_ns);
 /* Polls once into the inbox. */
 unsigned rig_pump(rig *r, uint64_t deadline_ns);
 /* Waits for the completion of a request; it must come within T_AWAIT_NS. */
@@ -70,7 +74,7 @@ bool rig_has(rig *r, engine_request_id id);
 void rig_expect_quiet(rig *r);
 engine_counters rig_counters(rig *r);
 
-/* ---- handles and streams ---------------------------------------------------------------------------- */
+/* ---- handles and streams --------------------------------------------------------------------- */
 
 void rig_close_handle(rig *r, engine_handle *handle);
 /* from[0] reads what from[1] writes; all but pairs work in the other direction too. */
@@ -83,7 +87,7 @@ engine_handle *rig_accept(rig *r, engine_handle *listener);
 /* A fresh pipe address. */
 engine_address t_pipe_address(void);
 
-/* ---- transfers -------------------------------------------------------------------------------------- */
+/* ---- transfers ------------------------------------------------------------------------------- */
 
 engine_request_id rig_read(rig *r, engine_handle *handle, void *buffer, size_t length);
 engine_request_id rig_write(rig *r, engine_handle *handle, const void *bytes, size_t length);
@@ -91,28 +95,29 @@ engine_request_id rig_write(rig *r, engine_handle *handle, const void *bytes, si
 void rig_send(rig *r, engine_handle *handle, const void *bytes, size_t length);
 /* Reads until `length` bytes are there. */
 void rig_receive(rig *r, engine_handle *handle, void *buffer, size_t length);
-/* Reads to the end of the stream, checking the pattern from `offset` on; returns how many bytes came.
- * The last status must be EEOF. */
+/* Reads to the end of the stream, checking the pattern from `offset` on; returns how many bytes
+ * came. The last status must be EEOF. */
 size_t rig_receive_pattern_to_end(rig *r, engine_handle *handle, uint32_t lane, size_t offset);
 /* Reads `length` bytes, checking the pattern from `offset` on. */
-void rig_receive_pattern(rig *r, engine_handle *handle, uint32_t lane, size_t offset, size_t length);
-/* Writes into a handle until a write stays pending; returns its id, and how many bytes went before it.
- * The writes are 64 KiB each, of the lane's pattern. */
+void rig_receive_pattern(rig *r, engine_handle *handle, uint32_t lane, size_t offset,
+                         size_t length);
+/* Writes into a handle until a write stays pending; returns its id, and how many bytes went
+ * before it. The writes are 64 KiB each, of the lane's pattern. */
 engine_request_id rig_fill(rig *r, engine_handle *handle, uint32_t lane, size_t *ret_before);
 
-/* ---- patterns and poison ---------------------------------------------------------------------------- */
+/* ---- patterns and poison --------------------------------------------------------------------- */
 
 #define PATTERN_PERIOD (1u << 20) /* a stream's pattern repeats after 1 MiB */
-#define PATTERN_BLOCK (1u << 20)  /* the longest piece pattern_at gives */
+#define PATTERN_BLOCK  (1u << 20) /* the longest piece pattern_at gives */
 
-/* The bytes of a stream from an offset on: the same for the same lane and offset. Valid for at least
- * PATTERN_BLOCK bytes; constant. */
+/* The bytes of a stream from an offset on: the same for the same lane and offset. Valid for at
+ * least PATTERN_BLOCK bytes; constant. */
 const uint8_t *pattern_at(uint32_t lane, uint64_t offset);
 void pattern_fill(uint8_t *bytes, size_t length, uint32_t lane, uint64_t offset);
 void pattern_expect(const uint8_t *bytes, size_t length, uint32_t lane, uint64_t offset);
 
 #define POISON_BEFORE 0xB5
-#define POISON_AFTER 0x5B
+#define POISON_AFTER  0x5B
 void poison(void *bytes, size_t length, uint8_t value);
 bool is_poisoned(const void *bytes, size_t length, uint8_t value);
 

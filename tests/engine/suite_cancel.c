@@ -1,15 +1,15 @@
 /*
- * suite_cancel.c - cancelling: ids that are idle, invented, done, given twice; one among many; what waits in
- * the engine and what is in the kernel; each kind of request; and what a cancelled read or write did to
- * its stream (R4, R5, R6).
+ * suite_cancel.c - cancelling: ids that are idle, invented, done, given twice; one among many;
+ * what waits in the engine and what is in the kernel; each kind of request; and what a cancelled
+ * read or write did to its stream (R4, R5, R6).
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/engine/rig.h"
 
-#define LANE 3
-#define MANY 1000
+#define LANE  3
+#define MANY  1000
 #define LARGE PATTERN_BLOCK
 
 /* Ids that name nothing: ignored, and nothing else suffers. */
@@ -148,7 +148,8 @@ static void one_among_many(void) {
     rig_close(r);
 }
 
-/* Requests that wait behind another one: cancelled exactly, from the middle, and nothing was done. */
+/* Requests that wait behind another one: cancelled exactly, from the middle, and nothing was
+ * done. */
 static void queued(void) {
     rig *r = rig_open();
     for (int kind = 0; kind < STREAM_KINDS; kind++) {
@@ -194,9 +195,10 @@ typedef struct torn_tally {
     unsigned doubtful;
 } torn_tally;
 
-/* A large write is cancelled after `read_before` bytes of the stream were read. The receiver's final
- * count lies within what the completion said; the bytes are the right ones. */
-static void tear_once(rig *r, stream_kind kind, size_t read_before, unsigned polls, torn_tally *tally) {
+/* A large write is cancelled after `read_before` bytes of the stream were read. The receiver's
+ * final count lies within what the completion said; the bytes are the right ones. */
+static void tear_once(rig *r, stream_kind kind, size_t read_before, unsigned polls,
+                      torn_tally *tally) {
     engine_handle *ends[2];
     rig_stream(r, kind, ends);
     engine_request_id id = rig_write(r, ends[1], pattern_at(LANE, 0), LARGE);
@@ -237,10 +239,11 @@ static void write_tells_the_truth(void) {
             size_t read_before = i % 4 == 0 ? 0 : sl_random_seeded_below(&random, 60000);
             tear_once(r, (stream_kind)kind, read_before, i % 3, &tally);
         }
-        t_note("  %s: of %u cancelled writes %u were complete, %u aborted (%u with bytes out, %u with "
-               "bytes in doubt)",
-               stream_names[kind], t_scale(T_COUNT_CANCEL_ROUNDS), tally.completed, tally.canceled,
-               tally.partly, tally.doubtful);
+        t_note(
+            "  %s: of %u cancelled writes %u were complete, %u aborted (%u with bytes out, %u with "
+            "bytes in doubt)",
+            stream_names[kind], t_scale(T_COUNT_CANCEL_ROUNDS), tally.completed, tally.canceled,
+            tally.partly, tally.doubtful);
         EXPECT(tally.canceled > 0 || kind == STREAM_TCP); /* a socket may swallow it whole */
     }
     rig_close(r);
@@ -269,7 +272,8 @@ static void writes_behind_a_torn_one(void) {
         EXPECT_INT(rig_await_status(r, next, SLUICE_OK), 5000);
         rig_close_handle(r, ends[1]);
         engine_completion rest;
-        while ((rest = rig_await(r, rig_read(r, ends[0], bytes + total, 65536))).status == SLUICE_OK) {
+        while ((rest = rig_await(r, rig_read(r, ends[0], bytes + total, 65536))).status ==
+               SLUICE_OK) {
             total += rest.bytes;
         }
         EXPECT_STATUS(rest.status, SLUICE_EEOF);

@@ -1,14 +1,14 @@
 /*
- * suite_close.c - closing (R7): with every kind of request pending, twice, inside a batch; the order of
- * completions; listeners whose accepts are pending, many thousand times, with clients that connect at
- * that moment.
+ * suite_close.c - closing (R7): with every kind of request pending, twice, inside a batch; the
+ * order of completions; listeners whose accepts are pending, many thousand times, with clients
+ * that connect at that moment.
  */
 #include <string.h>
 
 #include "tests/engine/rig.h"
 
-#define LANE 5
-#define PENDING 3
+#define LANE        5
+#define PENDING     3
 #define ACCEPTS_MAX 4
 
 /* Submitting on a closing handle is refused, and gives no completion. */
@@ -49,8 +49,8 @@ static void close_idle(void) {
 }
 
 /* Waits until the handle is closed: the requests before it, each once; the close comes last. */
-static void expect_drained(rig *r, engine_handle *handle, const engine_request_id *ids, unsigned count,
-                           bool may_succeed) {
+static void expect_drained(rig *r, engine_handle *handle, const engine_request_id *ids,
+                           unsigned count, bool may_succeed) {
     engine_completion closed = rig_await_closed(r, handle);
     EXPECT_STATUS(closed.status, SLUICE_OK);
     for (unsigned i = 0; i < count; i++) {
@@ -196,7 +196,7 @@ static void close_while_connecting(void) {
     rig_close(r);
 }
 
-/* ---- accepts that are cancelled by closing their listener ------------------------------------------- */
+/* ---- accepts that are cancelled by closing their listener ------------------------------------ */
 
 typedef struct accept_tally {
     unsigned closes; /* of listeners, that cancelled at least one accept */
@@ -251,9 +251,9 @@ static void close_accepting(rig *r, stream_kind kind, unsigned clients, unsigned
         EXPECT_STATUS(engine_accept(listener, NULL, &accepts[i]), SLUICE_OK);
     }
     for (unsigned i = 0; i < clients; i++) {
-        EXPECT_STATUS(engine_connect(r->worker, &address, rig_after_ns(r, SL_NS_PER_S), NULL,
-                                     &connects[i]),
-                      SLUICE_OK);
+        EXPECT_STATUS(
+            engine_connect(r->worker, &address, rig_after_ns(r, SL_NS_PER_S), NULL, &connects[i]),
+            SLUICE_OK);
     }
     for (unsigned i = 0; i < polls; i++) {
         (void)rig_pump(r, 0);
@@ -293,8 +293,8 @@ static void accept_close(stream_kind kind, unsigned wanted) {
     }
     t_note("  %s: %u closes cancelled %u accepts, %u were accepted; %u clients connected (%u to "
            "listeners that accepted none), %u failed",
-           stream_names[kind], tally.closes, tally.canceled, tally.accepted, tally.connected, tally.ended,
-           tally.refused);
+           stream_names[kind], tally.closes, tally.canceled, tally.accepted, tally.connected,
+           tally.ended, tally.refused);
     rig_close(r);
 }
 

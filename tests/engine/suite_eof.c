@@ -1,6 +1,6 @@
 /*
- * suite_eof.c - how streams end: the end of the file after the data, half-close in both ways, a reading end
- * that is gone, a reset.
+ * suite_eof.c - how streams end: the end of the file after the data, half-close in both ways, a
+ * reading end that is gone, a reset.
  */
 #include <string.h>
 
@@ -55,9 +55,11 @@ static void half_close_stream(rig *r, engine_handle *a, engine_handle *b) {
     engine_request_id close_a = 0;
     engine_request_id close_b = 0;
     uint8_t buffer[16];
-    size_t large = 300000 + PATTERN_BLOCK; /* more than the kernel holds: the half-close waits for it */
+    size_t large =
+        300000 + PATTERN_BLOCK; /* more than the kernel holds: the half-close waits for it */
     engine_request_id write = rig_write(r, a, pattern_at(LANE, 0), PATTERN_BLOCK);
-    engine_request_id rest = rig_write(r, a, pattern_at(LANE, PATTERN_BLOCK), large - PATTERN_BLOCK);
+    engine_request_id rest =
+        rig_write(r, a, pattern_at(LANE, PATTERN_BLOCK), large - PATTERN_BLOCK);
     EXPECT_STATUS(engine_half_close(a, r, &close_a), SLUICE_OK);
     engine_request_id late = rig_write(r, a, "late", 4);
     EXPECT_INT(rig_receive_pattern_to_end(r, b, LANE, 0), large);

@@ -1,9 +1,9 @@
 /*
- * suite_race.c - the randomised races: submits, cancels, completions and closes over many streams. See
- * race.h for the model, race_actor.c for the actions.
+ * suite_race.c - the randomised races: submits, cancels, completions and closes over many
+ * streams. See race.h for the model, race_actor.c for the actions.
  *
- * One worker with both ends of every stream, per kind; and, where workers have threads of their own, pipes
- * and TCP connections between two threads, so that the peer acts during a cancel.
+ * One worker with both ends of every stream, per kind; and, where workers have threads of their
+ * own, pipes and TCP connections between two threads, so that the peer acts during a cancel.
  */
 #include <string.h>
 
@@ -30,12 +30,13 @@ static void add_tally(race_tally *sum, const race_tally *more) {
 static void report(const race *shared, const race_tally *tally, uint64_t elapsed_ns) {
     EXPECT_INT(tally->submitted, tally->completed);
     EXPECT(tally->races >= shared->wanted);
-    t_note("  %s, seed %llu: %llu requests, %llu races (a cancel or a close met them), %llu closes, "
-           "%llu bytes checked, %.0f requests/s",
-           stream_names[shared->kind], (unsigned long long)t_seed(),
-           (unsigned long long)tally->submitted, (unsigned long long)tally->races,
-           (unsigned long long)tally->closes, (unsigned long long)tally->bytes,
-           elapsed_ns == 0 ? 0.0 : (double)tally->submitted * 1e9 / (double)elapsed_ns);
+    t_note(
+        "  %s, seed %llu: %llu requests, %llu races (a cancel or a close met them), %llu closes, "
+        "%llu bytes checked, %.0f requests/s",
+        stream_names[shared->kind], (unsigned long long)t_seed(),
+        (unsigned long long)tally->submitted, (unsigned long long)tally->races,
+        (unsigned long long)tally->closes, (unsigned long long)tally->bytes,
+        elapsed_ns == 0 ? 0.0 : (double)tally->submitted * 1e9 / (double)elapsed_ns);
     for (unsigned i = 0; i < 2; i++) {
         t_note("    cancelled %s: %llu success, %llu aborted, %llu another error",
                i == 0 ? "reads " : "writes", (unsigned long long)tally->outcomes[i][0],
@@ -51,7 +52,7 @@ static void report(const race *shared, const race_tally *tally, uint64_t elapsed
     }
 }
 
-/* ---- one worker ------------------------------------------------------------------------------------- */
+/* ---- one worker ------------------------------------------------------------------------------ */
 
 static void reopen_both(race_actor *a, race_conn *conn) {
     engine_handle *ends[2];
@@ -108,7 +109,7 @@ static void race_tcp(void) {
     race_alone(STREAM_TCP);
 }
 
-/* ---- two workers ------------------------------------------------------------------------------------ */
+/* ---- two workers ----------------------------------------------------------------------------- */
 
 typedef struct client_scene {
     race *race;

@@ -1,17 +1,19 @@
 /*
- * suite_streams.c - bytes through pairs, pipes and TCP: the happy paths, zero-byte reads, gather writes,
- * writes larger than the pipe, queues in order, fairness, and that nothing completes inside a submit.
+ * suite_streams.c - bytes through pairs, pipes and TCP: the happy paths, zero-byte reads, gather
+ * writes, writes larger than the pipe, queues in order, fairness, and that nothing completes
+ * inside a submit.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/engine/rig.h"
 
-#define LANE 7
+#define LANE         7
 #define QUEUED_READS 500
 #define FLOOD_ROUNDS 50
-/* While one byte crosses another stream, a flooding one may complete at most so many requests: 8 reads
- * and 8 writes are queued there, a poll delivers 64, and the byte needs a handful of polls. */
+/* While one byte crosses another stream, a flooding one may complete at most so many requests: 8
+ * reads and 8 writes are queued there, a poll delivers 64, and the byte needs a handful of polls.
+ * */
 #define FLOOD_BOUND 2000
 
 static void echo(rig *r, engine_handle *from, engine_handle *to, uint32_t lane) {
@@ -154,7 +156,8 @@ static void bad_arguments(void) {
     EXPECT_STATUS(engine_write(ends[1], buffers, 1, NULL, NULL), SLUICE_EINVAL);
     buffers[0].length = ENGINE_IO_MAX;
     EXPECT_STATUS(engine_write(ends[1], buffers, 2, NULL, NULL), SLUICE_EINVAL);
-    EXPECT_STATUS(engine_read(ends[0], &byte, (size_t)ENGINE_IO_MAX + 1, NULL, NULL), SLUICE_EINVAL);
+    EXPECT_STATUS(engine_read(ends[0], &byte, (size_t)ENGINE_IO_MAX + 1, NULL, NULL),
+                  SLUICE_EINVAL);
     EXPECT_STATUS(engine_accept(ends[0], NULL, NULL), SLUICE_ENOTSUP);
     EXPECT_STATUS(engine_receive_from(ends[0], &byte, 1, NULL, NULL, NULL), SLUICE_ENOTSUP);
     EXPECT_STATUS(engine_read(rig_listener(r, STREAM_TCP), &byte, 1, NULL, NULL), SLUICE_ENOTSUP);
@@ -324,7 +327,8 @@ static void flood_more(flood *f, engine_kind kind) {
     f->pending++;
 }
 
-/* Polls once; keeps the flood going. Returns true when the request `id` (status OK) was among it. */
+/* Polls once; keeps the flood going. Returns true when the request `id` (status OK) was among it.
+ * */
 static bool flood_poll(rig *r, flood *f, engine_request_id id) {
     engine_completion batch[RIG_BATCH];
     bool found = false;
