@@ -41,7 +41,10 @@ int engine_connect_begin(engine_request *request, uint64_t deadline_ns);
 void engine_connect_end(engine_request *request);
 void engine_connect_on_timer(engine_worker *worker, uint64_t now_ns);
 
-/* request.c */
 void engine_request_start(engine_request *request);
+
+/* SLUICE_OK or EINVAL. */
+int engine_check_listen_options(const engine_address *address,
+                                const engine_listen_options *options);
 
 #endif

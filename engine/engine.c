@@ -111,8 +111,14 @@ int engine_destroy(engine *e, uint64_t grace_ns) {
 int engine_endpoint_create(engine *e, const engine_address *pipe,
                            const engine_listen_options *options, engine_endpoint **ret_endpoint) {
     static const engine_listen_options defaults;
+    if (options == NULL) {
+        options = &defaults;
+    }
     if (pipe->family != ENGINE_ADDRESS_PIPE) {
         return SLUICE_ENOTSUP;
+    }
+    if (engine_check_listen_options(pipe, options) != SLUICE_OK) {
+        return SLUICE_EINVAL;
     }
     engine_endpoint *endpoint = sl_account_alloc(&e->account, e->ops->endpoint_size);
     if (endpoint == NULL) {
@@ -120,7 +126,7 @@ int engine_endpoint_create(engine *e, const engine_address *pipe,
     }
     endpoint->engine = e;
     endpoint->address = *pipe;
-    int status = e->ops->endpoint_create(endpoint, options != NULL ? options : &defaults);
+    int status = e->ops->endpoint_create(endpoint, options);
     if (status != SLUICE_OK) {
         sl_account_free(&e->account, endpoint, e->ops->endpoint_size);
         return status;

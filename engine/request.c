@@ -300,6 +300,12 @@ int engine_resolve(engine_worker *w, const char *host, uint16_t port, engine_add
     return SLUICE_OK;
 }
 
+int engine_check_listen_options(const engine_address *address,
+                                const engine_listen_options *options) {
+    bool is_pipe = address->family == ENGINE_ADDRESS_PIPE;
+    return is_pipe && options->backlog > ENGINE_BACKLOG_MAX ? SLUICE_EINVAL : SLUICE_OK;
+}
+
 static int open_with(engine_worker *w, const engine_address *address,
                      const engine_listen_options *options, engine_kind kind,
                      engine_handle **ret_handle) {
@@ -322,11 +328,14 @@ int engine_listen(engine_worker *w, const engine_address *address,
                   const engine_listen_options *options, engine_handle **ret_listener) {
     static const engine_listen_options defaults;
     engine_check_owner(w);
-    if (address->family == ENGINE_ADDRESS_NONE) {
+    if (options == NULL) {
+        options = &defaults;
+    }
+    if (address->family == ENGINE_ADDRESS_NONE ||
+        engine_check_listen_options(address, options) != SLUICE_OK) {
         return SLUICE_EINVAL;
     }
-    return open_with(w, address, options != NULL ? options : &defaults, ENGINE_ACCEPT,
-                     ret_listener);
+    return open_with(w, address, options, ENGINE_ACCEPT, ret_listener);
 }
 
 int engine_udp_open(engine_worker *w, const engine_address *bind_address,
