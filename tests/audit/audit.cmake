@@ -1,5 +1,5 @@
-# sluice_audit_target(TARGET): links a test executable of the Windows build with the interposer of the
-# run-time audit (docs/audit.md). It must not be timed. On other systems, and twice, this does nothing.
+# sluice_audit_target(TARGET): links a test executable of the Windows build with the interposer of
+# the run-time audit (docs/audit.md). It must not be timed. Elsewhere, and twice, it does nothing.
 
 function(sluice_audit_target target)
     if(NOT TARGET sluice_audit)
@@ -10,7 +10,8 @@ function(sluice_audit_target target)
         return()
     endif()
     set_target_properties(${target} PROPERTIES SLUICE_AUDITED TRUE)
-    # Objects, not an archive: they must win over the import libraries whether or not they are asked for.
+    # Objects, not an archive: they must win over the import libraries whether or not they are
+    # asked for.
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:sluice_audit>)
     target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests/audit")
     target_compile_definitions(${target} PRIVATE SLUICE_AUDIT)

@@ -6,7 +6,7 @@
  */
 #include "audit_win.h"
 
-/* A pipe's end was made with a NULL security descriptor: everyone may read (WINDOWS-IO, "Pipes"). */
+/* A pipe with a NULL security descriptor can be read by everyone (WINDOWS-IO, "Pipes"). */
 static bool has_security(const SECURITY_ATTRIBUTES *security) {
     return security != NULL && security->lpSecurityDescriptor != NULL;
 }
@@ -132,8 +132,8 @@ HANDLE WINAPI audit_CreateFileW(LPCWSTR name, DWORD access, DWORD share,
     audit_thread *thread = audit_enter(&site);
     bool is_pipe = is_pipe_name(name);
     note_open(thread, &site, is_pipe, flags);
-    HANDLE file = AUDIT_TRUE(CreateFileW)(name, access, share, security, disposition, flags,
-                                          template_file);
+    HANDLE file =
+        AUDIT_TRUE(CreateFileW)(name, access, share, security, disposition, flags, template_file);
     DWORD error = GetLastError();
     note_opened(file, is_pipe, flags);
     SetLastError(error);
@@ -147,8 +147,8 @@ HANDLE WINAPI audit_CreateFileA(LPCSTR name, DWORD access, DWORD share,
     audit_thread *thread = audit_enter(&site);
     bool is_pipe = is_pipe_name_narrow(name);
     note_open(thread, &site, is_pipe, flags);
-    HANDLE file = AUDIT_TRUE(CreateFileA)(name, access, share, security, disposition, flags,
-                                          template_file);
+    HANDLE file =
+        AUDIT_TRUE(CreateFileA)(name, access, share, security, disposition, flags, template_file);
     DWORD error = GetLastError();
     note_opened(file, is_pipe, flags);
     SetLastError(error);

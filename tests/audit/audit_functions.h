@@ -1,8 +1,8 @@
 /*
  * audit_functions.h - the functions that the interposer stands in for.
  *
- * AUDIT_WRAP(dll, name)          a wrapper in C: audit_file_win.c, audit_port_win.c, audit_socket_win.c
- * AUDIT_NOTE(dll, name, class)   a generated stub: notes the call, then jumps to the true function
+ * AUDIT_WRAP(dll, name)          a wrapper in C (audit_file_win.c, audit_port_win.c, ...)
+ * AUDIT_NOTE(dll, name, class)   a generated stub: notes the call, jumps to the true function
  *
  * Classes: COUNT    counted only: takes no time, or is no I/O
  *          SYNC     synchronous I/O of the calling thread

@@ -19,15 +19,15 @@ HANDLE WINAPI audit_CreateIoCompletionPort(HANDLE file, HANDLE port, ULONG_PTR k
     return result;
 }
 
-BOOL WINAPI audit_GetQueuedCompletionStatusEx(HANDLE port, LPOVERLAPPED_ENTRY entries, ULONG capacity,
-                                              PULONG ret_count, DWORD timeout_ms,
+BOOL WINAPI audit_GetQueuedCompletionStatusEx(HANDLE port, LPOVERLAPPED_ENTRY entries,
+                                              ULONG capacity, PULONG ret_count, DWORD timeout_ms,
                                               BOOL is_alertable) {
     audit_site site = AUDIT_SITE(GetQueuedCompletionStatusEx, port);
     audit_thread *thread = audit_enter(&site);
     audit_overlapped(thread, &site);
     audit_port_dequeuing(thread, &site);
-    BOOL ok = AUDIT_TRUE(GetQueuedCompletionStatusEx)(port, entries, capacity, ret_count, timeout_ms,
-                                                      is_alertable);
+    BOOL ok = AUDIT_TRUE(GetQueuedCompletionStatusEx)(port, entries, capacity, ret_count,
+                                                      timeout_ms, is_alertable);
     if (!ok) {
         return FALSE;
     }
@@ -45,8 +45,8 @@ BOOL WINAPI audit_GetQueuedCompletionStatus(HANDLE port, LPDWORD ret_bytes, PULO
     audit_thread *thread = audit_enter(&site);
     audit_overlapped(thread, &site);
     audit_port_dequeuing(thread, &site);
-    BOOL ok = AUDIT_TRUE(GetQueuedCompletionStatus)(port, ret_bytes, ret_key, ret_overlapped,
-                                                    timeout_ms);
+    BOOL ok =
+        AUDIT_TRUE(GetQueuedCompletionStatus)(port, ret_bytes, ret_key, ret_overlapped, timeout_ms);
     DWORD error = GetLastError();
     /* FALSE with an OVERLAPPED is the packet of a request that failed. */
     if (ok || *ret_overlapped != NULL) {
@@ -71,8 +71,8 @@ BOOL WINAPI audit_CancelIoEx(HANDLE file, LPOVERLAPPED overlapped) {
     return AUDIT_TRUE(CancelIoEx)(file, overlapped);
 }
 
-/* For openers and lanes. A thread with overlapped I/O must never be its target: it would hit whatever that
- * thread happens to do. */
+/* For openers and lanes. A thread with overlapped I/O must never be its target: it would hit
+ * whatever that thread happens to do. */
 BOOL WINAPI audit_CancelSynchronousIo(HANDLE thread_handle) {
     audit_site site = AUDIT_SITE(CancelSynchronousIo, thread_handle);
     audit_thread *thread = audit_enter(&site);

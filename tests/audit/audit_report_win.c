@@ -19,7 +19,8 @@ typedef struct audit_violation_record {
 } audit_violation_record;
 
 #define AUDIT_VIOLATION_NAME(id, name) name,
-static const char *const kind_names[AUDIT_VIOLATION_KINDS] = {AUDIT_VIOLATIONS(AUDIT_VIOLATION_NAME)};
+static const char *const kind_names[AUDIT_VIOLATION_KINDS] = {
+    AUDIT_VIOLATIONS(AUDIT_VIOLATION_NAME)};
 
 static audit_violation_record kept[KEPT_MAX];
 static atomic_uint_fast64_t count_of_kind[AUDIT_VIOLATION_KINDS];
@@ -53,7 +54,7 @@ void audit_violation(audit_violation_kind kind, const audit_thread *thread, cons
     atomic_store(&record->is_complete, true);
 }
 
-/* ---- counts ------------------------------------------------------------------------------------ */
+/* ---- counts ---------------------------------------------------------------------------------- */
 
 uint64_t sluice_audit_calls(const char *function) {
     uint64_t sum = 0;
@@ -93,7 +94,7 @@ void sluice_audit_exempt_thread(bool is_exempt) {
     audit_thread_self()->is_exempt = is_exempt;
 }
 
-/* ---- printing ---------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 /* To standard error by the true WriteFile: the report is not part of what it reports. */
 static void print(const char *format, ...) {
@@ -176,8 +177,8 @@ static void print_violations(uint64_t count) {
         if (record->other_thread_id != 0 && record->other.function != NULL) {
             print_site("sluice-audit:   against ", record->other_thread_id, &record->other);
         } else if (record->other_thread_id != 0) {
-            print("sluice-audit:   against thread 0x%lx (%s)\n", (unsigned long)record->other_thread_id,
-                  role_by_id(record->other_thread_id));
+            print("sluice-audit:   against thread 0x%lx (%s)\n",
+                  (unsigned long)record->other_thread_id, role_by_id(record->other_thread_id));
         }
     }
     if (count > KEPT_MAX) {

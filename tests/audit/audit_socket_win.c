@@ -1,8 +1,8 @@
 /*
- * audit_socket_win.c - wrappers of Winsock, and of AcceptEx and ConnectEx, which WSAIoctl hands out.
+ * audit_socket_win.c - wrappers of Winsock, and of what WSAIoctl hands out (AcceptEx, ConnectEx).
  *
- * A Winsock call with a NULL OVERLAPPED is synchronous, also on a non-blocking socket. Errors are in
- * the last-error value (WSAGetLastError is GetLastError).
+ * A Winsock call with a NULL OVERLAPPED is synchronous, also on a non-blocking socket. Errors are
+ * in the last-error value (WSAGetLastError is GetLastError).
  */
 #include "audit_win.h"
 
@@ -60,8 +60,8 @@ int WSAAPI audit_closesocket(SOCKET socket_value) {
     return result;
 }
 
-/* The outcome of an overlapped Winsock call. WSAEMSGSIZE is a warning (a datagram was cut), after which
- * a packet may or may not come. */
+/* The outcome of an overlapped Winsock call. WSAEMSGSIZE is a warning (a datagram was cut), after
+ * which a packet may or may not come. */
 static void end_issue(audit_thread *thread, const OVERLAPPED *overlapped, int result, DWORD error) {
     audit_outcome outcome = AUDIT_NO_PACKET;
     if (result == 0 || error == WSA_IO_PENDING) {
@@ -86,7 +86,8 @@ static void begin(audit_thread *thread, const audit_site *site, const OVERLAPPED
     }
 }
 
-static void end(audit_thread *thread, const audit_site *site, const OVERLAPPED *overlapped, int result) {
+static void end(audit_thread *thread, const audit_site *site, const OVERLAPPED *overlapped,
+                int result) {
     DWORD error = GetLastError();
     if (overlapped != NULL) {
         end_issue(thread, overlapped, result, error);
@@ -96,50 +97,51 @@ static void end(audit_thread *thread, const audit_site *site, const OVERLAPPED *
     SetLastError(error);
 }
 
-int WSAAPI audit_WSARecv(SOCKET socket_value, LPWSABUF buffers, DWORD buffer_count, LPDWORD ret_bytes,
-                         LPDWORD flags, LPWSAOVERLAPPED overlapped,
+int WSAAPI audit_WSARecv(SOCKET socket_value, LPWSABUF buffers, DWORD buffer_count,
+                         LPDWORD ret_bytes, LPDWORD flags, LPWSAOVERLAPPED overlapped,
                          LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
     audit_site site = AUDIT_SITE(WSARecv, socket_value);
     audit_thread *thread = audit_enter(&site);
     begin(thread, &site, overlapped, routine != NULL);
-    int result = AUDIT_TRUE(WSARecv)(socket_value, buffers, buffer_count, ret_bytes, flags, overlapped,
-                                     routine);
+    int result = AUDIT_TRUE(WSARecv)(socket_value, buffers, buffer_count, ret_bytes, flags,
+                                     overlapped, routine);
     end(thread, &site, overlapped, result);
     return result;
 }
 
-int WSAAPI audit_WSASend(SOCKET socket_value, LPWSABUF buffers, DWORD buffer_count, LPDWORD ret_bytes,
-                         DWORD flags, LPWSAOVERLAPPED overlapped,
+int WSAAPI audit_WSASend(SOCKET socket_value, LPWSABUF buffers, DWORD buffer_count,
+                         LPDWORD ret_bytes, DWORD flags, LPWSAOVERLAPPED overlapped,
                          LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
     audit_site site = AUDIT_SITE(WSASend, socket_value);
     audit_thread *thread = audit_enter(&site);
     begin(thread, &site, overlapped, routine != NULL);
-    int result = AUDIT_TRUE(WSASend)(socket_value, buffers, buffer_count, ret_bytes, flags, overlapped,
-                                     routine);
+    int result = AUDIT_TRUE(WSASend)(socket_value, buffers, buffer_count, ret_bytes, flags,
+                                     overlapped, routine);
     end(thread, &site, overlapped, result);
     return result;
 }
 
 int WSAAPI audit_WSARecvFrom(SOCKET socket_value, LPWSABUF buffers, DWORD buffer_count,
-                             LPDWORD ret_bytes, LPDWORD flags, struct sockaddr *from, LPINT from_size,
-                             LPWSAOVERLAPPED overlapped, LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
+                             LPDWORD ret_bytes, LPDWORD flags, struct sockaddr *from,
+                             LPINT from_size, LPWSAOVERLAPPED overlapped,
+                             LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
     audit_site site = AUDIT_SITE(WSARecvFrom, socket_value);
     audit_thread *thread = audit_enter(&site);
     begin(thread, &site, overlapped, routine != NULL);
-    int result = AUDIT_TRUE(WSARecvFrom)(socket_value, buffers, buffer_count, ret_bytes, flags, from,
-                                         from_size, overlapped, routine);
+    int result = AUDIT_TRUE(WSARecvFrom)(socket_value, buffers, buffer_count, ret_bytes, flags,
+                                         from, from_size, overlapped, routine);
     end(thread, &site, overlapped, result);
     return result;
 }
 
-int WSAAPI audit_WSASendTo(SOCKET socket_value, LPWSABUF buffers, DWORD buffer_count, LPDWORD ret_bytes,
-                           DWORD flags, const struct sockaddr *to, int to_size,
+int WSAAPI audit_WSASendTo(SOCKET socket_value, LPWSABUF buffers, DWORD buffer_count,
+                           LPDWORD ret_bytes, DWORD flags, const struct sockaddr *to, int to_size,
                            LPWSAOVERLAPPED overlapped, LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
     audit_site site = AUDIT_SITE(WSASendTo, socket_value);
     audit_thread *thread = audit_enter(&site);
     begin(thread, &site, overlapped, routine != NULL);
-    int result = AUDIT_TRUE(WSASendTo)(socket_value, buffers, buffer_count, ret_bytes, flags, to, to_size,
-                                       overlapped, routine);
+    int result = AUDIT_TRUE(WSASendTo)(socket_value, buffers, buffer_count, ret_bytes, flags, to,
+                                       to_size, overlapped, routine);
     end(thread, &site, overlapped, result);
     return result;
 }
@@ -174,7 +176,7 @@ SOCKET WSAAPI audit_accept(SOCKET listener, struct sockaddr *address, int *addre
     return result;
 }
 
-/* ---- extension functions ----------------------------------------------------------------------- */
+/* ---- extension functions --------------------------------------------------------------------- */
 
 BOOL PASCAL FAR audit_AcceptEx(SOCKET listener, SOCKET accepted, PVOID buffer, DWORD data_size,
                                DWORD local_size, DWORD remote_size, LPDWORD ret_bytes,
@@ -188,8 +190,9 @@ BOOL PASCAL FAR audit_AcceptEx(SOCKET listener, SOCKET accepted, PVOID buffer, D
     return ok;
 }
 
-BOOL PASCAL FAR audit_ConnectEx(SOCKET socket_value, const struct sockaddr *address, int address_size,
-                                PVOID buffer, DWORD size, LPDWORD ret_bytes, LPOVERLAPPED overlapped) {
+BOOL PASCAL FAR audit_ConnectEx(SOCKET socket_value, const struct sockaddr *address,
+                                int address_size, PVOID buffer, DWORD size, LPDWORD ret_bytes,
+                                LPOVERLAPPED overlapped) {
     audit_site site = AUDIT_SITE(ConnectEx, socket_value);
     audit_thread *thread = audit_enter(&site);
     audit_issue_begin(thread, &site, overlapped, 0);

@@ -14,29 +14,29 @@
 NTSYSAPI NTSTATUS NTAPI LdrGetProcedureAddress(PVOID module, PANSI_STRING name, ULONG ordinal,
                                                PVOID *ret_address);
 
-#define AUDIT_WRAP(dll_name, function)                             \
+#define AUDIT_WRAP(dll_name, function) \
     extern void entry_##function(void) __asm__("audit_" #function); \
-    audit_function audit_slot_##function = {                       \
-        .entry = entry_##function,                                 \
-        .name = #function,                                         \
-        .dll = AUDIT_##dll_name,                                   \
-        .class = AUDIT_CLASS_WRAP,                                 \
-        .index = AUDIT_INDEX_##function,                           \
+    audit_function audit_slot_##function = { \
+        .entry = entry_##function, \
+        .name = #function, \
+        .dll = AUDIT_##dll_name, \
+        .class = AUDIT_CLASS_WRAP, \
+        .index = AUDIT_INDEX_##function, \
     };
-#define AUDIT_NOTE(dll_name, function, function_class)             \
+#define AUDIT_NOTE(dll_name, function, function_class) \
     extern void entry_##function(void) __asm__("audit_" #function); \
-    audit_function audit_slot_##function = {                       \
-        .entry = entry_##function,                                 \
-        .name = #function,                                         \
-        .dll = AUDIT_##dll_name,                                   \
-        .class = AUDIT_CLASS_##function_class,                     \
-        .index = AUDIT_INDEX_##function,                           \
+    audit_function audit_slot_##function = { \
+        .entry = entry_##function, \
+        .name = #function, \
+        .dll = AUDIT_##dll_name, \
+        .class = AUDIT_CLASS_##function_class, \
+        .index = AUDIT_INDEX_##function, \
     };
 #include "audit_functions.h"
 #undef AUDIT_WRAP
 #undef AUDIT_NOTE
 
-#define AUDIT_WRAP(dll, name) &audit_slot_##name,
+#define AUDIT_WRAP(dll, name)        &audit_slot_##name,
 #define AUDIT_NOTE(dll, name, class) &audit_slot_##name,
 audit_function *const audit_functions[AUDIT_FUNCTION_COUNT] = {
 #include "audit_functions.h"

@@ -2,18 +2,18 @@
  * audit_state_win.c - who did what: threads, handles, requests.
  *
  * Threads have a record each, in thread-local storage whose destructor (FLS) also tells us of a
- * thread's end. Handles and OVERLAPPEDs are in hash tables of small locked buckets; a record is held
- * only inside one function here, and two buckets are never locked at once. The locks are SRW locks,
- * held for a few instructions, and taken around the true calls by nobody.
+ * thread's end. Handles and OVERLAPPEDs are in hash tables of small locked buckets; a record is
+ * held only inside one function here, and two buckets are never locked at once. The locks are SRW
+ * locks, held for a few instructions, and taken around the true calls by nobody.
  *
- * A right program touches a handle from one thread, so the order of events is its own. A wrong one may
- * race with itself; it is caught by what it did, whichever order was seen.
+ * A right program touches a handle from one thread, so the order of events is its own. A wrong
+ * one may race with itself; it is caught by what it did, whichever order was seen.
  */
 #include "audit_win.h"
 
 #define AUDIT_BUCKETS 16384u
-#define AUDIT_LOCKS 64u
-#define AUDIT_CHUNK 512u
+#define AUDIT_LOCKS   64u
+#define AUDIT_CHUNK   512u
 
 typedef struct audit_node {
     struct audit_node *next;
@@ -21,11 +21,11 @@ typedef struct audit_node {
     /* a handle */
     audit_object object;
     bool is_overlapped;
-    bool is_known;      /* its creation was seen: is_overlapped is true or false for certain */
+    bool is_known; /* its creation was seen: is_overlapped is true or false for certain */
     bool on_port;
-    uint64_t serial;    /* tells it from an earlier handle of the same value */
-    int outstanding;    /* requests issued on it, packet to come */
-    int sync_inside;    /* threads inside a synchronous transfer on it */
+    uint64_t serial; /* tells it from an earlier handle of the same value */
+    int outstanding; /* requests issued on it, packet to come */
+    int sync_inside; /* threads inside a synchronous transfer on it */
     audit_thread *owner;
     audit_site last; /* the issue, or synchronous call, that is under way */
     audit_thread *last_thread;
@@ -49,7 +49,7 @@ static atomic_uint_fast64_t next_serial;
 static _Atomic(audit_thread *) all_threads;
 static DWORD thread_slot = FLS_OUT_OF_INDEXES;
 
-/* ---- tables ------------------------------------------------------------------------------------ */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static unsigned bucket_of(uintptr_t key) {
     return (unsigned)(((uint64_t)key * UINT64_C(0x9E3779B97F4A7C15)) >> 32) % AUDIT_BUCKETS;
@@ -110,7 +110,7 @@ static void node_remove(audit_table *table, audit_node *node) {
     table->spare[lock] = node;
 }
 
-/* ---- threads ----------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 static void NTAPI on_thread_end(PVOID value) {
     audit_thread *thread = value;
@@ -201,7 +201,7 @@ void audit_note(const audit_function *function, const void *where, uintptr_t fir
     }
 }
 
-/* ---- handles ----------------------------------------------------------------------------------- */
+/* ---- handles --------------------------------------------------------------------------------- */
 
 void audit_handle_created(uintptr_t handle, audit_object object, bool is_overlapped) {
     audit_node *node = node_lock(&handles, handle, true);
@@ -294,7 +294,7 @@ void audit_sync_end(const audit_site *site) {
     node_unlock(&handles, site->handle);
 }
 
-/* ---- requests ---------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 /* A request on a handle begins; returns the handle's serial. `is_issuer`: the handle that the call
  * names, whose owner and port count. */

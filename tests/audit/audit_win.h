@@ -3,7 +3,7 @@
  *
  *   a call of ReadFile in an object        call *__imp_ReadFile
  *   audit_imports_win.c                    defines __imp_ReadFile -> audit_ReadFile
- *   audit_file_win.c                       audit_ReadFile: records, calls audit_slot_ReadFile.address
+ *   audit_file_win.c                       audit_ReadFile records, calls the slot's address
  *   audit_start_win.c                      has put kernel32's ReadFile there before main
  *
  * State (audit_state_win.c): one record per thread, never freed; one per OS handle, from its
@@ -27,9 +27,15 @@
 
 #include "sluice_audit.h"
 
-/* ---- functions --------------------------------------------------------------------------------- */
+/* ---- functions ------------------------------------------------------------------------------- */
 
-typedef enum audit_dll { AUDIT_KERNEL32, AUDIT_NTDLL, AUDIT_WS2_32, AUDIT_CRT, AUDIT_EXTENSION } audit_dll;
+typedef enum audit_dll {
+    AUDIT_KERNEL32,
+    AUDIT_NTDLL,
+    AUDIT_WS2_32,
+    AUDIT_CRT,
+    AUDIT_EXTENSION
+} audit_dll;
 
 typedef enum audit_class {
     AUDIT_CLASS_WRAP,
@@ -50,13 +56,13 @@ typedef struct audit_function {
     unsigned index; /* in audit_functions and audit_thread.calls */
 } audit_function;
 
-#define AUDIT_WRAP(dll, name) extern audit_function audit_slot_##name;
+#define AUDIT_WRAP(dll, name)        extern audit_function audit_slot_##name;
 #define AUDIT_NOTE(dll, name, class) extern audit_function audit_slot_##name;
 #include "audit_functions.h"
 #undef AUDIT_WRAP
 #undef AUDIT_NOTE
 
-#define AUDIT_WRAP(dll, name) AUDIT_INDEX_##name,
+#define AUDIT_WRAP(dll, name)        AUDIT_INDEX_##name,
 #define AUDIT_NOTE(dll, name, class) AUDIT_INDEX_##name,
 enum {
 #include "audit_functions.h"
@@ -87,12 +93,12 @@ typedef struct audit_site {
     uintptr_t handle;               /* 0 = none */
 } audit_site;
 
-#define AUDIT_SITE(name, handle_value)                                     \
-    ((audit_site){.function = &audit_slot_##name,                          \
+#define AUDIT_SITE(name, handle_value) \
+    ((audit_site){.function = &audit_slot_##name, \
                   .where = __builtin_extract_return_addr(__builtin_return_address(0)), \
                   .handle = (uintptr_t)(handle_value)})
 
-/* ---- threads ----------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 typedef struct audit_thread {
     struct audit_thread *next; /* in the list of all */
@@ -129,7 +135,7 @@ void audit_overlapped(audit_thread *thread, const audit_site *site);
 /* The stubs of AUDIT_NOTE come here. */
 void audit_note(const audit_function *function, const void *where, uintptr_t first_argument);
 
-/* ---- handles and requests ---------------------------------------------------------------------- */
+/* ---- handles and requests -------------------------------------------------------------------- */
 
 typedef enum audit_object {
     AUDIT_OBJECT_UNKNOWN,
@@ -170,31 +176,31 @@ void audit_posted(audit_thread *thread, const audit_site *site, const OVERLAPPED
 void audit_dequeued(audit_thread *thread, const audit_site *site, const OVERLAPPED *overlapped);
 void audit_cancel(audit_thread *thread, const audit_site *site, const OVERLAPPED *overlapped);
 
-/* ---- violations -------------------------------------------------------------------------------- */
+/* ---- violations ------------------------------------------------------------------------------ */
 
-#define AUDIT_VIOLATIONS(X)                       \
-    X(BOTH_KINDS, "both-kinds")                   \
-    X(ISSUE_FOREIGN, "issue-foreign")             \
-    X(ISSUE_NO_PORT, "issue-no-port")             \
-    X(CANCEL_FOREIGN, "cancel-foreign")           \
-    X(CANCEL_ALL, "cancel-all")                   \
-    X(CANCEL_STALE, "cancel-stale")               \
-    X(CANCEL_SYNCHRONOUS, "cancel-synchronous")   \
-    X(CANCEL_WORKER, "cancel-worker")             \
-    X(CLOSE_FOREIGN, "close-foreign")             \
-    X(CLOSE_OUTSTANDING, "close-outstanding")     \
-    X(CLOSE_INVALID, "close-invalid")             \
-    X(CLOSE_WRONG, "close-wrong")                 \
-    X(DEQUEUE_FOREIGN, "dequeue-foreign")         \
-    X(EVENT, "event")                             \
-    X(OVERLAPPED_REUSED, "overlapped-reused")     \
-    X(PACKET_TWICE, "packet-twice")               \
-    X(FORBIDDEN, "forbidden-call")                \
-    X(PIPE_NO_SECURITY, "pipe-no-security")       \
-    X(PIPE_REMOTE, "pipe-remote")                 \
-    X(PIPE_NO_SQOS, "pipe-no-sqos")               \
-    X(PIPE_NOWAIT, "pipe-nowait")                 \
-    X(SYNC_ON_OVERLAPPED, "sync-on-overlapped")   \
+#define AUDIT_VIOLATIONS(X) \
+    X(BOTH_KINDS, "both-kinds") \
+    X(ISSUE_FOREIGN, "issue-foreign") \
+    X(ISSUE_NO_PORT, "issue-no-port") \
+    X(CANCEL_FOREIGN, "cancel-foreign") \
+    X(CANCEL_ALL, "cancel-all") \
+    X(CANCEL_STALE, "cancel-stale") \
+    X(CANCEL_SYNCHRONOUS, "cancel-synchronous") \
+    X(CANCEL_WORKER, "cancel-worker") \
+    X(CLOSE_FOREIGN, "close-foreign") \
+    X(CLOSE_OUTSTANDING, "close-outstanding") \
+    X(CLOSE_INVALID, "close-invalid") \
+    X(CLOSE_WRONG, "close-wrong") \
+    X(DEQUEUE_FOREIGN, "dequeue-foreign") \
+    X(EVENT, "event") \
+    X(OVERLAPPED_REUSED, "overlapped-reused") \
+    X(PACKET_TWICE, "packet-twice") \
+    X(FORBIDDEN, "forbidden-call") \
+    X(PIPE_NO_SECURITY, "pipe-no-security") \
+    X(PIPE_REMOTE, "pipe-remote") \
+    X(PIPE_NO_SQOS, "pipe-no-sqos") \
+    X(PIPE_NOWAIT, "pipe-nowait") \
+    X(SYNC_ON_OVERLAPPED, "sync-on-overlapped") \
     X(THREAD_EXIT, "thread-exit-outstanding")
 
 #define AUDIT_VIOLATION_ENUM(id, name) AUDIT_##id,
@@ -206,7 +212,7 @@ typedef enum audit_violation_kind {
 void audit_violation(audit_violation_kind kind, const audit_thread *thread, const audit_site *site,
                      const audit_thread *other_thread, const audit_site *other);
 
-/* ---- start-up (audit_start_win.c) -------------------------------------------------------------- */
+/* ---- start-up (audit_start_win.c) ------------------------------------------------------------ */
 
 void audit_state_start(void);
 /* Prints (quietly: only violations), and does not return when there was one. */

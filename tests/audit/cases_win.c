@@ -63,22 +63,22 @@ HANDLE pipe_create(DWORD pipe_mode, bool has_security) {
     InitializeSecurityDescriptor(&descriptor, SECURITY_DESCRIPTOR_REVISION);
     SetSecurityDescriptorDacl(&descriptor, TRUE, NULL, FALSE);
     SECURITY_ATTRIBUTES security = {sizeof security, &descriptor, FALSE};
-    HANDLE pipe = CreateNamedPipeW(last_name, PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED, pipe_mode, 1,
-                                   4096, 4096, 0, has_security ? &security : NULL);
+    HANDLE pipe = CreateNamedPipeW(last_name, PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED, pipe_mode,
+                                   1, 4096, 4096, 0, has_security ? &security : NULL);
     must(pipe != INVALID_HANDLE_VALUE, "create a pipe");
     return pipe;
 }
 
 HANDLE pipe_connect(DWORD flags) {
-    HANDLE pipe = CreateFileW(last_name, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, flags,
-                              NULL);
+    HANDLE pipe =
+        CreateFileW(last_name, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, flags, NULL);
     must(pipe != INVALID_HANDLE_VALUE, "open a pipe");
     return pipe;
 }
 
 static void open_client(void *context) {
-    *(HANDLE *)context = pipe_connect(FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT |
-                                      SECURITY_IDENTIFICATION);
+    *(HANDLE *)context =
+        pipe_connect(FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION);
 }
 
 void pipe_open(HANDLE port, pipe_ends *ret_ends) {
@@ -132,7 +132,8 @@ int main(int argc, char **argv) {
     }
     WSADATA data;
     must(WSAStartup(MAKEWORD(2, 2), &data) == 0, "start Winsock");
-    printf("case %s expects %s\n", chosen->name, chosen->expected == NULL ? "none" : chosen->expected);
+    printf("case %s expects %s\n", chosen->name,
+           chosen->expected == NULL ? "none" : chosen->expected);
     fflush(stdout);
     chosen->run();
     printf("case %s has run\n", chosen->name);

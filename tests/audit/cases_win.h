@@ -2,7 +2,8 @@
  * cases_win.h - what the right and the wrong programs of the run-time audit's self-test share.
  *
  * A case is a function that runs on the main thread, which does no I/O but printing; it starts the
- * threads it needs. `expected` is the one kind of violation that it must be caught for, NULL for none.
+ * threads it needs. `expected` is the one kind of violation that it must be caught for, NULL for
+ * none.
  */
 #ifndef SLUICE_TESTS_AUDIT_CASES_WIN_H
 #define SLUICE_TESTS_AUDIT_CASES_WIN_H
@@ -34,8 +35,8 @@ void on_thread(thread_fn run, void *context);
 HANDLE thread_begin(thread_fn run, void *context);
 void thread_join(HANDLE thread);
 
-/* A pipe as the rules want it: both ends overlapped, the client opened on a thread of its own (an opener),
- * both associated with `port` by the calling thread, which owns them from now on. */
+/* A pipe as the rules want it: both ends overlapped, the client opened on a thread of its own (an
+ * opener), both associated with `port` by the calling thread, which owns them from now on. */
 typedef struct pipe_ends {
     HANDLE server;
     HANDLE client;

@@ -1,7 +1,8 @@
 # imports.awk - judges the imports of our objects by rules.txt. Called by imports.sh.
 #
-# Input: the rules file, then lines "object SOURCE", "symbol TYPE NAME", "literal TEXT", "instruction TEXT", "opaque WHY".
-# Output: one line a finding, then a summary. Exit code 1 when there was a finding.
+# Input: the rules file, then lines "object SOURCE", "symbol TYPE NAME", "literal TEXT",
+# "instruction TEXT", "opaque WHY". Output: one line a finding, then a summary. Exit code 1 when
+# there was a finding.
 
 function trim(text) {
     gsub(/^[ \t]+|[ \t]+$/, "", text)
@@ -21,7 +22,7 @@ function finding(source, class, text) {
 }
 
 function bad_rule(text) {
-    printf "rules.txt:%d: [rules] %s\n", FNR, text
+    printf "rules.txt:%d: [rules] %s\n", rule_line, text
     findings++
 }
 
@@ -102,8 +103,8 @@ function judge(source, name,    i, last, is_named) {
     }
 }
 
-# A literal that spells a function may be meant for GetProcAddress. Everyday words ("read") count only where
-# something is looked up.
+# A literal that spells a function may be meant for GetProcAddress. Everyday words ("read") count
+# only where something is looked up.
 function judge_literal(source, text,    i) {
     if (text !~ /^[A-Za-z_][A-Za-z0-9_]*$/ || (text ~ /^[a-z]+$/ && !(source in looks_up))) {
         return
@@ -117,10 +118,24 @@ function judge_literal(source, text,    i) {
 }
 
 FNR == NR {
-    if ($0 !~ /^[ \t]*(#|$)/) {
-        add_rule($0)
+    if ($0 ~ /^[ \t]*(#|$)/) {
+        next
     }
+    if ($0 ~ /^[ \t]/) {
+        rule = rule $0
+        next
+    }
+    if (rule != "") {
+        add_rule(rule)
+    }
+    rule = $0
+    rule_line = FNR
     next
+}
+
+rule != "" {
+    add_rule(rule)
+    rule = ""
 }
 
 $1 == "object" {
@@ -183,7 +198,8 @@ END {
     for (i = 1; i <= literals; i++) {
         judge_literal(literal_source[i], literal_text[i])
     }
-    printf "imports: %d objects, %d imports (%d io, %d output, %d edge, %d plain), %d literals: %d findings\n",
-        objects, imports, used["io"], used["output"], used["edge"], used["plain"], literals, findings
+    printf "imports: %d objects, %d imports (%d io, %d output, %d edge, %d plain), " \
+        "%d literals: %d findings\n", objects, imports, used["io"], used["output"], used["edge"], \
+        used["plain"], literals, findings
     exit findings > 0 ? 1 : 0
 }

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Judges what our objects import: imports.sh RULES OBJECT-LIST BUILD-DIRECTORY
-# OBJECT-LIST: one object file a line. Tools: $NM, $OBJDUMP and $STRINGS (default: the machine's own).
-# Rules and findings: rules.txt, docs/audit.md. Exit code 0 = no finding, 1 = findings, 2 = cannot tell.
+# OBJECT-LIST: one object file a line. Tools: $NM, $OBJDUMP and $STRINGS (default: the machine's
+# own). Rules and findings: rules.txt, docs/audit.md. Exit code 0 = no finding, 1 = findings, 2 =
+# cannot tell.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 rules=$1 list=$2 build=$3
@@ -12,7 +13,8 @@ trap 'rm -f "$facts"' EXIT
 
 # engine/CMakeFiles/sluice_engine.dir/iocp.c.obj -> engine/iocp.c
 source_of() {
-    printf '%s\n' "${1#"$build"/}" | sed 's,CMakeFiles/[^/]*\.dir/,,; s,/\./,/,g; s,^\./,,; s,\.obj$,,; s,\.o$,,'
+    printf '%s\n' "${1#"$build"/}" |
+        sed 's,CMakeFiles/[^/]*\.dir/,,; s,/\./,/,g; s,^\./,,; s,\.obj$,,; s,\.o$,,'
 }
 
 while IFS= read -r object; do
@@ -28,7 +30,8 @@ while IFS= read -r object; do
         continue
     fi
     case $headers in *.gnu.lto_*) echo "opaque link-time optimisation" ;; esac
-    "$nm" "$object" 2>/dev/null | awk 'NF == 2 { print "symbol", $1, $2 } NF == 3 { print "symbol", $2, $3 }'
+    "$nm" "$object" 2>/dev/null |
+        awk 'NF == 2 { print "symbol", $1, $2 } NF == 3 { print "symbol", $2, $3 }'
     "$strings" -d -n 3 "$object" | sed 's/^/literal /'
     "$objdump" -d --no-show-raw-insn "$object" |
         awk -F '\t' '$2 ~ /^(syscall|sysenter|int +\$0x(80|2e))/ { print "instruction", $2 }'

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Shows that imports.sh catches what it must: imports_selftest.sh linux|windows COMPILER [FLAG...]
-# Compiles small wrong (and some right) objects, each under the name of a source file, and compares the
-# finding. A rule class that catches nothing would be found here, not in a review.
+# Compiles small wrong (and some right) objects, each under the name of a source file, and
+# compares the finding. A rule class that catches nothing would be found here, not in a review.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 system=$1
@@ -62,7 +62,8 @@ $import int CancelIoEx(); int f(void) { return CancelIoEx(); }
 END
     # output: WriteFile is the sink's and the engine's, GetStdHandle the sink's alone
     expect base/sink_win.c "" <<END
-$import int WriteFile(); $import int GetStdHandle(); int f(void) { return WriteFile() + GetStdHandle(); }
+$import int WriteFile(); $import int GetStdHandle();
+int f(void) { return WriteFile() + GetStdHandle(); }
 END
     expect base/log.c "[output] GetStdHandle belongs in base/sink_win.c" <<END
 $import int GetStdHandle(); int f(void) { return GetStdHandle(); }
@@ -167,7 +168,8 @@ fi
 # a table that cannot be read is no success either
 printf 'puts | * | sometimes | why not\nread | engine/x.c\n' >"$work/rules"
 echo "$object" >"$work/list"
-if [ "$("$here/imports.sh" "$work/rules" "$work/list" "$work" 2>&1 | grep -c '\[rules\]')" != 2 ]; then
+"$here/imports.sh" "$work/rules" "$work/list" "$work" >"$work/out" 2>&1 || true
+if [ "$(grep -c '\[rules\]' "$work/out")" != 2 ]; then
     echo "WRONG a broken table passes"
     failed=$((failed + 1))
 fi

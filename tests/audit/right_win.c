@@ -53,14 +53,12 @@ static void connect_tcp(sockets *s) {
     must(listen(s->listener, 4) == 0, "listen");
     s->client = make_socket(s->port, SOCK_STREAM, &unused);
     s->accepted = WSASocketW(AF_INET, SOCK_STREAM, 0, NULL, 0, WSA_FLAG_OVERLAPPED);
-    LPFN_ACCEPTEX accept_ex =
-        (LPFN_ACCEPTEX)extension(s->listener, (GUID)WSAID_ACCEPTEX);
-    LPFN_CONNECTEX connect_ex =
-        (LPFN_CONNECTEX)extension(s->client, (GUID)WSAID_CONNECTEX);
+    LPFN_ACCEPTEX accept_ex = (LPFN_ACCEPTEX)extension(s->listener, (GUID)WSAID_ACCEPTEX);
+    LPFN_CONNECTEX connect_ex = (LPFN_CONNECTEX)extension(s->client, (GUID)WSAID_CONNECTEX);
     static char addresses[2 * (sizeof(struct sockaddr_in) + 16)];
     DWORD size = 0;
-    must(accept_ex(s->listener, s->accepted, addresses, 0, sizeof addresses / 2, sizeof addresses / 2,
-                   &size, &s->overlapped[0]) ||
+    must(accept_ex(s->listener, s->accepted, addresses, 0, sizeof addresses / 2,
+                   sizeof addresses / 2, &size, &s->overlapped[0]) ||
              WSAGetLastError() == WSA_IO_PENDING,
          "accept");
     must(connect_ex(s->client, (struct sockaddr *)&s->address, sizeof s->address, NULL, 0, &size,
@@ -107,8 +105,8 @@ static void udp_worker(void *context) {
     DWORD flags = 0;
     struct sockaddr_in from;
     int from_size = sizeof from;
-    must(WSARecvFrom(udp, &in, 1, NULL, &flags, (struct sockaddr *)&from, &from_size, &s.overlapped[0],
-                     NULL) == 0 ||
+    must(WSARecvFrom(udp, &in, 1, NULL, &flags, (struct sockaddr *)&from, &from_size,
+                     &s.overlapped[0], NULL) == 0 ||
              WSAGetLastError() == WSA_IO_PENDING,
          "receive");
     must(WSASendTo(udp, &out, 1, NULL, 0, (struct sockaddr *)&s.address, sizeof s.address,
@@ -143,7 +141,8 @@ static void pipe_worker(void *context) {
     OVERLAPPED second = {0};
     overlapped = (OVERLAPPED){0};
     char byte = 0;
-    must(WriteFile(client, "x", 1, NULL, &overlapped) || GetLastError() == ERROR_IO_PENDING, "write");
+    must(WriteFile(client, "x", 1, NULL, &overlapped) || GetLastError() == ERROR_IO_PENDING,
+         "write");
     must(ReadFile(server, &byte, 1, NULL, &second) || GetLastError() == ERROR_IO_PENDING, "read");
     port_wait(port);
     port_wait(port);

@@ -27,7 +27,8 @@ static void no_sqos(void) {
 /* With SQOS, but letting the server act as its client. */
 static void sqos_impersonation(void) {
     HANDLE server = pipe_create(PIPE_REJECT_REMOTE_CLIENTS, true);
-    CloseHandle(pipe_connect(FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IMPERSONATION));
+    CloseHandle(
+        pipe_connect(FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IMPERSONATION));
     CloseHandle(server);
 }
 

@@ -8,8 +8,8 @@
 #include <mswsock.h>
 #include <winternl.h>
 
-NTSYSAPI NTSTATUS NTAPI NtSetIoCompletion(HANDLE port, ULONG_PTR key, ULONG_PTR value, NTSTATUS status,
-                                          SIZE_T information);
+NTSYSAPI NTSTATUS NTAPI NtSetIoCompletion(HANDLE port, ULONG_PTR key, ULONG_PTR value,
+                                          NTSTATUS status, SIZE_T information);
 
 typedef struct request_rig {
     HANDLE port;
@@ -133,7 +133,8 @@ static void close_accepted_worker(void *context) {
     SOCKET accepted = WSASocketW(AF_INET, SOCK_STREAM, 0, NULL, 0, WSA_FLAG_OVERLAPPED);
     struct sockaddr_in address = {.sin_family = AF_INET};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    must(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 1) == 0,
+    must(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 &&
+             listen(listener, 1) == 0,
          "listen");
     must(CreateIoCompletionPort((HANDLE)listener, port, 1, 0) != NULL, "associate");
     GUID guid = WSAID_ACCEPTEX;
@@ -144,8 +145,8 @@ static void close_accepted_worker(void *context) {
          "find AcceptEx");
     static char addresses[2 * (sizeof(struct sockaddr_in) + 16)];
     OVERLAPPED overlapped = {0};
-    must(!accept_ex(listener, accepted, addresses, 0, sizeof addresses / 2, sizeof addresses / 2, &size,
-                    &overlapped) &&
+    must(!accept_ex(listener, accepted, addresses, 0, sizeof addresses / 2, sizeof addresses / 2,
+                    &size, &overlapped) &&
              WSAGetLastError() == WSA_IO_PENDING,
          "leave an accept pending");
     closesocket(accepted);

@@ -1,5 +1,6 @@
 /*
- * wrong_thread_win.c - wrong programs: threads that do both kinds of I/O, or touch what is another's.
+ * wrong_thread_win.c - wrong programs: threads that do both kinds of I/O, or touch what is
+ * another's.
  */
 #include "cases_win.h"
 
@@ -8,7 +9,9 @@
 #include <stdlib.h>
 #include <ws2tcpip.h>
 
-/* ---- both kinds on one thread ------------------------------------------------------------------ */
+#include "sluice_audit.h"
+
+/* ---- both kinds on one thread ---------------------------------------------------------------- */
 
 /* Enough overlapped I/O to be a worker: one read, cancelled and dequeued. */
 static void be_worker(void) {
@@ -58,7 +61,8 @@ static void both_write(void) {
 static void open_worker(void *context) {
     (void)context;
     HANDLE server = pipe_create(PIPE_REJECT_REMOTE_CLIENTS, true);
-    CloseHandle(pipe_connect(FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION));
+    CloseHandle(
+        pipe_connect(FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION));
     CloseHandle(server);
     be_worker();
 }
@@ -86,7 +90,8 @@ static void receive_worker(void *context) {
     SOCKET socket_value = WSASocketW(AF_INET, SOCK_DGRAM, 0, NULL, 0, WSA_FLAG_OVERLAPPED);
     char byte = 0;
     u_long on = 1;
-    ioctlsocket(socket_value, FIONBIO, &on); /* so that the case ends; it is synchronous all the same */
+    ioctlsocket(socket_value, (long)FIONBIO,
+                &on); /* so that the case ends; it is synchronous all the same */
     (void)recv(socket_value, &byte, 1, 0);
     closesocket(socket_value);
 }
@@ -95,7 +100,7 @@ static void both_receive(void) {
     on_thread(receive_worker, NULL);
 }
 
-/* ---- what belongs to another thread ------------------------------------------------------------ */
+/* ---- what belongs to another thread ---------------------------------------------------------- */
 
 /* A worker's rig that a second thread reaches into while the worker waits. */
 typedef struct shared {
@@ -211,7 +216,7 @@ static void dequeue_foreign(void) {
     on_thread(dequeue_foreign_worker, &rig);
 }
 
-/* ---- the hang that this project is about ------------------------------------------------------- */
+/* ---- the hang that this project is about ----------------------------------------------------- */
 
 typedef struct anonymous {
     HANDLE read;
@@ -231,21 +236,35 @@ static void blocking_writer(void *context) {
     (void)WriteFile(pipe->write, "x", 1, &count, NULL);
 }
 
+/* Until a thread has begun the call. */
+static void await_call(const char *function) {
+    while (sluice_audit_calls(function) == 0) {
+        SwitchToThread();
+    }
+}
+
+static void await_close(uint64_t closes_before) {
+    while (sluice_audit_calls("CloseHandle") == closes_before) {
+        SwitchToThread();
+    }
+}
+
 static void canceller(void *context) {
     anonymous *pipe = context;
     OVERLAPPED overlapped = {0};
     CancelIoEx(pipe->read, &overlapped);
 }
 
-/* CancelIoEx on a handle on which a thread sits in a synchronous read. The write lets both go, on real
- * Windows too, where the cancel itself may wait. The OVERLAPPED is of no request: cancel-stale as well. */
+/* CancelIoEx on a handle on which a thread sits in a synchronous read. The write lets both go, on
+ * real Windows too, where the cancel itself may wait. The OVERLAPPED is of no request:
+ * cancel-stale as well. */
 static void cancel_synchronous(void) {
     anonymous pipe;
     must(CreatePipe(&pipe.read, &pipe.write, NULL, 0), "make a pipe");
     HANDLE reader = thread_begin(blocking_reader, &pipe);
-    Sleep(300); /* tidy: the reader must be inside ReadFile, and nothing tells when it is */
+    await_call("ReadFile");
     HANDLE second = thread_begin(canceller, &pipe);
-    Sleep(100);
+    await_call("CancelIoEx");
     on_thread(blocking_writer, &pipe);
     thread_join(second);
     thread_join(reader);
@@ -262,9 +281,10 @@ static void close_synchronous(void) {
     anonymous pipe;
     must(CreatePipe(&pipe.read, &pipe.write, NULL, 0), "make a pipe");
     HANDLE reader = thread_begin(blocking_reader, &pipe);
-    Sleep(300);
+    await_call("ReadFile");
+    uint64_t closes = sluice_audit_calls("CloseHandle");
     HANDLE second = thread_begin(closer, &pipe);
-    Sleep(100);
+    await_close(closes);
     on_thread(blocking_writer, &pipe);
     thread_join(second);
     thread_join(reader);
@@ -289,7 +309,7 @@ static void cancel_worker(void) {
     thread_join(thread);
 }
 
-/* ---- the end of threads and of the process ----------------------------------------------------- */
+/* ---- the end of threads and of the process --------------------------------------------------- */
 
 static OVERLAPPED orphan;
 
