@@ -12,9 +12,9 @@
 #include <stdint.h>
 
 #define SL_CLOCK_NEVER UINT64_MAX
-#define SL_NS_PER_US UINT64_C(1000)
-#define SL_NS_PER_MS UINT64_C(1000000)
-#define SL_NS_PER_S UINT64_C(1000000000)
+#define SL_NS_PER_US   UINT64_C(1000)
+#define SL_NS_PER_MS   UINT64_C(1000000)
+#define SL_NS_PER_S    UINT64_C(1000000000)
 
 typedef struct sl_clock sl_clock;
 struct sl_clock {

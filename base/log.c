@@ -22,9 +22,9 @@
 #include "base/thread.h"
 
 #define RING_RECORDS_DEFAULT 1024u
-#define RING_RECORDS_MAX (1u << 20)
-#define LINE_BYTES 1024
-#define CACHE_LINE_BYTES 64
+#define RING_RECORDS_MAX     (1u << 20)
+#define LINE_BYTES           1024
+#define CACHE_LINE_BYTES     64
 
 typedef struct log_record {
     uint64_t time_ns;

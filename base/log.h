@@ -19,8 +19,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
-#define SL_LOG_FIELDS_MAX 6
-#define SL_LOG_TEXT_BYTES 64 /* room for one short variable string per record, cut if longer */
+#define SL_LOG_FIELDS_MAX  6
+#define SL_LOG_TEXT_BYTES  64 /* room for one short variable string per record, cut if longer */
 #define SL_LOG_SHUTDOWN_NS SL_NS_PER_S
 
 typedef enum sl_log_level { SL_LOG_ERROR, SL_LOG_WARN, SL_LOG_INFO, SL_LOG_DEBUG } sl_log_level;

@@ -14,11 +14,11 @@
 #include "base/check.h"
 #include "base/status.h"
 
-#define CAPACITY_MAX 0x7fffffffu
-#define GENERATION_MAX 0x7fffffffu
-#define ENTRY_ALIGN ((size_t)16) /* what malloc gives on the 64-bit systems we build for */
-#define ENTRY_SIZE_MAX ((size_t)1 << 24)
-#define CHUNK_BYTES ((size_t)64 * 1024) /* aimed at; an entry may be larger */
+#define CAPACITY_MAX      0x7fffffffu
+#define GENERATION_MAX    0x7fffffffu
+#define ENTRY_ALIGN       ((size_t)16) /* what malloc gives on the 64-bit systems we build for */
+#define ENTRY_SIZE_MAX    ((size_t)1 << 24)
+#define CHUNK_BYTES       ((size_t)64 * 1024) /* aimed at; an entry may be larger */
 #define CHUNK_ENTRIES_MAX 1024u
 
 _Static_assert(sizeof(sl_slot_header) % 16 == 0, "the entry after its header stays aligned");

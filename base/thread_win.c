@@ -20,7 +20,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 
-#define NAME_CHARS 64
+#define NAME_CHARS  64
 #define WAIT_MS_MAX 0x7ffffffeu
 
 typedef struct thread_record {
