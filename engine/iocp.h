@@ -85,6 +85,8 @@ typedef struct iocp_handle {
     iocp_type type;
     HANDLE os; /* a pipe, or a SOCKET; NULL for a pipe listener */
     int family;
+    bool was_reset;                 /* stream socket: a request met ERESET, see iocp_stream.c */
+    bool at_end;                    /* stream socket: a read met the end of file before that */
     struct iocp_listener *listener; /* pipe listener */
 } iocp_handle;
 

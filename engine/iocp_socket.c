@@ -112,6 +112,8 @@ static void opened(engine_handle *handle, iocp_type type, SOCKET socket, int fam
     h->type = type;
     h->os = (HANDLE)socket;
     h->family = family;
+    h->was_reset = false;
+    h->at_end = false;
     h->listener = NULL;
     engine_handle_opened(handle, capabilities, started_max_in);
 }
@@ -160,12 +162,11 @@ void engine_iocp_sockets_close(iocp_engine *e) {
     (void)WSACleanup();
 }
 
-/* With nothing in the kernel. The peer reads the end of the stream behind what was written; without
- * the shutdown a receive that was cancelled before can make it a reset (toit#3221). */
+/* With nothing in the kernel. What was written still goes out, then the end of the stream
+ * [docs: closesocket]; a peer whose bytes were not all read gets a reset. No shutdown(SD_SEND) before
+ * it: that would put an end of file in front of the reset, and a peer could take a stream that lost
+ * its last bytes for a whole one (measured under Wine 8). */
 void engine_iocp_socket_release(iocp_handle *h) {
-    if (h->type == IOCP_STREAM_SOCKET) {
-        (void)shutdown(socket_of(h), SD_SEND);
-    }
     (void)closesocket(socket_of(h));
 }
 

@@ -21,15 +21,39 @@ static SOCKET socket_of(const iocp_request *r) {
     return (SOCKET)SL_CONTAINER_OF(r->request.handle, iocp_handle, handle)->os;
 }
 
+/* Ends a read or write that failed. */
+static void stream_failed(iocp_request *r, DWORD code, size_t in_doubt) {
+    if (engine_iocp_status(code) == SLUICE_ERESET) {
+        engine_iocp_handle(r->request.handle)->was_reset = true;
+    }
+    engine_iocp_fail(&r->request, code, r->request.done, in_doubt);
+}
+
 /* ---- reading ---- */
 
 /* The end of a pipe is an error to the kernel. */
 static void read_failed(iocp_request *r, DWORD code) {
-    int status = engine_iocp_status(code);
-    if (status == SLUICE_EBROKENPIPE && is_pipe(r)) {
+    if (engine_iocp_status(code) == SLUICE_EBROKENPIPE && is_pipe(r)) {
         engine_request_finish(&r->request, SLUICE_EEOF, 0, 0, 0);
     } else {
-        engine_iocp_fail(&r->request, code, 0, 0);
+        stream_failed(r, code, 0);
+    }
+}
+
+/*
+ * A socket has no more to read. Nobody shall take a stream that was cut off for a whole one, so an
+ * end of file behind a reset is a reset. Windows repeats a reset to every read; under Wine, as on
+ * Linux, only the first request to ask is told. (A reset that arrives while nothing is pending is
+ * consumed by Wine 8 itself, server/sock.c sock_poll_event, and then looks like an end of file:
+ * measured, and nothing to be done about it here.)
+ */
+static void socket_ended(iocp_request *r) {
+    iocp_handle *h = engine_iocp_handle(r->request.handle);
+    if (h->was_reset && !h->at_end) {
+        engine_iocp_fail(&r->request, WSAECONNRESET, 0, 0);
+    } else {
+        h->at_end = true;
+        engine_request_finish(&r->request, SLUICE_EEOF, 0, 0, 0);
     }
 }
 
@@ -39,7 +63,7 @@ static void on_read_packet(iocp_op *op, DWORD bytes) {
     if (code != 0 && engine_iocp_status(code) != SLUICE_ETRUNCATED) {
         read_failed(r, code);
     } else if (bytes == 0 && r->request.length > 0 && !is_pipe(r)) {
-        engine_request_finish(&r->request, SLUICE_EEOF, 0, 0, 0);
+        socket_ended(r);
     } else {
         /* ETRUNCATED: part of a message of a message pipe; the rest comes with the next read. */
         engine_request_finish(&r->request, SLUICE_OK, 0, bytes, 0);
@@ -49,6 +73,7 @@ static void on_read_packet(iocp_op *op, DWORD bytes) {
 void engine_iocp_read_start(iocp_request *r) {
     DWORD length = (DWORD)r->request.length;
     DWORD error = 0;
+    r->request.done = 0;
     engine_iocp_op_begin(&r->op, on_read_packet);
     if (is_pipe(r)) {
         void *buffer = r->request.buffer != NULL ? r->request.buffer : &r->address;
@@ -103,7 +128,7 @@ static void write_issue(iocp_request *r) {
     engine_iocp_op_begin(&r->op, on_write_packet);
     DWORD error = is_pipe(r) ? pipe_write(r) : socket_write(r);
     if (!engine_iocp_op_accepted(&r->op, error)) {
-        engine_iocp_fail(&r->request, error, r->request.done, 0);
+        stream_failed(r, error, 0);
     }
 }
 
@@ -123,7 +148,7 @@ static void on_write_packet(iocp_op *op, DWORD bytes) {
     engine_request *request = &r->request;
     DWORD code = engine_iocp_packet_code(op);
     if (code != 0) {
-        engine_iocp_fail(request, code, request->done, r->issued);
+        stream_failed(r, code, r->issued);
         return;
     }
     SL_CHECK(bytes <= r->issued, "the kernel writes no more than it was given");
