@@ -50,8 +50,10 @@ typedef struct lane {
     uint8_t *unjudged;
     size_t unjudged_length;
     uint64_t received;
+    uint64_t possible; /* bytes that may be out: done and in doubt */
     uint64_t doubtful; /* writes with bytes in doubt */
     bool eof;          /* the reader saw the end of the file */
+    int write_error;
 } lane;
 
 void lane_init(lane *l);
@@ -64,9 +66,13 @@ uint64_t lane_begin_write(lane *l, uint8_t *bytes, uint32_t length);
 void lane_forget_write(lane *l, uint64_t number);
 void lane_end_write(lane *l, uint64_t number, uint32_t done, uint32_t in_doubt);
 void lane_receive(lane *l, const uint8_t *bytes, size_t length);
-void lane_receive_eof(lane *l);
-/* Both ends are closed: is what was received whole, as far as that was promised? */
-void lane_finish(lane *l);
+/* write_error: how the last failed write of the same end ended, for the report of a loss. */
+void lane_receive_eof(lane *l, int write_error);
+/* Bytes may be out that were never received: a close then resets a TCP connection. */
+bool lane_is_unread(lane *l);
+/* Both ends are closed: is what was received whole, as far as that was promised? With
+ * `may_be_cut` it need not be (Wine, race_actor.c). Returns false when it was cut. */
+bool lane_finish(lane *l, bool may_be_cut);
 
 /* ---- actors: race_actor.c -------------------------------------------------------------------- */
 
@@ -95,6 +101,7 @@ typedef struct race_end {
     bool half_closing;
     bool ended_in;
     bool ended_out;
+    int write_error; /* the last write's that was not OK or ECANCELED */
 } race_end;
 
 typedef struct race_conn {
@@ -114,6 +121,7 @@ typedef struct race_tally {
     uint64_t opens;
     uint64_t bytes;
     uint64_t doubtful;
+    uint64_t cut; /* lanes that Wine cut without a word */
 } race_tally;
 
 typedef struct race {

@@ -192,7 +192,7 @@ static void on_read(race_actor *a, race_request *request, const engine_completio
         lane_receive(end->in, request->buffer, c->bytes);
         a->tally.bytes += c->bytes;
     } else if (c->status == SLUICE_EEOF) {
-        lane_receive_eof(end->in);
+        lane_receive_eof(end->in, end->write_error);
         end->ended_in = true;
     } else if (!request->cancel_asked) {
         EXPECT(c->status == SLUICE_ERESET);
@@ -205,6 +205,9 @@ static void on_read(race_actor *a, race_request *request, const engine_completio
 static void on_write(race_actor *a, race_request *request, const engine_completion *c) {
     race_end *end = request->end;
     EXPECT(is_poisoned(request->buffer + request->length, RACE_GUARD, POISON_AFTER));
+    if (c->status != SLUICE_OK && c->status != SLUICE_ECANCELED) {
+        end->write_error = c->status;
+    }
     if (request->kind == ENGINE_HALF_CLOSE) {
         EXPECT_INT(c->bytes + c->in_doubt, 0);
         end->half_closing = false;
@@ -371,15 +374,27 @@ void race_end_open(race_actor *a, race_end *end, engine_handle *handle) {
     end->half_closing = false;
     end->ended_in = false;
     end->ended_out = false;
+    end->write_error = SLUICE_OK;
     end->handle = handle;
     a->tally.opens++;
 }
 
+/*
+ * Closing a TCP socket with bytes unread resets the connection, and what the closer had sent may be
+ * lost: the reader gets ERESET. Wine 8 swallows a reset that finds nothing pending and reports the
+ * end of the file instead (server/sock.c sock_poll_event), so there, and only in that case, a
+ * stream may be cut without a word.
+ */
+static bool may_be_cut(race *shared, race_conn *conn, unsigned lane_index) {
+    return os_is_wine() && t_is_backend("iocp") && shared->kind == STREAM_TCP &&
+           lane_is_unread(&conn->lanes[1 - lane_index]);
+}
+
 void race_conn_recycle(race_actor *a, race_conn *conn) {
+    for (unsigned i = 0; i < 2 && atomic_load(&conn->is_dirty) != 0; i++) {
+        a->tally.cut += !lane_finish(&conn->lanes[i], may_be_cut(a->race, conn, i));
+    }
     for (unsigned i = 0; i < 2; i++) {
-        if (atomic_load(&conn->is_dirty) != 0) {
-            lane_finish(&conn->lanes[i]);
-        }
         lane_reset(&conn->lanes[i], (uint32_t)sl_random_seeded_u64(&a->random));
     }
     atomic_store(&conn->is_dirty, 0);

@@ -43,6 +43,7 @@ void lane_reset(lane *l, uint32_t salt) {
     l->state_count = 1;
     l->unjudged_length = 0;
     l->received = 0;
+    l->possible = 0;
     l->doubtful = 0;
     l->eof = false;
     sl_mutex_unlock(&l->mutex);
@@ -189,6 +190,7 @@ void lane_end_write(lane *l, uint64_t number, uint32_t done, uint32_t in_doubt) 
     write->in_doubt = in_doubt;
     write->is_final = true;
     l->doubtful += in_doubt > 0;
+    l->possible += done + in_doubt;
     judge(l);
     sl_mutex_unlock(&l->mutex);
 }
@@ -204,30 +206,39 @@ void lane_receive(lane *l, const uint8_t *bytes, size_t length) {
     sl_mutex_unlock(&l->mutex);
 }
 
-void lane_receive_eof(lane *l) {
+void lane_receive_eof(lane *l, int write_error) {
     sl_mutex_lock(&l->mutex);
+    l->write_error = write_error;
     l->eof = true;
     sl_mutex_unlock(&l->mutex);
 }
 
-void lane_finish(lane *l) {
+bool lane_is_unread(lane *l) {
+    sl_mutex_lock(&l->mutex);
+    bool unread = l->possible > l->received;
+    sl_mutex_unlock(&l->mutex);
+    return unread;
+}
+
+bool lane_finish(lane *l, bool may_be_cut) {
+    bool complete = false;
     sl_mutex_lock(&l->mutex);
     judge(l);
     EXPECT(l->unjudged_length == 0);
-    if (l->eof) { /* the end of the file comes after every byte that is certainly out */
-        bool complete = false;
-        for (unsigned i = 0; i < l->state_count; i++) {
-            complete = complete || l->states[i].number == l->next;
-        }
-        if (!complete) {
-            t_fail(__FILE__, __LINE__,
-                   "bytes lost: the end came after byte %llu, at byte %u of write %llu of %llu (%u "
-                   "done, %u in doubt)",
-                   (unsigned long long)l->received, l->states[0].at,
-                   (unsigned long long)l->states[0].number, (unsigned long long)l->next,
-                   write_of(l, l->states[0].number)->done,
-                   write_of(l, l->states[0].number)->in_doubt);
-        }
+    for (unsigned i = 0; i < l->state_count; i++) {
+        complete = complete || l->states[i].number == l->next;
     }
+    /* The end of the file comes after every byte that is certainly out. */
+    if (l->eof && !complete && !may_be_cut) {
+        lane_write *write = write_of(l, l->states[0].number);
+        t_fail(__FILE__, __LINE__,
+               "bytes lost: the end came after byte %llu, at byte %u of write %llu of %llu (%u "
+               "done, %u in doubt); the reader's own last write error: %s",
+               (unsigned long long)l->received, l->states[0].at,
+               (unsigned long long)l->states[0].number, (unsigned long long)l->next, write->done,
+               write->in_doubt, sl_status_name(l->write_error));
+    }
+    bool was_cut = l->eof && !complete;
     sl_mutex_unlock(&l->mutex);
+    return !was_cut;
 }

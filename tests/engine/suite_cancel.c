@@ -86,6 +86,9 @@ static void read_loses_nothing(void) {
             if (i % 3 == 0) {
                 (void)rig_pump(r, 0);
             }
+            if (i % 4 == 3) {
+                engine_cancel(r->worker, id); /* before there is anything to read */
+            }
             engine_request_id write = rig_write(r, ends[1], pattern_at(LANE, sent), 32);
             if (i % 2 == 0) {
                 (void)rig_pump(r, 0);

@@ -10,7 +10,7 @@
 #define BUSY_CLIENTS     80 /* more than any backlog of 1 lets wait */
 #define BUSY_DEADLINE_NS (300 * SL_NS_PER_MS)
 #define CHILD_LIMIT_NS   (UINT64_C(60) * SL_NS_PER_S)
-#define LATE_MAX_NS (UINT64_C(5) * SL_NS_PER_S) /* a loaded machine; what counts: never early */
+#define LATE_MAX_NS      (UINT64_C(5) * SL_NS_PER_S) /* on a loaded machine; never early */
 #define SIM_HANDLES      12
 
 static engine_completion connect_to(rig *r, const engine_address *address, uint64_t delta_ns) {

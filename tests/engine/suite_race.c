@@ -25,6 +25,7 @@ static void add_tally(race_tally *sum, const race_tally *more) {
     sum->opens += more->opens;
     sum->bytes += more->bytes;
     sum->doubtful += more->doubtful;
+    sum->cut += more->cut;
 }
 
 static void report(const race *shared, const race_tally *tally, uint64_t elapsed_ns) {
@@ -43,8 +44,9 @@ static void report(const race *shared, const race_tally *tally, uint64_t elapsed
                (unsigned long long)tally->outcomes[i][1],
                (unsigned long long)tally->outcomes[i][2]);
     }
-    t_note("    %llu writes in doubt, %llu cancels of ids long gone",
-           (unsigned long long)tally->doubtful, (unsigned long long)tally->stale_cancels);
+    t_note("    %llu writes in doubt, %llu cancels of ids long gone, %llu streams cut by Wine",
+           (unsigned long long)tally->doubtful, (unsigned long long)tally->stale_cancels,
+           (unsigned long long)tally->cut);
     for (unsigned j = 0; j < 3; j++) {
         if (tally->outcomes[0][j] + tally->outcomes[1][j] == 0) {
             t_fail(__FILE__, __LINE__, "no cancelled request ended with %s", outcome_names[j]);

@@ -236,7 +236,9 @@ static void address_taken(void) {
     EXPECT(handle == NULL);
     engine_address_ipv4(&here, foreign, 0);
     EXPECT_STATUS(engine_listen(r->worker, &here, NULL, &handle), SLUICE_EADDRNOTAVAIL);
-    EXPECT_STATUS(engine_udp_open(r->worker, &here, &handle), SLUICE_EADDRNOTAVAIL);
+    if (!os_is_wine()) { /* Wine binds a datagram socket to an address that is not the machine's */
+        EXPECT_STATUS(engine_udp_open(r->worker, &here, &handle), SLUICE_EADDRNOTAVAIL);
+    }
     EXPECT(handle == NULL);
     rig_close_handle(r, udp);
     rig_close(r);
