@@ -438,26 +438,16 @@ static int listener_open(iocp_listener *listener, HANDLE first) {
     return SLUICE_OK;
 }
 
-/* How many instances to keep. */
-static int choose_instances(unsigned backlog, unsigned otherwise, unsigned *ret_count) {
-    *ret_count = backlog != 0 ? backlog : otherwise;
-    return *ret_count <= ENGINE_BACKLOG_MAX ? SLUICE_OK : SLUICE_EINVAL;
-}
-
 int engine_iocp_pipe_listen(engine_worker *worker, iocp_handle *h, const engine_address *address,
                             const engine_listen_options *options) {
     iocp_engine *e = engine_iocp_engine(worker);
     HANDLE first = NULL;
-    unsigned count;
-    int status = choose_instances(options->backlog, ENGINE_BACKLOG_DEFAULT, &count);
-    if (status != SLUICE_OK) {
-        return status;
-    }
-    iocp_listener *listener = listener_create(h, count);
+    iocp_listener *listener =
+        listener_create(h, options->backlog != 0 ? options->backlog : ENGINE_BACKLOG_DEFAULT);
     if (listener == NULL) {
         return SLUICE_ENOMEM;
     }
-    status = name_init(&listener->own_name, e, address->pipe, options->access);
+    int status = name_init(&listener->own_name, e, address->pipe, options->access);
     if (status == SLUICE_OK) {
         listener->name = &listener->own_name;
         status = take_name(listener->name, &first, &worker->os_error);
@@ -494,13 +484,11 @@ void engine_iocp_pipe_accept_cancel(iocp_request *r) {
 int engine_iocp_endpoint_create(engine_endpoint *base, const engine_listen_options *options) {
     iocp_endpoint *endpoint = SL_CONTAINER_OF(base, iocp_endpoint, endpoint);
     iocp_engine *e = SL_CONTAINER_OF(base->engine, iocp_engine, engine);
-    int status = choose_instances(options->backlog, IOCP_ENDPOINT_INSTANCES, &endpoint->instances);
-    if (status == SLUICE_OK) {
-        status = name_init(&endpoint->name, e, base->address.pipe, options->access);
-    }
+    int status = name_init(&endpoint->name, e, base->address.pipe, options->access);
     if (status != SLUICE_OK) {
         return status;
     }
+    endpoint->instances = options->backlog != 0 ? options->backlog : IOCP_ENDPOINT_INSTANCES;
     HANDLE first = NULL;
     uint32_t error;
     status = take_name(&endpoint->name, &first, &error);
