@@ -163,9 +163,9 @@ void engine_iocp_sockets_close(iocp_engine *e) {
 }
 
 /* With nothing in the kernel. What was written still goes out, then the end of the stream
- * [docs: closesocket]; a peer whose bytes were not all read gets a reset. No shutdown(SD_SEND) before
- * it: that would put an end of file in front of the reset, and a peer could take a stream that lost
- * its last bytes for a whole one (measured under Wine 8). */
+ * [docs: closesocket]; a peer whose bytes were not all read gets a reset. No shutdown(SD_SEND)
+ * before it: that would put an end of file in front of the reset, and a peer could take a stream
+ * that lost its last bytes for a whole one (measured under Wine 8). */
 void engine_iocp_socket_release(iocp_handle *h) {
     (void)closesocket(socket_of(h));
 }
