@@ -1,4 +1,4 @@
-/* test_alloc.c - accounts keep exact books, limits hold under contention, the failpoint fails the Nth. */
+/* test_alloc.c - exact books, limits that hold under contention, the failpoint fails the Nth. */
 #include "unit.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* test_mailbox.c - four threads post 100,000 each, one takes: nothing lost, doubled or reordered. */
+/* test_mailbox.c - four threads post 100,000 each: nothing lost, doubled or reordered. */
 #include "unit.h"
 
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-/* test_random.c - the seeded generator's known answers, its fairness, and that the system's differs. */
+/* test_random.c - the seeded generator's known answers and fairness; the system's bytes differ. */
 #include "unit.h"
 
 #include <string.h>

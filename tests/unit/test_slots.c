@@ -1,4 +1,4 @@
-/* test_slots.c - the slot table against a model, with every id ever given out kept and tried again. */
+/* test_slots.c - the slot table against a model; retired ids are kept and tried again. */
 #include "unit.h"
 
 #include <inttypes.h>
@@ -277,7 +277,7 @@ static void test_bad_arguments(void **state) {
     unit_memory_deinit(&memory);
 }
 
-/* Fills a table of 600; each allocation on the way fails once, in turn. Returns true if none failed. */
+/* Fills a table of 600 while one allocation fails. Returns true if none did. */
 static bool fill_with_failure(uint64_t fail_at, bool from_then_on) {
     unit_memory memory;
     sl_slots slots = {0};

@@ -247,7 +247,7 @@ static void test_event_ping_pong(void **state) {
     sl_event_deinit(&p.pong);
 }
 
-/* Many set, one waits with deadlines so short that timing out and being set collide all the time. */
+/* Many set, one waits with deadlines so short that timing out and being set always collide. */
 typedef struct setters {
     sl_event event;
     sl_atomic_u64 work;

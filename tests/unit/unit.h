@@ -1,6 +1,6 @@
 /*
- * unit.h - what the unit tests share: cmocka with the headers it wants, a seed that is printed and can
- * be given (SLUICE_SEED), and a child process for what ends or blocks a process.
+ * unit.h - what the unit tests share: cmocka with the headers it wants, a seed that is printed and
+ * can be given (SLUICE_SEED), and a child process for what ends or blocks a process.
  *
  * cmocka's assertions work on the main thread only: other threads count, the main thread asserts.
  */
