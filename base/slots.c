@@ -32,8 +32,9 @@ static void *entry_of(sl_slot_header *header) {
 }
 
 static sl_slot_header *header_at(const sl_slots *slots, uint32_t index) {
-    char *chunk = slots->chunks[index / slots->chunk_entries];
-    return (sl_slot_header *)(void *)(chunk + (index % slots->chunk_entries) * slots->stride);
+    char *chunk = slots->chunks[index >> slots->chunk_shift];
+    uint32_t place = index & (slots->chunk_entries - 1);
+    return (sl_slot_header *)(void *)(chunk + place * slots->stride);
 }
 
 /* The last chunk ends with the table. */
@@ -59,7 +60,7 @@ static int add_chunk(sl_slots *slots) {
     if (chunk == NULL) {
         return SLUICE_ENOMEM;
     }
-    slots->chunks[first / slots->chunk_entries] = chunk;
+    slots->chunks[first >> slots->chunk_shift] = chunk;
     slots->prepared += count;
     for (uint32_t i = 0; i < count; i++) {
         sl_slot_header *header = header_at(slots, first + i);
@@ -77,8 +78,10 @@ int sl_slots_init(sl_slots *slots, sl_account *account, uint32_t capacity, size_
     size_t padded_size = (entry_size + ENTRY_ALIGN - 1) & ~(ENTRY_ALIGN - 1);
     size_t stride = sizeof(sl_slot_header) + padded_size;
     uint32_t chunk_entries = 1;
+    uint32_t chunk_shift = 0;
     while (chunk_entries < CHUNK_ENTRIES_MAX && chunk_entries * 2 * stride <= CHUNK_BYTES) {
         chunk_entries *= 2;
+        chunk_shift++;
     }
     uint32_t chunk_count = (capacity - 1) / chunk_entries + 1;
     void **chunks = sl_account_alloc(account, chunk_count * sizeof(*chunks));
@@ -91,6 +94,7 @@ int sl_slots_init(sl_slots *slots, sl_account *account, uint32_t capacity, size_
         .stride = stride,
         .capacity = capacity,
         .chunk_entries = chunk_entries,
+        .chunk_shift = chunk_shift,
         .chunk_count = chunk_count,
         .chunks = chunks,
     };
@@ -103,7 +107,7 @@ void sl_slots_deinit(sl_slots *slots) {
     }
     SL_CHECK(slots->used == 0, "no entry is in use when its table goes");
     for (uint32_t first = 0; first < slots->prepared; first += slots->chunk_entries) {
-        sl_account_free(slots->account, slots->chunks[first / slots->chunk_entries],
+        sl_account_free(slots->account, slots->chunks[first >> slots->chunk_shift],
                         entries_in_chunk(slots, first) * slots->stride);
     }
     sl_account_free(slots->account, slots->chunks, slots->chunk_count * sizeof(*slots->chunks));

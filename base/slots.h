@@ -32,7 +32,8 @@ typedef struct sl_slots {
     size_t entry_size; /* as asked for */
     size_t stride;     /* entry_size plus the header, aligned */
     uint32_t capacity;
-    uint32_t chunk_entries; /* entries per chunk, a power of two */
+    uint32_t chunk_entries; /* entries per chunk: 2 to the chunk_shift */
+    uint32_t chunk_shift;
     uint32_t prepared;      /* entries that have memory */
     uint32_t used;
     uint32_t free_head; /* index + 1; 0 = none */

@@ -25,11 +25,17 @@
 #include "base/slots.h"
 #include "engine/engine.h"
 
-/* Something engine_poll will deliver. Embedded in requests and handles. */
+/* Something engine_poll will deliver: a request that is done, or a handle that is closed. */
 typedef struct engine_ready {
-    sl_list link; /* in worker->ready */
-    engine_completion completion;
+    struct engine_ready *next; /* in worker->ready, then in worker->retired */
+    bool is_handle;
 } engine_ready;
+
+/* First in, first out. */
+typedef struct engine_ready_queue {
+    engine_ready *first;
+    engine_ready *last; /* meaningless while `first` is NULL */
+} engine_ready_queue;
 
 typedef enum engine_request_state {
     ENGINE_REQUEST_FREE,
@@ -40,6 +46,7 @@ typedef enum engine_request_state {
 
 typedef struct engine_request engine_request;
 struct engine_request {
+    /* What every request uses, close together: with thousands pending it is cold each time. */
     engine_ready ready;
     sl_list link; /* in queue->waiting, queue->started or worker->loose */
     engine_worker *worker;
@@ -50,29 +57,37 @@ struct engine_request {
     engine_request_state state;
     bool cancel_asked; /* ops->cancel was called */
     bool timed_out;    /* ... because a connect's deadline passed: ECANCELED becomes ETIMEDOUT */
-    /* connect (connect.c) */
-    bool retrying;        /* between two attempts: the backend does not have it just now */
-    uint64_t pause_ns;    /* before the next attempt */
-    uint64_t retry_at_ns; /* when retrying */
-    uint64_t deadline_ns;
-    sl_heap_node timer; /* in worker->timers: the earlier of the two */
-    /* accept, connect, pair: handles taken at submit, so that none is wanting later */
-    engine_handle *opening[2];
+    bool retrying;     /* a connect between two attempts: the backend does not have it just now */
+    unsigned opening_count;
+    unsigned buffer_count;
     /* what is asked for */
     void *buffer;  /* read, receive_from */
     size_t length; /* read, receive_from: room; write, send_to: sum of the buffers */
     size_t done;   /* write: bytes certainly out so far, kept by the backend */
-    engine_buffer buffers[ENGINE_GATHER_MAX]; /* write, send_to: none is empty */
-    unsigned buffer_count;
-    engine_address address;        /* connect, send_to */
+    /* how it ended: engine_completion, from DONE on */
+    int status;
+    uint32_t os_error;
+    size_t bytes;
+    size_t in_doubt;
+    union {
+        engine_buffer buffers[ENGINE_GATHER_MAX]; /* write, send_to: none is empty */
+        char host[ENGINE_HOST_BYTES];             /* resolve */
+    };
+    /* accept, connect, pair: handles taken at submit, so that none is wanting later */
+    engine_handle *opening[2];
+    /* connect (connect.c) */
+    uint64_t pause_ns;    /* before the next attempt */
+    uint64_t retry_at_ns; /* when retrying */
+    uint64_t deadline_ns;
+    sl_heap_node timer;            /* in worker->timers: the earlier of the two */
     engine_address *ret_from;      /* receive_from, may be NULL */
     engine_address *ret_addresses; /* resolve */
     uint32_t address_capacity;
     uint32_t address_count; /* set by the backend before it finishes a resolve */
     uint16_t port;
-    char host[ENGINE_HOST_BYTES]; /* resolve */
     /* pair, connect, resolve: the opener's job, while there is one */
     struct engine_opener_job *job;
+    engine_address address; /* connect, send_to */
 };
 
 typedef enum engine_direction { ENGINE_IN, ENGINE_OUT } engine_direction;
@@ -87,7 +102,8 @@ typedef struct engine_queue {
 } engine_queue;
 
 struct engine_handle {
-    engine_ready ready; /* the ENGINE_CLOSE completion */
+    engine_ready ready; /* its ENGINE_CLOSE */
+    void *close_user;
     engine_worker *worker;
     sl_slot_id slot;
     engine_queue queue[2];
@@ -107,9 +123,9 @@ struct engine_worker {
     sl_slots requests;
     sl_slots handles;
     sl_heap timers;
-    sl_list ready;   /* engine_ready: to deliver */
-    sl_list retired; /* engine_ready: delivered by the last poll, recycled by the next */
-    sl_list loose;   /* requests STARTED without a handle (connect, pair, resolve) */
+    engine_ready_queue ready;   /* to deliver */
+    engine_ready_queue retired; /* delivered by the last poll, recycled by the next */
+    sl_list loose;              /* requests STARTED without a handle (connect, pair, resolve) */
     sl_mailbox mailbox;
     sl_mail *mail;  /* taken from the mailbox, not yet delivered, oldest first */
     sl_atomic_bool asleep; /* about to wait or waiting in the kernel: a poster must wake it */

@@ -23,7 +23,7 @@ int engine_handle_take(engine_worker *w, engine_handle **ret_handle) {
     memset(handle, 0, sizeof(*handle));
     handle->worker = w;
     handle->slot = slot;
-    sl_list_init(&handle->ready.link);
+    handle->ready.is_handle = true;
     for (unsigned i = 0; i < SL_ARRAY_COUNT(handle->queue); i++) {
         sl_list_init(&handle->queue[i].waiting);
         sl_list_init(&handle->queue[i].started);
@@ -79,11 +79,7 @@ int engine_close(engine_handle *handle, void *user) {
     SL_CHECK(handle->open, "only an open handle is closed");
     handle->closing = true;
     w->closing_count++;
-    engine_completion *completion = &handle->ready.completion;
-    memset(completion, 0, sizeof(*completion));
-    completion->kind = ENGINE_CLOSE;
-    completion->user = user;
-    completion->handle = handle;
+    handle->close_user = user;
     cancel_queue(&handle->queue[ENGINE_IN]);
     cancel_queue(&handle->queue[ENGINE_OUT]);
     if (w->ops->closing != NULL && handle->pending != 0) {
@@ -110,7 +106,7 @@ void engine_close_continue(engine_handle *handle) {
     handle->closed = true;
     handle->worker->closing_count--;
     release(handle);
-    engine_deliver(handle->worker, &handle->ready);
+    engine_ready_push(&handle->worker->ready, &handle->ready);
 }
 
 unsigned engine_handle_capabilities(const engine_handle *handle) {

@@ -24,8 +24,23 @@ int engine_handle_take(engine_worker *worker, engine_handle **ret_handle);
 /* Gives back a handle that nobody outside has seen, closing its OS resource if it has one. */
 void engine_handle_discard(engine_handle *handle);
 
-/* Puts something on the way to engine_poll. */
-void engine_deliver(engine_worker *worker, engine_ready *ready);
+static inline void engine_ready_push(engine_ready_queue *queue, engine_ready *ready) {
+    ready->next = NULL;
+    if (queue->first == NULL) {
+        queue->first = ready;
+    } else {
+        queue->last->next = ready;
+    }
+    queue->last = ready;
+}
+
+static inline engine_ready *engine_ready_pop(engine_ready_queue *queue) {
+    engine_ready *ready = queue->first;
+    if (ready != NULL) {
+        queue->first = ready->next;
+    }
+    return ready;
+}
 
 /* Ends a request that the backend never had (WAITING) or does not have just now (retrying). */
 void engine_request_finish_unstarted(engine_request *request, int status);

@@ -341,7 +341,7 @@ static void connect_failed(engine_epoll_handle *self, int status, int error) {
 /* A connect to a local port that nobody listens on, and that the system happens to give to this
  * very socket, succeeds: TCP's simultaneous open with itself. To us nobody is listening there. */
 static bool is_connected_to_itself(const engine_epoll_handle *self, const engine_address *peer) {
-    engine_address own;
+    engine_address own = {.family = ENGINE_ADDRESS_NONE};
     return self->is_tcp && local_address(self->fd, &own) == 0 && own.port == peer->port &&
            own.family == peer->family && own.scope_id == peer->scope_id &&
            memcmp(own.ip, peer->ip, sizeof(own.ip)) == 0;

@@ -7,8 +7,6 @@
  * far as the backend takes them at a time. A request may end inside ops->start; the pump is a loop,
  * not a recursion, so a thousand queued reads at the end of a file need no stack.
  */
-#include <string.h>
-
 #include "engine/core.h"
 
 engine_direction engine_kind_direction(engine_kind kind) {
@@ -28,7 +26,7 @@ void engine_request_start(engine_request *request) {
 
 void engine_queue_pump(engine_handle *handle, engine_direction direction) {
     engine_queue *queue = &handle->queue[direction];
-    if (queue->pumping) {
+    if (sl_list_is_empty(&queue->waiting) || queue->pumping) {
         return; /* the loop below goes on when ops->start returns */
     }
     queue->pumping = true;
@@ -50,48 +48,38 @@ void engine_handle_opened(engine_handle *handle, unsigned capabilities, unsigned
     handle->worker->handles_opened_count++;
 }
 
-/* The handles taken at submit go to the receiver of a success; otherwise nobody will ever see them.
- */
-static void settle_opening(engine_request *request, engine_completion *completion) {
-    for (unsigned i = 0; i < SL_ARRAY_COUNT(request->opening); i++) {
-        engine_handle *handle = request->opening[i];
-        request->opening[i] = NULL;
-        if (handle == NULL) {
-            continue;
-        }
-        if (completion->status == SLUICE_OK) {
-            SL_CHECK(handle->open, "a request that opens succeeds with open handles");
-            completion->opened[i] = handle;
+/* The handles taken at submit go to the receiver of a success; else nobody will ever see them. */
+static void settle_opening(engine_request *request) {
+    for (unsigned i = 0; i < request->opening_count; i++) {
+        if (request->status == SLUICE_OK) {
+            SL_CHECK(request->opening[i]->open, "a request that opens succeeds with open handles");
         } else {
-            engine_handle_discard(handle);
+            engine_handle_discard(request->opening[i]);
         }
+    }
+    if (request->status != SLUICE_OK) {
+        request->opening_count = 0;
     }
 }
 
 static void complete(engine_request *request, int status, uint32_t os_error, size_t bytes,
                      size_t in_doubt) {
-    engine_worker *w = request->worker;
     SL_CHECK(bytes <= request->length && in_doubt <= request->length - bytes,
              "a request transfers no more than was asked for");
     SL_CHECK(status != SLUICE_OK || in_doubt == 0, "a success leaves no doubt");
     sl_list_remove(&request->link);
+    request->state = ENGINE_REQUEST_DONE;
+    request->status = status;
+    request->os_error = os_error;
+    request->bytes = bytes;
+    request->in_doubt = in_doubt;
     if (request->kind == ENGINE_CONNECT) {
         engine_connect_end(request);
     }
-    engine_completion *completion = &request->ready.completion;
-    memset(completion, 0, sizeof(*completion));
-    completion->kind = request->kind;
-    completion->status = status;
-    completion->os_error = os_error;
-    completion->user = request->user;
-    completion->id = request->id;
-    completion->handle = request->handle;
-    completion->bytes = bytes;
-    completion->in_doubt = in_doubt;
-    completion->count = request->kind == ENGINE_RESOLVE ? request->address_count : 0;
-    settle_opening(request, completion);
-    request->state = ENGINE_REQUEST_DONE;
-    engine_deliver(w, &request->ready);
+    if (request->opening_count > 0) {
+        settle_opening(request);
+    }
+    engine_ready_push(&request->worker->ready, &request->ready);
     if (request->handle != NULL) {
         SL_CHECK(request->handle->pending > 0, "a handle counts its requests");
         request->handle->pending--;

@@ -19,7 +19,6 @@ static int take_request(engine_worker *w, engine_kind kind, void *user,
         return status;
     }
     engine_request *request = entry;
-    sl_list_init(&request->ready.link);
     sl_list_init(&request->link);
     request->worker = w;
     request->handle = NULL;
@@ -30,21 +29,17 @@ static int take_request(engine_worker *w, engine_kind kind, void *user,
     request->cancel_asked = false;
     request->timed_out = false;
     request->retrying = false;
-    request->opening[0] = NULL;
-    request->opening[1] = NULL;
+    request->opening_count = 0;
+    request->buffer_count = 0;
     request->length = 0;
     request->done = 0;
-    request->buffer_count = 0;
-    request->job = NULL;
     *ret_request = request;
     return SLUICE_OK;
 }
 
 static void give_back(engine_request *request) {
-    for (unsigned i = 0; i < SL_ARRAY_COUNT(request->opening); i++) {
-        if (request->opening[i] != NULL) {
-            engine_handle_discard(request->opening[i]);
-        }
+    for (unsigned i = 0; i < request->opening_count; i++) {
+        engine_handle_discard(request->opening[i]);
     }
     request->state = ENGINE_REQUEST_FREE;
     sl_slots_release(&request->worker->requests, request);
@@ -57,6 +52,7 @@ static int take_opening(engine_request *request, unsigned count) {
         if (status != SLUICE_OK) {
             return status;
         }
+        request->opening_count++;
     }
     return SLUICE_OK;
 }

@@ -32,8 +32,6 @@ static int worker_init(engine_worker *w, engine *e) {
     w->ops = e->ops;
     w->owner = sl_thread_self();
     sl_account_init(&w->account, e->account.source, "worker", SIZE_MAX);
-    sl_list_init(&w->ready);
-    sl_list_init(&w->retired);
     sl_list_init(&w->loose);
     sl_mailbox_init(&w->mailbox);
     sl_heap_init(&w->timers, &w->account, e->max_requests);
@@ -68,10 +66,9 @@ int engine_worker_create(engine *e, engine_worker **ret_worker) {
 /* Delivered requests and closed handles go back to their pools. */
 static void recycle(engine_worker *w) {
     w->retired_handles = 0;
-    sl_list *node;
-    while ((node = sl_list_pop_front(&w->retired)) != NULL) {
-        engine_ready *ready = SL_LIST_ENTRY(node, engine_ready, link);
-        if (ready->completion.kind == ENGINE_CLOSE) {
+    engine_ready *ready;
+    while ((ready = engine_ready_pop(&w->retired)) != NULL) {
+        if (ready->is_handle) {
             sl_slots_release(&w->handles, SL_CONTAINER_OF(ready, engine_handle, ready));
         } else {
             engine_request *request = SL_CONTAINER_OF(ready, engine_request, ready);
@@ -104,10 +101,6 @@ int engine_worker_destroy(engine_worker *w) {
     return SLUICE_OK;
 }
 
-void engine_deliver(engine_worker *w, engine_ready *ready) {
-    sl_list_push_back(&w->ready, &ready->link);
-}
-
 void engine_post(engine_worker *w, engine_message *message) {
     atomic_fetch_add(&w->posters, 1);
     sl_mailbox_post(&w->mailbox, &message->mail);
@@ -129,6 +122,41 @@ static void drop_message(engine_worker *w) {
     w->mail = w->mail->next;
 }
 
+static void tell_message(engine_message *message, engine_completion *ret) {
+    *ret = (engine_completion){
+        .kind = ENGINE_MESSAGE,
+        .user = message->user,
+        .message = message,
+    };
+}
+
+static void tell_closed(engine_worker *w, engine_handle *handle, engine_completion *ret) {
+    w->retired_handles++;
+    *ret = (engine_completion){
+        .kind = ENGINE_CLOSE,
+        .user = handle->close_user,
+        .handle = handle,
+    };
+}
+
+static void tell_done(engine_worker *w, engine_request *request, engine_completion *ret) {
+    w->completed_count++;
+    *ret = (engine_completion){
+        .kind = request->kind,
+        .status = request->status,
+        .os_error = request->os_error,
+        .count = request->kind == ENGINE_RESOLVE ? request->address_count : 0,
+        .user = request->user,
+        .id = request->id,
+        .handle = request->handle,
+        .bytes = request->bytes,
+        .in_doubt = request->in_doubt,
+    };
+    for (unsigned i = 0; i < request->opening_count; i++) {
+        ret->opened[i] = request->opening[i];
+    }
+}
+
 /* Messages first, then what ended; each taken once. Internal messages act and deliver nothing
  * themselves. */
 static unsigned deliver_batch(engine_worker *w, engine_completion *out, unsigned capacity) {
@@ -139,31 +167,24 @@ static unsigned deliver_batch(engine_worker *w, engine_completion *out, unsigned
         if (message->on_worker != NULL) {
             message->on_worker(message);
         } else {
-            memset(&out[count], 0, sizeof(out[count]));
-            out[count].kind = ENGINE_MESSAGE;
-            out[count].user = message->user;
-            out[count].message = message;
-            count++;
+            tell_message(message, &out[count++]);
         }
     }
-    sl_list *node;
-    while (count < capacity && (node = sl_list_pop_front(&w->ready)) != NULL) {
-        engine_ready *ready = SL_LIST_ENTRY(node, engine_ready, link);
-        out[count] = ready->completion;
-        sl_list_push_back(&w->retired, &ready->link);
-        if (ready->completion.kind == ENGINE_CLOSE) {
-            w->retired_handles++;
+    engine_ready *ready;
+    while (count < capacity && (ready = engine_ready_pop(&w->ready)) != NULL) {
+        if (ready->is_handle) {
+            tell_closed(w, SL_CONTAINER_OF(ready, engine_handle, ready), &out[count++]);
         } else {
-            w->completed_count++;
+            tell_done(w, SL_CONTAINER_OF(ready, engine_request, ready), &out[count++]);
         }
-        count++;
+        engine_ready_push(&w->retired, ready);
     }
     return count;
 }
 
 /* Waits for the kernel, a message or a timer, until deadline_ns at most. */
 static void wait_until(engine_worker *w, uint64_t deadline_ns) {
-    uint64_t timer_ns = sl_heap_deadline_ns(&w->timers);
+    uint64_t timer_ns = w->timers.count > 0 ? sl_heap_deadline_ns(&w->timers) : SL_CLOCK_NEVER;
     uint64_t until_ns = timer_ns < deadline_ns ? timer_ns : deadline_ns;
     if (until_ns != 0) {
         (void)atomic_exchange(&w->asleep, true);
@@ -188,7 +209,7 @@ unsigned engine_poll(engine_worker *w, engine_completion *ret_completions, unsig
     }
     bool looked = false;
     for (;;) {
-        if (sl_heap_deadline_ns(&w->timers) != SL_CLOCK_NEVER) {
+        if (w->timers.count > 0) {
             engine_connect_on_timer(w, sl_clock_now_ns(w->engine->clock));
         }
         if (w->ops->flush != NULL) {

@@ -356,7 +356,7 @@ static void wait_until(sim_world *world, engine_worker *worker, uint64_t deadlin
     uint64_t timer_ns = sl_heap_deadline_ns(&worker->timers);
     bool is_ready = false;
     while (!is_woken(worker) && sl_heap_deadline_ns(&worker->timers) >= timer_ns) {
-        if (!is_ready && !sl_list_is_empty(&worker->ready)) {
+        if (!is_ready && worker->ready.first != NULL) {
             /* The thread takes a while to wake; more may happen meanwhile. */
             is_ready = true;
             uint64_t batch_ns = sim_below(world, world->options.batch_ns + 1);

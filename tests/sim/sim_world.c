@@ -252,7 +252,7 @@ void sim_fire_due(sim_world *world) {
 }
 
 static bool worker_has_something(const engine_worker *worker) {
-    return !sl_list_is_empty(&worker->ready) || worker->mail != NULL ||
+    return worker->ready.first != NULL || worker->mail != NULL ||
            !sl_mailbox_is_empty(&worker->mailbox);
 }
 
