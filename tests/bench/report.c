@@ -123,8 +123,11 @@ void bench_print_table(const bench_options *options, const bench_result *results
     for (unsigned index = 0; index < count; index++) {
         const bench_result *result = &results[index];
         if (result->skipped != NULL) {
-            bench_print("%-13s skipped: %s (%s)\n", result->what->name, result->skipped,
-                        sl_status_name(result->status));
+            bench_print("%-13s skipped: %s", result->what->name, result->skipped);
+            if (result->status != SLUICE_OK) {
+                bench_print(" (%s)", sl_status_name(result->status));
+            }
+            bench_print("\n");
             continue;
         }
         for (unsigned subject = 0; subject < BENCH_SUBJECT_COUNT; subject++) {
