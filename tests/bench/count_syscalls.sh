@@ -1,14 +1,15 @@
 #!/bin/sh
-# Counts system calls per unit (ping-pong, block, cancel) of the raw loop and of the engine on Linux, with strace.
+# Counts system calls per unit (ping-pong, block, cancel) of the raw loop and of the engine on
+# Linux, with strace.
 #
 #     tests/bench/count_syscalls.sh BUILD/tests/bench/engine_bench [CASE...]
 #
-# Each subject is run with two numbers of units; the difference of the counts is what the units cost,
-# whatever opening and closing took.
+# Each subject is run with two numbers of units; the difference of the counts is what the units
+# cost, whatever opening and closing took.
 set -eu
 
 if [ $# -lt 1 ] || [ "$1" = --help ]; then
-    sed -n '2,7s/^# \{0,1\}//p' "$0"
+    sed -n '2,8s/^# \{0,1\}//p' "$0"
     exit 2
 fi
 bench=$1
@@ -35,7 +36,8 @@ for case in "$@"; do
             { gained = ($2 - before[$1]) / units
               total += gained
               if (gained >= 0.005) detail = detail sprintf("  %s %.2f", $1, gained) }
-            END { printf "%-12s %-7s %6.2f system calls per unit:%s\n", name, subject, total, detail }
+            END { printf "%-12s %-7s %6.2f system calls per unit:%s\n",
+                         name, subject, total, detail }
         ' "$work/few" "$work/many"
     done
 done

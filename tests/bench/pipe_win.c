@@ -3,6 +3,9 @@
  */
 #include "pipe_win.h"
 
+#include "base/clock.h"
+#include "base/thread.h"
+
 #define NAME_CHARACTERS 256u
 #define BUSY_TRIES      5000u
 
@@ -36,15 +39,16 @@ HANDLE bench_pipe_open(const char *name, HANDLE port, ULONG_PTR key) {
     if (!widen(name, wide)) {
         return INVALID_HANDLE_VALUE;
     }
+    DWORD flags = FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION;
+    uint64_t deadline_ns = sl_clock_now_ns(sl_clock_system()) + BUSY_NS;
     HANDLE pipe = INVALID_HANDLE_VALUE;
-    for (unsigned attempt = 0; attempt < BUSY_TRIES; attempt++) {
-        pipe = CreateFileW(wide, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING,
-                           FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION,
-                           NULL);
-        if (pipe != INVALID_HANDLE_VALUE || GetLastError() != ERROR_PIPE_BUSY) {
+    for (;;) {
+        pipe = CreateFileW(wide, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, flags, NULL);
+        if (pipe != INVALID_HANDLE_VALUE || GetLastError() != ERROR_PIPE_BUSY ||
+            sl_clock_now_ns(sl_clock_system()) > deadline_ns) {
             break;
         }
-        Sleep(1);
+        sl_thread_yield(); /* the peer makes its next instance just now */
     }
     return join_port(pipe, port, key);
 }
