@@ -54,6 +54,20 @@ init() {
     ) 9>"$WINEPREFIX.lock"
 }
 
+# The first program in a prefix starts the Wine server and Wine's own services, which outlive it.
+# Started by a test they would inherit its standard output, and ctest would wait for them after the
+# test has ended. So they are started here, inheriting nothing; they go a minute after the last
+# program. Where they run already this takes 2 ms.
+warm_up() {
+    [ -n "$wineserver" ] || return 0
+    (
+        flock 9
+        if "$wineserver" -p60 </dev/null >/dev/null 2>&1 8>&- 9>&-; then
+            "$wine" cmd /c rem </dev/null >/dev/null 2>&1 8>&- 9>&- || true
+        fi
+    ) 9>"$WINEPREFIX.lock"
+}
+
 case ${1:-} in
 --init)
     init
@@ -69,10 +83,7 @@ case ${1:-} in
     ;;
 *)
     [ -f "$ready" ] || init
-    # A Wine server that the test starts would inherit its standard output, and ctest would wait for
-    # it after the test has ended. This one inherits nothing and goes a minute after the last
-    # program; if there is one already this does nothing, in 2 ms.
-    [ -z "$wineserver" ] || "$wineserver" -p60 </dev/null >/dev/null 2>&1 8>&- 9>&- || true
+    warm_up
     exec "$wine" "$@"
     ;;
 esac

@@ -178,7 +178,8 @@ static void cancel(engine_worker *worker, engine_request *request) {
     switch (request->kind) {
     case ENGINE_ACCEPT:
         if (engine_iocp_handle(request->handle)->type == IOCP_PIPE_LISTENER) {
-            engine_iocp_pipe_accept_cancel(r);
+            /* It waits in our own queue: see iocp_pipe.c. */
+            engine_request_finish(request, SLUICE_ECANCELED, 0, 0, 0);
         } else {
             engine_iocp_op_cancel(&r->op, engine_iocp_handle(request->handle)->os);
         }
@@ -203,6 +204,13 @@ static int listen_on(engine_worker *worker, engine_handle *handle, const engine_
     iocp_handle *h = engine_iocp_handle(handle);
     return is_pipe_address(address) ? engine_iocp_pipe_listen(worker, h, address, options)
                                     : engine_iocp_tcp_listen(worker, h, address, options);
+}
+
+static void closing(engine_worker *worker, engine_handle *handle) {
+    (void)worker;
+    if (engine_iocp_handle(handle)->type == IOCP_PIPE_LISTENER) {
+        engine_iocp_pipe_listener_closing(engine_iocp_handle(handle));
+    }
 }
 
 static void release(engine_worker *worker, engine_handle *handle) {
@@ -242,6 +250,7 @@ static const engine_ops iocp_ops = {
     .endpoint_create = engine_iocp_endpoint_create,
     .endpoint_destroy = engine_iocp_endpoint_destroy,
     .endpoint_join = engine_iocp_endpoint_join,
+    .closing = closing,
     .release = release,
 };
 

@@ -185,9 +185,9 @@ void engine_iocp_pipe_opened(engine_handle *handle, HANDLE pipe, unsigned capabi
 
 int engine_iocp_pipe_listen(engine_worker *worker, iocp_handle *h, const engine_address *address,
                             const engine_listen_options *options);
+void engine_iocp_pipe_listener_closing(iocp_handle *h);
 void engine_iocp_pipe_listener_release(iocp_handle *h);
 void engine_iocp_pipe_accept_start(iocp_request *r);
-void engine_iocp_pipe_accept_cancel(iocp_request *r);
 int engine_iocp_endpoint_create(engine_endpoint *endpoint, const engine_listen_options *options);
 void engine_iocp_endpoint_destroy(engine_endpoint *endpoint);
 int engine_iocp_endpoint_join(engine_endpoint *endpoint, engine_worker *worker,

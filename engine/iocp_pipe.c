@@ -8,16 +8,13 @@
  * accept that waits is only a request in its queue. So cancelling an accept involves no kernel and
  * loses no connection (R5), and accepts are served in order.
  *
- * The standing ConnectNamedPipes need an owner that a close waits for (R7). It is a request of the
- * listener, `standing`, at the head of the queue's started list, counted in handle->pending and
- * never delivered: cancelling it, which only a close does, cancels them; the last packet takes it
- * off and lets the close go on. Then the instances are closed, none with a request in the kernel.
+ * The listener holds its handle (engine_handle_hold) as long as one of these is in the kernel or may
+ * be: a close cancels them, the last packet lets go, and only then are the instances closed (R7).
  *
  * Endpoints: every worker that joins has instances of its own on its own port. The kernel serves
  * listening instances in the order in which they were made [ReactOS npfs, Wine 8 server], so
  * clients go round the workers in runs of one worker's instances: few instances spread more evenly.
  */
-#include "engine/core.h"
 #include "engine/iocp.h"
 
 #include <sddl.h>
@@ -32,7 +29,6 @@ typedef struct iocp_instance {
 } iocp_instance;
 
 typedef struct iocp_listener {
-    engine_request standing;
     iocp_handle *owner;
     const iocp_name *name; /* own_name, or the endpoint's */
     iocp_name own_name;
@@ -235,7 +231,6 @@ static int take_name(const iocp_name *name, HANDLE *ret_pipe, uint32_t *ret_erro
 /* ---- instances ---- */
 
 static void listener_serve(iocp_listener *listener);
-static void listener_closed(iocp_listener *listener);
 
 static void instance_drop(iocp_instance *instance) {
     SL_CHECK(!instance->op.in_kernel, "no handle is closed with an operation in the kernel");
@@ -286,7 +281,7 @@ static void on_connect_packet(iocp_op *op, DWORD bytes) {
     listener->in_kernel_count--;
     if (listener->closing) {
         if (listener->in_kernel_count == 0) {
-            listener_closed(listener);
+            engine_handle_unhold(&listener->owner->handle);
         }
         return;
     }
@@ -320,13 +315,6 @@ static void listener_refill(iocp_listener *listener) {
     }
 }
 
-/* The accept that waits longest, or NULL. */
-static engine_request *first_accept(iocp_listener *listener) {
-    sl_list *started = &listener->owner->handle.queue[ENGINE_IN].started;
-    sl_list *node = listener->standing.link.next;
-    return node != started ? SL_LIST_ENTRY(node, engine_request, link) : NULL;
-}
-
 /* Brings accepts and clients together. Finishing a request may start the next, which comes back
  * here: the loop goes on with it. */
 static void listener_serve(iocp_listener *listener) {
@@ -336,7 +324,7 @@ static void listener_serve(iocp_listener *listener) {
     }
     listener->serving = true;
     listener_refill(listener);
-    while ((request = first_accept(listener)) != NULL) {
+    while ((request = engine_queue_head(&listener->owner->handle.queue[ENGINE_IN])) != NULL) {
         sl_list *node = sl_list_pop_front(&listener->connected);
         if (node != NULL) {
             iocp_instance *instance = SL_LIST_ENTRY(node, iocp_instance, link);
@@ -354,35 +342,16 @@ static void listener_serve(iocp_listener *listener) {
     listener->serving = false;
 }
 
-/* See the top of the file. */
-static void listener_hold(iocp_listener *listener) {
-    engine_handle *handle = &listener->owner->handle;
-    engine_request *standing = &listener->standing;
-    standing->kind = ENGINE_ACCEPT;
-    standing->state = ENGINE_REQUEST_STARTED;
-    standing->worker = handle->worker;
-    standing->handle = handle;
-    sl_list_init(&standing->link);
-    sl_list_push_front(&handle->queue[ENGINE_IN].started, &standing->link);
-    handle->pending++;
-}
-
-static void listener_close(iocp_listener *listener) {
+void engine_iocp_pipe_listener_closing(iocp_handle *h) {
+    iocp_listener *listener = h->listener;
     listener->closing = true;
     for (unsigned i = 0; i < listener->instance_count; i++) {
         iocp_instance *instance = &listener->instances[i];
         engine_iocp_op_cancel(&instance->op, instance->pipe);
     }
     if (listener->in_kernel_count == 0) {
-        listener_closed(listener);
+        engine_handle_unhold(&listener->owner->handle);
     }
-}
-
-static void listener_closed(iocp_listener *listener) {
-    engine_handle *handle = &listener->owner->handle;
-    sl_list_remove(&listener->standing.link);
-    handle->pending--;
-    engine_close_continue(handle);
 }
 
 static size_t listener_size(unsigned instance_count) {
@@ -434,7 +403,7 @@ static int listener_open(iocp_listener *listener, HANDLE first) {
     h->os = NULL;
     h->listener = listener;
     engine_handle_opened(&h->handle, ENGINE_CAN_ACCEPT, listener->instance_count);
-    listener_hold(listener);
+    engine_handle_hold(&h->handle);
     return SLUICE_OK;
 }
 
@@ -466,15 +435,6 @@ void engine_iocp_pipe_listener_release(iocp_handle *h) {
 
 void engine_iocp_pipe_accept_start(iocp_request *r) {
     listener_serve(engine_iocp_handle(r->request.handle)->listener);
-}
-
-void engine_iocp_pipe_accept_cancel(iocp_request *r) {
-    iocp_listener *listener = engine_iocp_handle(r->request.handle)->listener;
-    if (&r->request == &listener->standing) {
-        listener_close(listener);
-    } else {
-        engine_request_finish(&r->request, SLUICE_ECANCELED, 0, 0, 0);
-    }
 }
 
 /* ---- endpoints ---- */
