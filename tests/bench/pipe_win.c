@@ -7,7 +7,7 @@
 #include "base/thread.h"
 
 #define NAME_CHARACTERS 256u
-#define BUSY_TRIES      5000u
+#define BUSY_NS         (10 * SL_NS_PER_S)
 
 static bool widen(const char *name, wchar_t *ret_name) {
     int length = MultiByteToWideChar(CP_UTF8, 0, name, -1, ret_name, (int)NAME_CHARACTERS);
