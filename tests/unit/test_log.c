@@ -15,11 +15,12 @@
 #define RECORDERS   4u
 #define RECORDS     20000u
 #define WAKE_ROUNDS 5000u
+#define STOP_ROUNDS 2000u
 #define BURST       10000u
 #define MARGIN_NS   (2 * SL_NS_PER_S) /* beyond the promised second: a loaded machine */
 
 /* A sink of ours: keeps the text, tells when it was entered, blocks or refuses when asked to.
- * Static in each test, so that it outlives a log thread that is still in it when an assertion fails. */
+ * Static in each test: it outlives a log thread that is still in it when an assertion fails. */
 typedef struct sink {
     char *text;
     size_t size;
@@ -341,6 +342,24 @@ static void test_no_wake_up_is_lost(void **state) {
     sink_deinit(&s);
 }
 
+/* Recorded before the stop = written, wherever the log thread happens to be. */
+static void test_stopping_loses_nothing(void **state) {
+    static sink s;
+    (void)state;
+    sink_init(&s, 16);
+    for (unsigned i = 0; i < STOP_ROUNDS; i++) {
+        sl_log *log = make_log(&s, sl_clock_system(), 4);
+        if (i % 2 == 0) { /* let the log thread find the ring empty first, or come to it late */
+            sl_thread_yield();
+        }
+        sl_log_record(log, SL_LOG_INFO, "one", NULL, NULL, 0);
+        sl_log_record(log, SL_LOG_INFO, "two", NULL, NULL, 0);
+        assert_int_equal(stop(log).written, 2);
+        assert_true(sl_log_destroy(log));
+    }
+    sink_deinit(&s);
+}
+
 static void test_cost_of_a_record(void **state) {
     static sink s;
     const sl_log_field fields[3] = {{"a", 1}, {"b", 2}, {"c", 3}};
@@ -446,6 +465,7 @@ int main(int argument_count, char **arguments) {
         cmocka_unit_test(test_a_sink_that_refuses),
         cmocka_unit_test(test_order_and_counts_with_many_recorders),
         cmocka_unit_test(test_no_wake_up_is_lost),
+        cmocka_unit_test(test_stopping_loses_nothing),
         cmocka_unit_test(test_cost_of_a_record),
         cmocka_unit_test(test_shutdown_does_not_wait_for_a_blocked_sink),
         cmocka_unit_test(test_a_process_ends_while_standard_error_blocks),
