@@ -8,8 +8,9 @@
  * accept that waits is only a request in its queue. So cancelling an accept involves no kernel and
  * loses no connection (R5), and accepts are served in order.
  *
- * The listener holds its handle (engine_handle_hold) as long as one of these is in the kernel or may
- * be: a close cancels them, the last packet lets go, and only then are the instances closed (R7).
+ * The listener holds its handle (engine_handle_hold) as long as one of these is in the kernel or
+ * may be: a close cancels them, the last packet lets go, and only then are the instances closed
+ * (R7).
  *
  * Endpoints: every worker that joins has instances of its own on its own port. The kernel serves
  * listening instances in the order in which they were made [ReactOS npfs, Wine 8 server], so
