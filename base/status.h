@@ -37,7 +37,21 @@
     X(ETRUNCATED, -20, "the message was longer than the buffer; what did not fit is lost") \
     X(ETOOLARGE, -21, "the message is larger than the transport can carry in one piece") \
     X(EBUSY, -22, "the object is still in use") \
-    X(EOS, -23, "an operating-system error without a status of its own; see the raw code")
+    X(EOS, -23, "an operating-system error without a status of its own; see the raw code") \
+    X(EPROTOCOL, -24, "the other side broke the protocol; the session is over") \
+    X(EVERSION, -25, "client and broker have no version of the protocol in common") \
+    X(ENOBROKER, -26, "no broker is running at that endpoint") \
+    X(EUNTRUSTED, -27, "what answers at that endpoint is not the broker it should be") \
+    X(EBROKERLOST, -28, "the broker ended or the connection to it broke") \
+    X(EUNRESPONSIVE, -29, "the broker was silent for too long; the session was given up") \
+    X(ESTALE, -30, "the handle belongs to a broker that is gone; open it again") \
+    X(EBADHANDLE, -31, "this session has no such handle") \
+    X(ETORN, -32, "an earlier write was cut short; acknowledge that before writing on") \
+    X(EABANDONED, -33, "the system did not let go in time; the broker keeps what is left") \
+    X(ESHUTDOWN, -34, "the broker is stopping") \
+    X(EDEADLK, -35, "the call would wait for itself: it is made on the thread that serves it") \
+    X(EFORKED, -36, "this process was forked from the one that opened the session") \
+    X(ESYNCHANDLE, -37, "the handle was opened for synchronous I/O, which may hang; not adopted")
 
 enum sluice_status {
 #define X(name, number, sentence) SLUICE_##name = (number),
@@ -46,7 +60,7 @@ enum sluice_status {
 };
 
 /* The number of statuses; they are numbered 0, -1, ... -(SLUICE_STATUS_COUNT - 1) without gaps. */
-#define SLUICE_STATUS_COUNT 24
+#define SLUICE_STATUS_COUNT 38
 
 /* The name without its prefix, for example "ECANCELED"; "UNKNOWN" for a number that is not in the
  * table. */

@@ -20,16 +20,23 @@ static void test_every_status_has_a_name_and_a_sentence(void **state) {
 /* The numbers are part of the ABI: this list is written down a second time on purpose. */
 static void test_numbers_never_change(void **state) {
     static const char *const names[SLUICE_STATUS_COUNT] = {
-        "OK",           "EEOF",         "ECANCELED",  "ETIMEDOUT",     "ECLOSED",     "EINVAL",
-        "ENOTSUP",      "ENOMEM",       "EQUOTA",     "EOSLIMIT",      "EBROKENPIPE", "ERESET",
-        "EREFUSED",     "EUNREACHABLE", "EADDRINUSE", "EADDRNOTAVAIL", "ENAMETAKEN",  "ENOTFOUND",
-        "ENAMETOOLONG", "EACCESS",      "ETRUNCATED", "ETOOLARGE",     "EBUSY",       "EOS"};
+        "OK",          "EEOF",          "ECANCELED",    "ETIMEDOUT",
+        "ECLOSED",     "EINVAL",        "ENOTSUP",      "ENOMEM",
+        "EQUOTA",      "EOSLIMIT",      "EBROKENPIPE",  "ERESET",
+        "EREFUSED",    "EUNREACHABLE",  "EADDRINUSE",   "EADDRNOTAVAIL",
+        "ENAMETAKEN",  "ENOTFOUND",     "ENAMETOOLONG", "EACCESS",
+        "ETRUNCATED",  "ETOOLARGE",     "EBUSY",        "EOS",
+        "EPROTOCOL",   "EVERSION",      "ENOBROKER",    "EUNTRUSTED",
+        "EBROKERLOST", "EUNRESPONSIVE", "ESTALE",       "EBADHANDLE",
+        "ETORN",       "EABANDONED",    "ESHUTDOWN",    "EDEADLK",
+        "EFORKED",     "ESYNCHANDLE"};
     (void)state;
     for (int i = 0; i < SLUICE_STATUS_COUNT; i++) {
         assert_string_equal(sl_status_name(-i), names[i]);
     }
     assert_int_equal(SLUICE_ECANCELED, -2);
     assert_int_equal(SLUICE_EOS, -23);
+    assert_int_equal(SLUICE_ESYNCHANDLE, -37);
 }
 
 static void test_other_numbers_are_unknown(void **state) {
