@@ -1,0 +1,381 @@
+/*
+ * sluice/sluice.h - the client library of Sluice: pipes and sockets through a broker process.
+ *
+ * A program opens a session with a broker and asks it for pipes, connections, reads and writes.
+ * What the library promises:
+ *   - No call hangs. Each returns within its timeout plus call_grace_ns (sluice_session_info),
+ *     whatever the peer, the driver or the broker does. A call without a timeout ends when the
+ *     broker has been silent for unresponsive_ns.
+ *   - Exactly one outcome per call, with true byte counts.
+ *   - A cancelled read loses no data, a cancelled accept no connection, a cancelled write tells
+ *     what is certain (done) and what is not (in_doubt).
+ *
+ * CONVENTIONS
+ *   Status     Every function that can fail returns 0 (SLUICE_OK) or a negative number of
+ *              sluice/status.h. Outputs (ret_*) are written as each function says.
+ *   Time       *_ns are nanoseconds. A timeout counts from the call; SLUICE_NO_TIMEOUT is none; 0
+ *              has passed already (SLUICE_ETIMEDOUT at once).
+ *   Text       UTF-8, ends with a NUL. Read during the call only.
+ *   Structures start with their size in bytes: set it to sizeof before a call, for options and for
+ *              results. Members that a caller's version does not have are left alone or taken as 0.
+ *   Threads    Every function may be called from any thread at any time, except where it says
+ *              otherwise. Two calls on one handle take effect in the order in which they began.
+ *   Fork       In a child of fork every call returns SLUICE_EFORKED. The parent is not disturbed.
+ *   Loss       When the broker dies or falls silent, what is in flight ends with
+ *              SLUICE_EBROKERLOST or SLUICE_EUNRESPONSIVE: done = bytes it had confirmed,
+ *              in_doubt = the rest of a write. Handles are stale then (SLUICE_ESTALE). The next
+ *              call that opens something connects again; nothing is repeated by itself.
+ *
+ * Nothing here is variadic, a macro with arguments, or of a size that depends on the compiler.
+ */
+#ifndef SLUICE_SLUICE_H
+#define SLUICE_SLUICE_H
+
+#include <stdint.h>
+
+#include <sluice/status.h>
+
+#if defined(_WIN32) && defined(SLUICE_SHARED_BUILD)
+#define SLUICE_API __declspec(dllexport)
+#elif defined(_WIN32) && defined(SLUICE_SHARED)
+#define SLUICE_API __declspec(dllimport)
+#elif defined(__GNUC__)
+#define SLUICE_API __attribute__((visibility("default")))
+#else
+#define SLUICE_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A connection to a broker, its handles and its operations. */
+typedef struct sluice_session sluice_session;
+/* An asynchronous call, from its _start until sluice_release. */
+typedef struct sluice_operation sluice_operation;
+/* A pipe end, socket or listener of one session; 0 = none. Not a handle of the system. */
+typedef uint64_t sluice_handle;
+
+#define SLUICE_NO_TIMEOUT UINT64_MAX
+
+/* ---- sessions -------------------------------------------------------------------------------- */
+
+/* sluice_open_options.mode */
+enum {
+    SLUICE_MODE_AUTO = 0,    /* the service if one runs at the endpoint, else a private broker */
+    SLUICE_MODE_PRIVATE = 1, /* a broker of our own, a child process that ends with us */
+    SLUICE_MODE_SERVICE = 2  /* the broker that runs at the endpoint; SLUICE_ENOBROKER if none */
+};
+
+/* sluice_open_options.delivery: where callbacks run. Never inside a _start, never with a lock of
+ * the library held. Callbacks of one session run one after another. */
+enum {
+    SLUICE_DELIVERY_THREAD = 0, /* on a thread of the library: a callback may block */
+    SLUICE_DELIVERY_POLL = 1,   /* in sluice_dispatch, when sluice_waitable says so */
+    SLUICE_DELIVERY_INLINE = 2  /* on the library's I/O thread, fastest: a callback must not block
+                                   and not do I/O of its own */
+};
+
+typedef struct sluice_open_options {
+    uint32_t size;
+    uint32_t mode;
+    uint32_t delivery;
+    uint32_t credit_operations; /* calls in flight at most, as wish; 0 = the broker's choice */
+    const char *endpoint;       /* of the service: a Windows pipe's name without \\.\pipe\, or the
+                                   path of a Unix socket; NULL = the default one */
+    const char *broker_path;    /* PRIVATE, AUTO: absolute path of sluiced; NULL = beside the
+                                   library, else beside the executable */
+    const char *client_name;    /* 1 to 64 bytes, shown by `sluice ops`; NULL = the program's */
+    uint64_t open_timeout_ns;   /* to start, connect and greet; 0 = 10 s. Also limits reconnects */
+} sluice_open_options;
+
+/* Opens a session; options may be NULL. Returns when the broker has greeted.
+ * SLUICE_OK; ENOBROKER, EACCESS, EUNTRUSTED, EVERSION, ETIMEDOUT, EINVAL, ENOMEM, EOSLIMIT, EOS;
+ * EFORKED if this process is the fork of one that has the library in use. On failure
+ * *ret_session is NULL. */
+SLUICE_API int32_t sluice_open(const sluice_open_options *options, sluice_session **ret_session);
+
+/* Ends everything that is in flight (SLUICE_ECANCELED), runs the callbacks that are due (in the
+ * POLL delivery inside this call), closes the connection, stops a private broker, and frees the
+ * session. No other thread may use the session any more. Operations that were not released yet may
+ * be released later. NULL is allowed.
+ * SLUICE_OK; SLUICE_EDEADLK in a callback of this session: nothing happened. In a forked child:
+ * EFORKED, and nothing is freed. */
+SLUICE_API int32_t sluice_session_close(sluice_session *session);
+
+typedef struct sluice_session_info {
+    uint32_t size;
+    uint32_t mode;       /* SLUICE_MODE_PRIVATE or SLUICE_MODE_SERVICE: which one it got */
+    uint32_t delivery;
+    int32_t status;      /* SLUICE_OK, or why there is no connection now */
+    uint64_t session_id; /* of the present or last connection, as `sluice ops` shows it */
+    uint64_t epoch;      /* another one after each start of the broker */
+    uint64_t connection_count; /* 1, and one more with each reconnect */
+    uint64_t broker_process_id; /* of a private broker, else 0 */
+    uint32_t payload_bytes;     /* a read or write takes so many at most */
+    uint32_t credit_operations; /* calls in flight at most */
+    uint64_t credit_bytes;      /* their bytes at most */
+    uint32_t handles;           /* open at a time at most */
+    uint32_t reserved;
+    uint64_t call_grace_ns;
+    uint64_t ping_interval_ns;
+    uint64_t unresponsive_ns;
+    char endpoint[256];
+    char broker_version[64];
+    char engine_name[32];
+} sluice_session_info;
+
+/* Does not wait. SLUICE_OK, EINVAL (size), EFORKED. */
+SLUICE_API int32_t sluice_session_get_info(sluice_session *session,
+                                           sluice_session_info *ret_info);
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+/* What a handle can do, as bits of sluice_result.can. */
+enum {
+    SLUICE_CAN_READ = 1,
+    SLUICE_CAN_WRITE = 2,
+    SLUICE_CAN_HALF_CLOSE = 4,
+    SLUICE_CAN_ACCEPT = 8,
+    SLUICE_CAN_DATAGRAM = 16
+};
+
+typedef struct sluice_result {
+    uint32_t size;
+    int32_t status;
+    uint32_t os_error;     /* errno or Windows error behind a failure; for people */
+    uint32_t handle_count; /* of `handles` */
+    uint64_t done;         /* bytes certainly read or written */
+    uint64_t in_doubt;     /* a failed write: at most so many further bytes may be out */
+    sluice_handle handles[2]; /* opened: close them. A pair: [0] reads what [1] writes */
+    uint32_t can[2];
+} sluice_result;
+
+/* ---- synchronous calls -----------------------------------------------------------------------
+ *
+ * Each returns the status that is also in ret_result, which may be NULL (not where handles are
+ * opened: SLUICE_EINVAL). Besides what a call names, each can return ETIMEDOUT, EINVAL, ENOMEM,
+ * EQUOTA (no credit came free in time), EBROKERLOST, EUNRESPONSIVE, ESHUTDOWN, EPROTOCOL, ESTALE,
+ * EBADHANDLE, EFORKED; and EDEADLK, at once, in a callback of an INLINE session. Once a call has
+ * returned, the library does not touch the caller's memory any more, also after a timeout. A call
+ * that needs a connection which is lost makes a new one first, within its timeout.
+ */
+
+/* An anonymous pipe: handles[0] reads what handles[1] writes. EOSLIMIT, EOS. */
+SLUICE_API int32_t sluice_pair(sluice_session *session, uint64_t timeout_ns,
+                               sluice_result *ret_result);
+
+/* Listens on "pipe:NAME" or "tcp:HOST:PORT" (port 0 = any, see sluice_local_address). backlog:
+ * connections that wait for an accept, 1 to 64, 0 = 16. handles[0] is the listener.
+ * EADDRINUSE, EADDRNOTAVAIL, ENAMETAKEN, ENAMETOOLONG, EACCESS, ENOTFOUND, ENOTSUP, EOS. */
+SLUICE_API int32_t sluice_listen(sluice_session *session, const char *address, uint32_t backlog,
+                                 uint64_t timeout_ns, sluice_result *ret_result);
+
+/* Takes a connection: handles[0]. Timed out or cancelled, it has taken none. ECLOSED, EOSLIMIT. */
+SLUICE_API int32_t sluice_accept(sluice_session *session, sluice_handle listener,
+                                 uint64_t timeout_ns, sluice_result *ret_result);
+
+/* Connects to "pipe:NAME" or "tcp:HOST:PORT": handles[0]. EREFUSED, ENOTFOUND, EUNREACHABLE,
+ * EACCESS, ERESET, ENAMETOOLONG, ENOTSUP, EOS. */
+SLUICE_API int32_t sluice_connect(sluice_session *session, const char *address,
+                                  uint64_t timeout_ns, sluice_result *ret_result);
+
+/* sluice_read flags */
+enum {
+    SLUICE_READ_ALL = 1 /* wait until `length` bytes are there; what came before an early end is in
+                           the buffer, done > 0, together with the status of that end */
+};
+
+/* Reads at least 1 and at most `length` bytes into `buffer`; done = how many. length 0 waits until
+ * a read would not wait. Without READ_ALL a length over payload_bytes is taken as that; with it,
+ * it is ETOOLARGE. A read that fails has taken nothing from the stream, unless done says so.
+ * EEOF, ECLOSED, ERESET, ENOTSUP, EOS. */
+SLUICE_API int32_t sluice_read(sluice_session *session, sluice_handle handle, void *buffer,
+                               uint32_t length, uint32_t flags, uint64_t timeout_ns,
+                               sluice_result *ret_result);
+
+/* Writes `length` bytes, at most payload_bytes (ETOOLARGE). A failed write: `done` bytes are
+ * certainly out, at most `in_doubt` more may be. Then the stream may be torn: later writes return
+ * ETORN until sluice_acknowledge_torn. EBROKENPIPE, ECLOSED, ERESET, ETORN, ENOTSUP, EOS. */
+SLUICE_API int32_t sluice_write(sluice_session *session, sluice_handle handle, const void *bytes,
+                                uint32_t length, uint64_t timeout_ns, sluice_result *ret_result);
+
+/* After the writes before it the peer reads the end of file. ENOTSUP (Windows pipes), ECLOSED. */
+SLUICE_API int32_t sluice_half_close(sluice_session *session, sluice_handle handle,
+                                     uint64_t timeout_ns, sluice_result *ret_result);
+
+/* Closes a handle: what is pending on it ends with ECLOSED, then the system's handle is closed.
+ * The handle is gone whatever the outcome. EABANDONED: the system did not let go in time; the
+ * broker looks after what is left. The timeout bounds the wait only; the close goes on. */
+SLUICE_API int32_t sluice_close(sluice_session *session, sluice_handle handle,
+                                uint64_t timeout_ns, sluice_result *ret_result);
+
+/* "I know that this stream is torn": lets writes through again. OK also if it is not torn. */
+SLUICE_API int32_t sluice_acknowledge_torn(sluice_session *session, sluice_handle handle,
+                                           uint64_t timeout_ns, sluice_result *ret_result);
+
+/* There and back, nothing else. Connects first if the connection was lost. */
+SLUICE_API int32_t sluice_ping(sluice_session *session, uint64_t timeout_ns,
+                               sluice_result *ret_result);
+
+/* The address a listener or TCP connection is bound to, "tcp:HOST:PORT", into `buffer` with its
+ * NUL. Asks nobody but the library. EINVAL (does not fit `size`), ENOTSUP (it has none),
+ * EBADHANDLE, ESTALE. 544 bytes are always enough. */
+SLUICE_API int32_t sluice_local_address(sluice_session *session, sluice_handle handle,
+                                        char *buffer, uint32_t size);
+
+/* ---- asynchronous calls ----------------------------------------------------------------------
+ *
+ * A _start that returns 0 is followed by exactly one callback; any other return by none. It never
+ * waits: without credit it returns EQUOTA. Before the callback `buffer` and `bytes` belong to the
+ * library, whatever happens: cancelled, timed out, broker lost. (Text is copied.) Statuses and
+ * meaning are those of the synchronous calls.
+ *
+ * ret_operation may be NULL: then the operation cannot be cancelled, and needs no release. Else it
+ * is set before the callback can run, stays valid until sluice_release, and must be released.
+ */
+
+/* `operation` is NULL if the _start did not ask for one. `result` is valid during the callback. */
+typedef void (*sluice_callback)(void *user, sluice_operation *operation,
+                                const sluice_result *result);
+
+SLUICE_API int32_t sluice_pair_start(sluice_session *session, uint64_t timeout_ns,
+                                     sluice_callback on_done, void *user,
+                                     sluice_operation **ret_operation);
+SLUICE_API int32_t sluice_listen_start(sluice_session *session, const char *address,
+                                       uint32_t backlog, uint64_t timeout_ns,
+                                       sluice_callback on_done, void *user,
+                                       sluice_operation **ret_operation);
+SLUICE_API int32_t sluice_accept_start(sluice_session *session, sluice_handle listener,
+                                       uint64_t timeout_ns, sluice_callback on_done, void *user,
+                                       sluice_operation **ret_operation);
+SLUICE_API int32_t sluice_connect_start(sluice_session *session, const char *address,
+                                        uint64_t timeout_ns, sluice_callback on_done, void *user,
+                                        sluice_operation **ret_operation);
+SLUICE_API int32_t sluice_read_start(sluice_session *session, sluice_handle handle, void *buffer,
+                                     uint32_t length, uint32_t flags, uint64_t timeout_ns,
+                                     sluice_callback on_done, void *user,
+                                     sluice_operation **ret_operation);
+SLUICE_API int32_t sluice_write_start(sluice_session *session, sluice_handle handle,
+                                      const void *bytes, uint32_t length, uint64_t timeout_ns,
+                                      sluice_callback on_done, void *user,
+                                      sluice_operation **ret_operation);
+SLUICE_API int32_t sluice_half_close_start(sluice_session *session, sluice_handle handle,
+                                           uint64_t timeout_ns, sluice_callback on_done,
+                                           void *user, sluice_operation **ret_operation);
+SLUICE_API int32_t sluice_close_start(sluice_session *session, sluice_handle handle,
+                                      uint64_t timeout_ns, sluice_callback on_done, void *user,
+                                      sluice_operation **ret_operation);
+SLUICE_API int32_t sluice_acknowledge_torn_start(sluice_session *session, sluice_handle handle,
+                                                 uint64_t timeout_ns, sluice_callback on_done,
+                                                 void *user, sluice_operation **ret_operation);
+SLUICE_API int32_t sluice_ping_start(sluice_session *session, uint64_t timeout_ns,
+                                     sluice_callback on_done, void *user,
+                                     sluice_operation **ret_operation);
+
+/* Asks an operation to end. The callback is the truth: SLUICE_OK if it was faster, ECANCELED, or
+ * another status. Any number of times, also late. Does not wait. SLUICE_OK, EFORKED. */
+SLUICE_API int32_t sluice_cancel(sluice_operation *operation);
+
+/* Gives up the caller's reference, also inside the callback, and also before it, which still
+ * comes (then with operation = NULL). Never cancels. NULL is allowed. */
+SLUICE_API void sluice_release(sluice_operation *operation);
+
+/* ---- delivery by poll ------------------------------------------------------------------------ */
+
+/* What to wait on before sluice_dispatch: an eventfd to be polled for reading, or the HANDLE of a
+ * manual-reset event. Only to be waited on, not read, reset or closed; valid until
+ * sluice_session_close. SLUICE_OK, ENOTSUP (another delivery), EFORKED. */
+SLUICE_API int32_t sluice_waitable(sluice_session *session, uint64_t *ret_waitable);
+
+/* Runs up to max_callbacks callbacks that are due (0 = all that are due now) and says how many;
+ * does not wait. One thread at a time: others get EBUSY. ret_count may be NULL.
+ * SLUICE_OK, ENOTSUP (another delivery), EDEADLK (inside a callback), EBUSY, EFORKED. */
+SLUICE_API int32_t sluice_dispatch(sluice_session *session, uint32_t max_callbacks,
+                                   uint32_t *ret_count);
+
+/* ---- looking inside -------------------------------------------------------------------------- */
+
+typedef struct sluice_broker_info {
+    uint32_t size;
+    uint32_t workers;
+    uint32_t sessions;
+    uint32_t draining; /* 1: the broker is stopping */
+    uint64_t process_id;
+    uint64_t uptime_ns;
+    uint64_t handles;
+    uint64_t operations;         /* unfinished */
+    uint64_t zombies;            /* handles the operating system does not let go */
+    uint64_t memory_bytes;
+    uint64_t operations_started; /* since the broker's start, like the rest */
+    uint64_t operations_finished;
+    uint64_t cancels;
+    uint64_t sessions_started;
+    uint64_t protocol_violations;
+    char broker_version[64];
+    char engine_name[32];
+} sluice_broker_info;
+
+/* The broker's counters. EACCESS. */
+SLUICE_API int32_t sluice_broker_status(sluice_session *session, uint64_t timeout_ns,
+                                        sluice_broker_info *ret_info);
+
+/* sluice_ops_row.state */
+enum {
+    SLUICE_OPERATION_QUEUED = 1,     /* waits for its turn on the handle */
+    SLUICE_OPERATION_STARTED = 2,    /* with the operating system */
+    SLUICE_OPERATION_CANCELLING = 3, /* asked to end */
+    SLUICE_OPERATION_ZOMBIE = 4      /* ended for its client; the system has not let go */
+};
+
+typedef struct sluice_ops_row {
+    uint64_t session_id;
+    uint64_t process_id; /* as the client says */
+    uint64_t operation_id;
+    uint64_t handle; /* the broker's number; 0 = none */
+    uint64_t age_ns;
+    uint64_t remaining_ns; /* until its deadline; 0 = none */
+    uint64_t length_bytes;
+    uint64_t done_bytes;
+    uint32_t worker;
+    uint32_t state;
+    uint32_t stuck;
+    uint32_t kind; /* the number of its kind in the protocol */
+    char kind_name[24]; /* "read", ... */
+    char client_name[72];
+} sluice_ops_row;
+
+/* sluice_ops_query.filter */
+enum { SLUICE_OPS_ALL = 0, SLUICE_OPS_STUCK = 1 };
+
+typedef struct sluice_ops_query {
+    uint32_t size;
+    uint32_t filter;
+    uint64_t min_age_ns; /* only operations that are older */
+    uint64_t cursor;     /* 0 = from the start, else what the page before gave */
+    uint32_t row_size;   /* sizeof(sluice_ops_row) */
+    uint32_t reserved;
+} sluice_ops_query;
+
+/* A page of the operations of the sessions that this user may see: up to `capacity` rows (at most
+ * 64 come). *ret_next_cursor 0 = that was the last page. query may be NULL. EACCESS. */
+SLUICE_API int32_t sluice_ops(sluice_session *session, const sluice_ops_query *query,
+                              uint64_t timeout_ns, sluice_ops_row *ret_rows, uint32_t capacity,
+                              uint32_t *ret_count, uint64_t *ret_next_cursor);
+
+/* ---- words ----------------------------------------------------------------------------------- */
+
+/* "ECANCELED"; "UNKNOWN" for a number that is none. Static. */
+SLUICE_API const char *sluice_status_name(int32_t status);
+/* One sentence for people, without a full stop. Static, never NULL. */
+SLUICE_API const char *sluice_status_sentence(int32_t status);
+
+/* The library's version, "0.1.0"; and the ABI's: the number in libsluice.so.N (docs/abi.md). */
+SLUICE_API const char *sluice_version(void);
+SLUICE_API uint32_t sluice_abi_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
