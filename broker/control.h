@@ -1,0 +1,44 @@
+/*
+ * control.h - the control loop: signals, the private broker's client, the drain and its limit.
+ *
+ * create -> (broker_create with control_on_end) -> run -> destroy, all on one thread, the control
+ * thread. control_stop and control_on_end come from any thread.
+ */
+#ifndef SLUICE_BROKER_CONTROL_H
+#define SLUICE_BROKER_CONTROL_H
+
+#include "broker/broker.h"
+
+typedef struct control control;
+
+typedef struct control_options {
+    sl_log *log;
+    const char *private_for; /* the process whose end is ours (control_watch.h), or NULL */
+    sl_limits limits;        /* drain_grace_ns, close_grace_ns */
+    /* While it drains, at once and then every 500 ms. May be NULL. */
+    void (*on_draining)(void *user);
+    void *user;
+} control_options;
+
+/* From here on signals are remembered: one that comes before control_run stops that at once.
+ * SLUICE_OK; ENOMEM, EOS; ENOTFOUND: the process in private_for is gone; EINVAL: it is no notation
+ * of a process; EACCESS. */
+int control_create(const control_options *options, control **ret_control);
+
+/* Ask for the drain; again: without grace. */
+void control_stop(control *control);
+
+/* For broker_options.on_end, with the control as `user`. */
+void control_on_end(void *control, const broker_end *end);
+
+/* Runs until the broker has ended. SLUICE_OK with how, or EBUSY: it has not within
+ * drain_grace + close_grace + CONTROL_EXTRA_NS, and the process should just exit. */
+#define CONTROL_EXTRA_NS (5 * SL_NS_PER_S)
+/* The same when a private broker's client is gone: nobody waits for a reply. */
+#define CONTROL_PRIVATE_NS SL_NS_PER_S
+int control_run(control *control, broker *served, broker_end *ret_end);
+
+/* No thread may call control_stop or control_on_end any more. NULL is allowed. */
+void control_destroy(control *control);
+
+#endif

@@ -1,0 +1,39 @@
+/*
+ * control_watch.h - notices the end of the process that a private broker serves, killed or not.
+ *
+ * Part of the control loop: used on its thread only. control_watch_posix.c: a pidfd in the loop.
+ * control_watch_win.c: a wait of the system's thread pool, which wakes the loop.
+ */
+#ifndef SLUICE_BROKER_CONTROL_WATCH_H
+#define SLUICE_BROKER_CONTROL_WATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+typedef struct control_watch {
+    void (*on_gone)(void *user);
+    void *user;
+    bool is_open;
+    union {
+        uv_poll_t poll;   /* posix */
+        uv_async_t async; /* win */
+    } uv;
+    int fd;           /* posix */
+    void *os_process; /* win */
+    void *os_wait;    /* win */
+} control_watch;
+
+/* `who` is a process id or, inherited, "fd:N" (a pidfd) or "handle:N". on_gone is called once, by
+ * the loop. SLUICE_OK; ENOTFOUND: the process is gone already; EINVAL: no such notation here;
+ * EACCESS, EOS. */
+int control_watch_open(control_watch *watch, uv_loop_t *loop, const char *who,
+                       void (*on_gone)(void *user), void *user);
+
+/* The loop has to run once more for the last of it. */
+void control_watch_close(control_watch *watch);
+
+/* A decimal number that fills the text; 0 = it is none. */
+uint64_t control_watch_number(const char *text);
+
+#endif

@@ -1,0 +1,226 @@
+/*
+ * options.c - see options.h. Every option is a row of a table: its name, whether it takes a value,
+ * the commands that know it, and what it sets. "--name value" and "--name=value" are the same.
+ */
+#include "broker/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/status.h"
+
+enum { FOR_RUN = 1, FOR_INSTALL = 2, FOR_OTHER_SERVICE = 4, FOR_SERVICE_RUN = 8 };
+#define FOR_SETTINGS (FOR_RUN | FOR_INSTALL | FOR_SERVICE_RUN)
+#define FOR_SERVICE  (FOR_INSTALL | FOR_OTHER_SERVICE | FOR_SERVICE_RUN)
+
+typedef struct option_row {
+    const char *name;
+    const char *setting; /* NULL = not one of the configuration's */
+    unsigned commands;
+} option_row;
+
+static const option_row rows[] = {
+    {"--endpoint", "endpoint", FOR_SETTINGS},
+    {"--workers", "workers", FOR_SETTINGS},
+    {"--engine", "engine", FOR_SETTINGS},
+    {"--allow", "allow", FOR_SETTINGS},
+    {"--log-level", "log_level", FOR_SETTINGS},
+    {"--limit", NULL, FOR_SETTINGS},
+    {"--config", NULL, FOR_SETTINGS},
+    {"--private-for", NULL, FOR_RUN},
+    {"--name", NULL, FOR_SERVICE},
+};
+
+static const struct {
+    const char *word;
+    options_command command;
+    unsigned bit;
+} service_commands[] = {
+    {"install", OPTIONS_SERVICE_INSTALL, FOR_INSTALL},
+    {"uninstall", OPTIONS_SERVICE_UNINSTALL, FOR_OTHER_SERVICE},
+    {"start", OPTIONS_SERVICE_START, FOR_OTHER_SERVICE},
+    {"stop", OPTIONS_SERVICE_STOP, FOR_OTHER_SERVICE},
+    {"status", OPTIONS_SERVICE_STATUS, FOR_OTHER_SERVICE},
+    {"run", OPTIONS_SERVICE_RUN, FOR_SERVICE_RUN},
+};
+
+static int usage(config_error *error, const char *what, const char *which) {
+    (void)snprintf(error->text, sizeof(error->text), "%.200s%.200s (see sluiced --help)", what,
+                   which);
+    return SLUICE_EINVAL;
+}
+
+static const option_row *find_row(const char *word, size_t length) {
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(rows); i++) {
+        if (strlen(rows[i].name) == length && memcmp(rows[i].name, word, length) == 0) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+static int assign(sluiced_options *o, const option_row *row, const char *value,
+                  config_error *ret_error) {
+    if (o->assignment_count == OPTIONS_ASSIGNMENTS_MAX) {
+        return usage(ret_error, "too many options; use --config", "");
+    }
+    sluiced_assignment *a = &o->assignments[o->assignment_count];
+    a->option = row->name;
+    a->value = value;
+    if (row->setting != NULL) {
+        memcpy(a->name, row->setting, strlen(row->setting) + 1);
+    } else {
+        const char *equals = strchr(value, '=');
+        size_t length = equals == NULL ? 0 : (size_t)(equals - value);
+        if (length == 0 || length >= sizeof(a->name)) {
+            return usage(ret_error, "--limit wants NAME=VALUE, not ", value);
+        }
+        memcpy(a->name, value, length);
+        a->name[length] = '\0';
+        if (sl_limit_find(a->name) == NULL) {
+            return usage(ret_error, "--limit: there is no limit ", a->name);
+        }
+        a->value = equals + 1;
+    }
+    o->assignment_count++;
+    return SLUICE_OK;
+}
+
+static int take_option(sluiced_options *o, const option_row *row, const char *value,
+                       config_error *ret_error) {
+    const char **place = NULL;
+    if (strcmp(row->name, "--config") == 0) {
+        place = &o->config_path;
+    } else if (strcmp(row->name, "--private-for") == 0) {
+        place = &o->private_for;
+    } else if (strcmp(row->name, "--name") == 0) {
+        place = &o->service_name;
+    }
+    if (*value == '\0') {
+        return usage(ret_error, "an empty value for ", row->name);
+    }
+    if (place == NULL) {
+        return assign(o, row, value, ret_error);
+    }
+    if (*place != NULL) {
+        return usage(ret_error, "given twice: ", row->name);
+    }
+    *place = value;
+    return SLUICE_OK;
+}
+
+static int parse_options(int argc, char *const *argv, int at, unsigned command_bit,
+                         sluiced_options *o, config_error *ret_error) {
+    while (at < argc) {
+        const char *word = argv[at++];
+        if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+            o->command = OPTIONS_HELP;
+            return SLUICE_OK;
+        }
+        size_t length = strcspn(word, "=");
+        const option_row *row = find_row(word, length);
+        if (row == NULL) {
+            return usage(ret_error, word[0] == '-' ? "unknown option " : "unexpected word ", word);
+        }
+        if ((row->commands & command_bit) == 0) {
+            return usage(ret_error, "this command has no option ", row->name);
+        }
+        const char *value = word[length] == '=' ? word + length + 1 : NULL;
+        if (value == NULL) {
+            if (at == argc) {
+                return usage(ret_error, "a value is missing after ", row->name);
+            }
+            value = argv[at++];
+        }
+        int status = take_option(o, row, value, ret_error);
+        if (status != SLUICE_OK) {
+            return status;
+        }
+    }
+    return SLUICE_OK;
+}
+
+/* A service's name becomes part of a registry path, an account and a command line. */
+static int check_service_name(const sluiced_options *o, config_error *ret_error) {
+    size_t length = strlen(o->service_name);
+    bool is_fine = length > 0 && length <= 64;
+    for (size_t i = 0; i < length; i++) {
+        char c = o->service_name[i];
+        is_fine = is_fine && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                              (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.');
+    }
+    if (!is_fine) {
+        return usage(ret_error, "--name wants 1 to 64 letters, digits, '-', '_', '.', not ",
+                     o->service_name);
+    }
+    return SLUICE_OK;
+}
+
+static bool has_allow(const sluiced_options *o) {
+    for (unsigned i = 0; i < o->assignment_count; i++) {
+        if (strcmp(o->assignments[i].name, "allow") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int parse_service(int argc, char *const *argv, sluiced_options *o, config_error *ret_error) {
+    if (argc < 3) {
+        return usage(ret_error, "service wants install, uninstall, start, stop or status", "");
+    }
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(service_commands); i++) {
+        if (strcmp(argv[2], service_commands[i].word) != 0) {
+            continue;
+        }
+        o->command = service_commands[i].command;
+        int status = parse_options(argc, argv, 3, service_commands[i].bit, o, ret_error);
+        if (status == SLUICE_OK && o->command == OPTIONS_SERVICE_INSTALL && !has_allow(o)) {
+            return usage(ret_error, "service install wants --allow USER|GROUP: who may connect",
+                         "");
+        }
+        return status;
+    }
+    return usage(ret_error, "there is no command service ", argv[2]);
+}
+
+int options_parse(int argc, char *const *argv, sluiced_options *ret_options,
+                  config_error *ret_error) {
+    memset(ret_options, 0, sizeof(*ret_options));
+    if (argc < 2) {
+        return usage(ret_error, "a command is missing: sluiced run", "");
+    }
+    const char *word = argv[1];
+    int status = SLUICE_OK;
+    if (strcmp(word, "run") == 0) {
+        ret_options->command = OPTIONS_RUN;
+        status = parse_options(argc, argv, 2, FOR_RUN, ret_options, ret_error);
+    } else if (strcmp(word, "service") == 0) {
+        status = parse_service(argc, argv, ret_options, ret_error);
+    } else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 ||
+               strcmp(word, "help") == 0) {
+        ret_options->command = OPTIONS_HELP;
+    } else if (strcmp(word, "--version") == 0 || strcmp(word, "version") == 0) {
+        ret_options->command = OPTIONS_VERSION;
+    } else {
+        return usage(ret_error, word[0] == '-' ? "unknown option " : "unknown command ", word);
+    }
+    if (ret_options->service_name == NULL) {
+        ret_options->service_name = "sluice";
+    }
+    return status == SLUICE_OK ? check_service_name(ret_options, ret_error) : status;
+}
+
+int options_apply(const sluiced_options *options, sluiced_config *config, config_error *ret_error) {
+    for (unsigned i = 0; i < options->assignment_count; i++) {
+        const sluiced_assignment *a = &options->assignments[i];
+        config_error detail;
+        if (config_set(config, a->name, a->value, &detail) != SLUICE_OK) {
+            (void)snprintf(ret_error->text, sizeof(ret_error->text), "%s: %.440s", a->option,
+                           detail.text);
+            return SLUICE_EINVAL;
+        }
+    }
+    return SLUICE_OK;
+}

@@ -1,0 +1,219 @@
+/*
+ * run.c - see run.h. Start-up in order, unwound in exact reverse; each failure is one line and its
+ * own exit code.
+ */
+#include "broker/run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/sink.h"
+#include "broker/startup.h"
+
+#define END_NS (2 * SL_NS_PER_S) /* threads that have ended their work are gone by then */
+
+/* Alive until the process ends: a stuck thread may still look at it. */
+typedef struct run {
+    sluiced_config config;
+    char endpoint[ENGINE_PIPE_NAME_BYTES];
+    char access_text[STARTUP_ACCESS_BYTES];
+    const char *access;
+    sl_log *log;
+    control *control;
+    broker *broker;
+    const run_hooks *hooks;
+    char file[CONFIG_FILE_BYTES_MAX];
+} run;
+
+static run the_run; /* one a process: 1 MiB is too much for a stack */
+
+void run_complain(const char *what) {
+    char line[700];
+    int length = snprintf(line, sizeof(line), "sluiced: %.680s\n", what);
+    SL_CHECK(length > 0, "the format is ours");
+    (void)sl_sink_write(SL_SINK_ERROR, line, (size_t)length);
+}
+
+static sluiced_exit complain(sluiced_exit code, const char *what) {
+    run_complain(what);
+    return code;
+}
+
+sluiced_exit run_load_config(const sluiced_options *options, sluiced_config *ret_config) {
+    config_error error;
+    config_init(ret_config);
+    if (options->config_path != NULL) {
+        size_t length = 0;
+        if (startup_read_file(options->config_path, the_run.file, sizeof(the_run.file), &length,
+                              &error) != SLUICE_OK ||
+            config_parse(ret_config, options->config_path, the_run.file, length, &error) !=
+                SLUICE_OK) {
+            return complain(SLUICED_EXIT_CONFIG, error.text);
+        }
+        if (config_check(ret_config, &error) != SLUICE_OK) {
+            char text[600];
+            (void)snprintf(text, sizeof(text), "%.100s: %.450s", options->config_path, error.text);
+            return complain(SLUICED_EXIT_CONFIG, text);
+        }
+    }
+    if (options_apply(options, ret_config, &error) != SLUICE_OK ||
+        config_check(ret_config, &error) != SLUICE_OK) {
+        return complain(SLUICED_EXIT_USAGE, error.text);
+    }
+    return SLUICED_EXIT_OK;
+}
+
+/* ---- up ---- */
+
+static sluiced_exit prepare(run *r, const sluiced_options *options) {
+    sluiced_exit code = run_load_config(options, &r->config);
+    if (code != SLUICED_EXIT_OK) {
+        return code;
+    }
+    config_error error;
+    if (startup_access(&r->config, r->access_text, &r->access, &error) != SLUICE_OK) {
+        return complain(SLUICED_EXIT_CONFIG, error.text);
+    }
+    if (startup_endpoint(&r->config, r->endpoint, &error) != SLUICE_OK) {
+        return complain(SLUICED_EXIT_ENDPOINT, error.text);
+    }
+    return SLUICED_EXIT_OK;
+}
+
+static sluiced_exit start_log(run *r) {
+    sl_log_options log = {.allocator = sl_allocator_system(),
+                          .clock = sl_clock_system(),
+                          .level = r->config.log_level};
+    int status = sl_log_create(&log, &r->log);
+    return status == SLUICE_OK ? SLUICED_EXIT_OK
+                               : complain(SLUICED_EXIT_FAILED, sl_status_sentence(status));
+}
+
+static void on_draining(void *user) {
+    run *r = user;
+    if (r->hooks != NULL && r->hooks->on_draining != NULL) {
+        r->hooks->on_draining(r->hooks->user);
+    }
+}
+
+static sluiced_exit start_control(run *r, const sluiced_options *options,
+                                  bool *ret_is_client_gone) {
+    control_options o = {.log = r->log,
+                         .private_for = options->private_for,
+                         .limits = r->config.limits,
+                         .on_draining = on_draining,
+                         .user = r};
+    int status = control_create(&o, &r->control);
+    *ret_is_client_gone = status == SLUICE_ENOTFOUND;
+    if (status == SLUICE_OK || *ret_is_client_gone) {
+        return SLUICED_EXIT_OK;
+    }
+    if (options->private_for == NULL) {
+        return complain(SLUICED_EXIT_FAILED, sl_status_sentence(status));
+    }
+    char text[300];
+    (void)snprintf(text, sizeof(text), "--private-for %.100s: no process can be watched by that",
+                   options->private_for);
+    return complain(status == SLUICE_EINVAL ? SLUICED_EXIT_USAGE : SLUICED_EXIT_FAILED, text);
+}
+
+static bool is_about_endpoint(int status) {
+    return status == SLUICE_ENAMETAKEN || status == SLUICE_EACCESS ||
+           status == SLUICE_ENAMETOOLONG || status == SLUICE_ENOTFOUND ||
+           status == SLUICE_EADDRINUSE || status == SLUICE_EINVAL;
+}
+
+static sluiced_exit start_broker(run *r) {
+    broker_options o;
+    broker_options_init(&o);
+    o.backend = engine_backend_find(r->config.engine[0] == '\0' ? NULL : r->config.engine);
+    o.endpoint = r->endpoint;
+    o.access = r->access;
+    o.worker_count = r->config.worker_count;
+    o.limits = r->config.limits;
+    o.log = r->log;
+    o.version = SLUICE_VERSION_TEXT;
+    o.process_id = startup_process_id();
+    o.on_end = control_on_end;
+    o.user = r->control;
+    int status = broker_create(&o, &r->broker);
+    sluiced_exit code = is_about_endpoint(status) ? SLUICED_EXIT_ENDPOINT : SLUICED_EXIT_ENGINE;
+    if (status == SLUICE_OK) {
+        status = broker_start(r->broker);
+        code = SLUICED_EXIT_ENGINE;
+    }
+    if (status == SLUICE_OK) {
+        return SLUICED_EXIT_OK;
+    }
+    char text[600];
+    (void)snprintf(text, sizeof(text), "%s %.300s: %s",
+                   code == SLUICED_EXIT_ENDPOINT ? "cannot listen on" : "cannot start at",
+                   r->endpoint, sl_status_sentence(status));
+    return complain(code, text);
+}
+
+/* ---- and down ---- */
+
+static sluiced_exit serve(run *r) {
+    sl_log_field fields[] = {{.name = "workers", .value = broker_worker_count(r->broker)},
+                             {.name = "process", .value = (int64_t)startup_process_id()}};
+    sl_log_record(r->log, SL_LOG_INFO, "listening", r->endpoint, fields, 2);
+    if (r->hooks != NULL && r->hooks->on_running != NULL) {
+        r->hooks->on_running(r->hooks->user);
+    }
+    broker_end end = {.stuck_count = 0};
+    int status = control_run(r->control, r->broker, &end);
+    bool is_joined =
+        status == SLUICE_OK && end.stuck_count == 0 &&
+        broker_join(r->broker, sl_clock_after_ns(sl_clock_now_ns(sl_clock_system()), END_NS));
+    sl_log_field field = {.name = "stuck", .value = (int64_t)end.stuck_count};
+    if (is_joined && broker_destroy(r->broker, END_NS) == SLUICE_OK) {
+        r->broker = NULL;
+        sl_log_record(r->log, SL_LOG_INFO, "stopped", NULL, NULL, 0);
+        return SLUICED_EXIT_OK;
+    }
+    sl_log_record(r->log, SL_LOG_ERROR, "stopped with operations stuck in the system", NULL, &field,
+                  1);
+    return SLUICED_EXIT_STUCK;
+}
+
+static sluiced_exit with_control(run *r, const run_hooks *hooks) {
+    if (hooks != NULL && hooks->on_control != NULL) {
+        hooks->on_control(hooks->user, r->control);
+    }
+    sluiced_exit code = start_broker(r);
+    if (code == SLUICED_EXIT_OK) {
+        code = serve(r);
+    } else {
+        (void)broker_destroy(r->broker, END_NS);
+    }
+    if (hooks != NULL && hooks->on_control != NULL) {
+        hooks->on_control(hooks->user, NULL);
+    }
+    return code;
+}
+
+sluiced_exit run_broker(const sluiced_options *options, const run_hooks *hooks) {
+    run *r = &the_run;
+    r->hooks = hooks;
+    sluiced_exit code = prepare(r, options);
+    if (code == SLUICED_EXIT_OK) {
+        code = start_log(r);
+    }
+    if (code != SLUICED_EXIT_OK) {
+        return code;
+    }
+    bool is_client_gone = false;
+    code = start_control(r, options, &is_client_gone);
+    if (code == SLUICED_EXIT_OK && !is_client_gone) {
+        code = with_control(r, hooks);
+    }
+    if (code == SLUICED_EXIT_STUCK) {
+        (void)sl_log_stop(r->log); /* writes what it has; the rest is left to the process's end */
+        return code;
+    }
+    control_destroy(r->control);
+    (void)sl_log_destroy(r->log);
+    return code;
+}

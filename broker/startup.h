@@ -1,0 +1,34 @@
+/*
+ * startup.h - what differs by platform before the broker exists: the process's limits, its
+ * arguments, files that are read once, names of endpoints, who may connect.
+ *
+ * All of it runs on the main thread, before any I/O of ours. startup_posix.c, startup_win.c.
+ */
+#ifndef SLUICE_BROKER_STARTUP_H
+#define SLUICE_BROKER_STARTUP_H
+
+#include "broker/config.h"
+
+/* Raises the limit of open descriptors to its hard limit, ignores SIGPIPE, takes UTF-8 arguments.
+ * Failing at it is no reason not to run. ret_argv lives as long as the process. */
+void startup_process(int argc, char **argv, int *ret_argc, char ***ret_argv);
+
+/* Reads a whole regular file into the buffer. SLUICE_OK, or ENOTFOUND, EACCESS, EOS with a sentence
+ * that names it. */
+int startup_read_file(const char *path, char *text, size_t size, size_t *ret_length,
+                      config_error *ret_error);
+
+/* The endpoint as the engine takes it: what was given, or for "" the default, whose directory is
+ * made and verified to be this user's alone. SLUICE_OK, EACCESS, ENAMETOOLONG, EOS. */
+int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAME_BYTES],
+                     config_error *ret_error);
+
+/* The allow list as engine_listen_options.access. *ret_access is NULL for an empty list, else
+ * `text`. SLUICE_OK, EINVAL (nobody of that name, not possible here), ENAMETOOLONG. */
+#define STARTUP_ACCESS_BYTES 2048
+int startup_access(const sluiced_config *config, char text[STARTUP_ACCESS_BYTES],
+                   const char **ret_access, config_error *ret_error);
+
+uint64_t startup_process_id(void);
+
+#endif

@@ -1,0 +1,179 @@
+/*
+ * startup_posix.c - see startup.h.
+ *
+ * The default endpoint lies in a directory that belongs to this user and that nobody else can
+ * enter; that, and not the socket's mode, keeps others out. /tmp is everybody's: what is found
+ * there is looked at with lstat and never mended, since another user may have put it there.
+ */
+#include "broker/startup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/status.h"
+
+void startup_process(int argc, char **argv, int *ret_argc, char ***ret_argv) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+    *ret_argc = argc;
+    *ret_argv = argv;
+}
+
+static int file_error(config_error *error, const char *path, int os_error) {
+    (void)snprintf(error->text, sizeof(error->text), "cannot read %.300s: %.100s", path,
+                   strerror(os_error));
+    return os_error == ENOENT ? SLUICE_ENOTFOUND : os_error == EACCES ? SLUICE_EACCESS : SLUICE_EOS;
+}
+
+static int read_all(int fd, char *text, size_t size, size_t *ret_length) {
+    size_t length = 0;
+    while (length < size) {
+        ssize_t count = read(fd, text + length, size - length);
+        if (count == 0) {
+            break;
+        }
+        if (count < 0 && errno != EINTR) {
+            return errno;
+        }
+        length += count > 0 ? (size_t)count : 0;
+    }
+    *ret_length = length;
+    return 0;
+}
+
+int startup_read_file(const char *path, char *text, size_t size, size_t *ret_length,
+                      config_error *ret_error) {
+    /* Non-blocking: a FIFO without a writer is no reason to hang. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        return file_error(ret_error, path, errno);
+    }
+    struct stat info;
+    int os_error = fstat(fd, &info) != 0 ? errno : 0;
+    if (os_error == 0 && !S_ISREG(info.st_mode)) {
+        os_error = S_ISDIR(info.st_mode) ? EISDIR : EINVAL;
+    }
+    if (os_error == 0 && info.st_size > (off_t)size) {
+        os_error = EFBIG;
+    }
+    if (os_error == 0) {
+        os_error = read_all(fd, text, size, ret_length);
+    }
+    (void)close(fd);
+    return os_error == 0 ? SLUICE_OK : file_error(ret_error, path, os_error);
+}
+
+/* ---- the endpoint ---- */
+
+static int bad_directory(config_error *error, const char *path, const char *what) {
+    (void)snprintf(error->text, sizeof(error->text), "%.300s: %.150s", path, what);
+    return SLUICE_EACCESS;
+}
+
+static int make_private_directory(const char *path, config_error *ret_error) {
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        return bad_directory(ret_error, path, strerror(errno));
+    }
+    struct stat info;
+    if (lstat(path, &info) != 0) {
+        return bad_directory(ret_error, path, strerror(errno));
+    }
+    if (!S_ISDIR(info.st_mode)) {
+        return bad_directory(ret_error, path, "is no directory; it is to hold the endpoint");
+    }
+    if (info.st_uid != geteuid()) {
+        return bad_directory(ret_error, path, "belongs to another user; give --endpoint");
+    }
+    if ((info.st_mode & 077) != 0) {
+        return bad_directory(ret_error, path, "others can enter it; chmod it to 0700");
+    }
+    return SLUICE_OK;
+}
+
+int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAME_BYTES],
+                     config_error *ret_error) {
+    if (config->endpoint[0] != '\0') {
+        memcpy(ret_name, config->endpoint, ENGINE_PIPE_NAME_BYTES);
+        return SLUICE_OK;
+    }
+    if (config->allow_count > 0) {
+        (void)snprintf(ret_error->text, sizeof(ret_error->text),
+                       "--allow wants --endpoint: the default one is in this user's own directory");
+        return SLUICE_EINVAL;
+    }
+    char directory[ENGINE_PIPE_NAME_BYTES];
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    int length;
+    if (runtime != NULL && runtime[0] == '/') {
+        length = snprintf(directory, sizeof(directory), "%s/sluice", runtime);
+    } else {
+        length =
+            snprintf(directory, sizeof(directory), "/tmp/sluice-%lu", (unsigned long)geteuid());
+    }
+    if (length < 0 || (size_t)length + sizeof("/broker") > sizeof(directory)) {
+        return bad_directory(ret_error, "XDG_RUNTIME_DIR", "is too long for an endpoint");
+    }
+    int status = make_private_directory(directory, ret_error);
+    if (status == SLUICE_OK) {
+        memcpy(ret_name, directory, (size_t)length);
+        memcpy(ret_name + length, "/broker", sizeof("/broker"));
+    }
+    return status;
+}
+
+/* ---- who may connect ---- */
+
+/* The socket is made with this process's group, so that is the only one that a mode can let in. */
+static int check_group(const char *name, config_error *ret_error) {
+    const struct group *group = getgrnam(name);
+    if (group == NULL) {
+        (void)snprintf(ret_error->text, sizeof(ret_error->text),
+                       "allow: there is no group \"%.100s\" (on Linux a group, or everyone)", name);
+        return SLUICE_EINVAL;
+    }
+    if (group->gr_gid != getegid()) {
+        (void)snprintf(ret_error->text, sizeof(ret_error->text),
+                       "allow: sluiced must run with the group \"%.100s\" to let it in "
+                       "(systemd: Group=; shell: sg)",
+                       name);
+        return SLUICE_EINVAL;
+    }
+    return SLUICE_OK;
+}
+
+int startup_access(const sluiced_config *config, char text[STARTUP_ACCESS_BYTES],
+                   const char **ret_access, config_error *ret_error) {
+    const char *mode = config->allow_count > 0 ? "0660" : NULL;
+    for (unsigned i = 0; i < config->allow_count; i++) {
+        if (strcmp(config->allow[i], "everyone") == 0) {
+            mode = "0666";
+            continue;
+        }
+        int status = check_group(config->allow[i], ret_error);
+        if (status != SLUICE_OK) {
+            return status;
+        }
+    }
+    if (mode != NULL) {
+        memcpy(text, mode, strlen(mode) + 1);
+    }
+    *ret_access = mode == NULL ? NULL : text;
+    return SLUICE_OK;
+}
+
+uint64_t startup_process_id(void) {
+    return (uint64_t)getpid();
+}

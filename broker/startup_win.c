@@ -1,0 +1,176 @@
+/*
+ * startup_win.c - see startup.h.
+ *
+ * The configuration file is read synchronously on the main thread, which never does overlapped I/O
+ * of ours. Arguments come from the command line as UTF-16: argv is in some code page.
+ */
+#include "broker/startup.h"
+
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+
+#include <sddl.h>
+#include <shellapi.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/status.h"
+
+#define ARGUMENTS_MAX   256
+#define ARGUMENTS_BYTES 65536
+#define PATH_CHARS      1024
+
+static char *arguments[ARGUMENTS_MAX + 1];
+static char argument_text[ARGUMENTS_BYTES];
+
+void startup_process(int argc, char **argv, int *ret_argc, char ***ret_argv) {
+    *ret_argc = argc;
+    *ret_argv = argv;
+    int count = 0;
+    LPWSTR *wide = CommandLineToArgvW(GetCommandLineW(), &count);
+    if (wide == NULL) {
+        return;
+    }
+    int used = 0;
+    int taken = 0;
+    while (taken < count && taken < ARGUMENTS_MAX) {
+        int length = WideCharToMultiByte(CP_UTF8, 0, wide[taken], -1, argument_text + used,
+                                         ARGUMENTS_BYTES - used, NULL, NULL);
+        if (length <= 0) {
+            break;
+        }
+        arguments[taken++] = argument_text + used;
+        used += length;
+    }
+    if (taken == count) {
+        *ret_argc = count;
+        *ret_argv = arguments;
+    }
+    (void)LocalFree(wide);
+}
+
+static int file_error(config_error *error, const char *path, DWORD os_error) {
+    const char *what = "the system refused";
+    int status = SLUICE_EOS;
+    if (os_error == ERROR_FILE_NOT_FOUND || os_error == ERROR_PATH_NOT_FOUND) {
+        what = "there is no such file";
+        status = SLUICE_ENOTFOUND;
+    } else if (os_error == ERROR_ACCESS_DENIED) {
+        what = "no permission, or a directory";
+        status = SLUICE_EACCESS;
+    } else if (os_error == ERROR_FILE_TOO_LARGE) {
+        what = "too large";
+    }
+    (void)snprintf(error->text, sizeof(error->text), "cannot read %.300s: %s (Windows error %lu)",
+                   path, what, (unsigned long)os_error);
+    return status;
+}
+
+int startup_read_file(const char *path, char *text, size_t size, size_t *ret_length,
+                      config_error *ret_error) {
+    WCHAR wide[PATH_CHARS];
+    if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, PATH_CHARS) <= 0) {
+        return file_error(ret_error, path, ERROR_PATH_NOT_FOUND);
+    }
+    /* Were it a pipe, its server must not become us. */
+    HANDLE file = CreateFileW(wide, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL,
+                              OPEN_EXISTING, SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION, NULL);
+    if (file == INVALID_HANDLE_VALUE) {
+        return file_error(ret_error, path, GetLastError());
+    }
+    DWORD os_error = 0;
+    LARGE_INTEGER length = {.QuadPart = 0};
+    DWORD count = 0;
+    if (!GetFileSizeEx(file, &length)) { /* fails for what is no file */
+        os_error = GetLastError();
+    } else if (length.QuadPart > (LONGLONG)size) {
+        os_error = ERROR_FILE_TOO_LARGE;
+    } else if (!ReadFile(file, text, (DWORD)length.QuadPart, &count, NULL)) {
+        os_error = GetLastError();
+    }
+    (void)CloseHandle(file);
+    *ret_length = count;
+    return os_error == 0 ? SLUICE_OK : file_error(ret_error, path, os_error);
+}
+
+int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAME_BYTES],
+                     config_error *ret_error) {
+    static const char prefix[] = "\\\\.\\pipe\\";
+    const char *name = config->endpoint[0] == '\0' ? "sluice" : config->endpoint;
+    bool is_whole = _strnicmp(name, prefix, sizeof(prefix) - 1) == 0;
+    int length = snprintf(ret_name, ENGINE_PIPE_NAME_BYTES, "%s%s", is_whole ? "" : prefix, name);
+    if (length < 0 || length >= ENGINE_PIPE_NAME_BYTES) {
+        (void)snprintf(ret_error->text, sizeof(ret_error->text),
+                       "endpoint: longer than Windows allows: %.200s", name);
+        return SLUICE_ENAMETOOLONG;
+    }
+    return SLUICE_OK;
+}
+
+/* ---- who may connect ---- */
+
+static int find_sid(const char *name, char *ret_text, size_t size, config_error *ret_error) {
+    WCHAR wide[CONFIG_NAME_BYTES];
+    WCHAR domain[256];
+    union {
+        SID sid;
+        BYTE bytes[SECURITY_MAX_SID_SIZE];
+    } found;
+    DWORD sid_bytes = sizeof(found);
+    DWORD domain_chars = (DWORD)SL_ARRAY_COUNT(domain);
+    SID_NAME_USE use;
+    PSID given = NULL;
+    LPWSTR text = NULL;
+    bool is_found = false;
+    if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, name, -1, wide, CONFIG_NAME_BYTES) > 0) {
+        if (ConvertStringSidToSidW(wide, &given)) {
+            is_found = ConvertSidToStringSidW(given, &text);
+            (void)LocalFree(given);
+        } else if (LookupAccountNameW(NULL, wide, &found.sid, &sid_bytes, domain, &domain_chars,
+                                      &use)) {
+            is_found = ConvertSidToStringSidW(&found.sid, &text);
+        }
+    }
+    if (is_found) {
+        is_found = WideCharToMultiByte(CP_UTF8, 0, text, -1, ret_text, (int)size, NULL, NULL) > 0;
+        (void)LocalFree(text);
+    }
+    if (!is_found) {
+        (void)snprintf(ret_error->text, sizeof(ret_error->text),
+                       "allow: there is no user or group \"%.100s\" (NAME, DOMAIN\\NAME or a SID)",
+                       name);
+        return SLUICE_EINVAL;
+    }
+    return SLUICE_OK;
+}
+
+/* D:P(A;;0x12019b;;;SID)...: read and write without creating instances; nobody else. The engine
+ * adds this process's own user (engine/iocp_pipe.c). */
+int startup_access(const sluiced_config *config, char text[STARTUP_ACCESS_BYTES],
+                   const char **ret_access, config_error *ret_error) {
+    *ret_access = NULL;
+    if (config->allow_count == 0) {
+        return SLUICE_OK;
+    }
+    int used = snprintf(text, STARTUP_ACCESS_BYTES, "D:P");
+    for (unsigned i = 0; i < config->allow_count; i++) {
+        char sid[192];
+        int status = find_sid(config->allow[i], sid, sizeof(sid), ret_error);
+        if (status != SLUICE_OK) {
+            return status;
+        }
+        used +=
+            snprintf(text + used, (size_t)(STARTUP_ACCESS_BYTES - used), "(A;;0x12019b;;;%s)", sid);
+        if (used >= STARTUP_ACCESS_BYTES) {
+            (void)snprintf(ret_error->text, sizeof(ret_error->text), "allow: too many names");
+            return SLUICE_EINVAL;
+        }
+    }
+    *ret_access = text;
+    return SLUICE_OK;
+}
+
+uint64_t startup_process_id(void) {
+    return GetCurrentProcessId();
+}

@@ -1,0 +1,147 @@
+#!/bin/sh
+# One behaviour of a running sluiced on Linux: process.sh CASE SLUICED
+# The log comes through a FIFO; reading it until a line has come is how this script waits.
+set -eu
+case=$1 program=$2
+work=$(mktemp -d)
+pid='' other=''
+clean() {
+    [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true
+    [ -z "$other" ] || kill -9 "$other" 2>/dev/null || true
+    rm -rf "$work"
+}
+trap clean EXIT
+mkfifo "$work/log"
+
+fail() {
+    echo "sluiced.$case: $*"
+    exit 1
+}
+
+# start ARGUMENT...: in the background, log on descriptor 3
+start() {
+    "$program" run "$@" 2>"$work/log" &
+    pid=$!
+    exec 3<"$work/log"
+}
+
+# until_line TEXT: reads the log up to a line with TEXT
+until_line() {
+    while IFS= read -r line <&3; do
+        echo "$line"
+        case $line in *"$1"*) return 0 ;; esac
+    done
+    fail "the log ended without: $1"
+}
+
+# ends CODE SECONDS: it ends with that code, in that time since $since
+ends() {
+    cat <&3 # until it closes its end
+    got=0
+    wait "$pid" || got=$?
+    pid=''
+    [ "$got" -eq "$1" ] || fail "exit code $got, not $1"
+    took=$(($(date +%s%N) / 1000000 - since))
+    echo "took $took ms"
+    [ "$took" -le $(($2 * 1000)) ] || fail "took $took ms, more than $2 s"
+}
+
+now() {
+    since=$(($(date +%s%N) / 1000000))
+}
+
+# A process to be the client: it waits for a FIFO that nobody opens.
+client() {
+    mkfifo "$work/never"
+    cat "$work/never" >/dev/null 3<&- &
+    other=$!
+}
+
+now
+case $case in
+taken)
+    start --endpoint "$work/e"
+    until_line listening
+    got=0
+    "$program" run --endpoint "$work/e" 2>"$work/err" 3<&- || got=$?
+    cat "$work/err"
+    [ "$got" -eq 5 ] || fail "the second broker: exit code $got, not 5"
+    [ "$(wc -l <"$work/err")" -eq 1 ] || fail "not one line"
+    grep -q "$work/e" "$work/err" || fail "the line does not name the endpoint"
+    now
+    kill -TERM "$pid"
+    ends 0 3
+    ;;
+stop | interrupt)
+    start --endpoint "$work/e" --log-level debug
+    until_line listening
+    now
+    [ "$case" = stop ] && signal=TERM || signal=INT
+    kill -"$signal" "$pid"
+    until_line stopping
+    ends 0 3
+    [ ! -S "$work/e" ] || fail "the socket is left behind"
+    ;;
+stop_early)
+    # Whenever the signal comes, from before main to listening: it ends, by the signal or in order.
+    for round in 1 2 3 4 5 6 7 8 9 10; do
+        "$program" run --endpoint "$work/e$round" 2>/dev/null &
+        pid=$!
+        kill -TERM "$pid"
+        got=0
+        wait "$pid" || got=$?
+        [ "$got" -eq 0 ] || [ "$got" -eq 143 ] || fail "exit code $got"
+    done
+    pid=''
+    ;;
+private)
+    client
+    start --endpoint "$work/e" --private-for "$other"
+    until_line listening
+    now
+    kill -9 "$other"
+    other=''
+    until_line "client of this private broker"
+    ends 0 2
+    ;;
+private_gone)
+    client
+    kill -9 "$other"
+    wait "$other" || true
+    start --endpoint "$work/e" --private-for "$other"
+    other=''
+    ends 0 2
+    ;;
+directory)
+    XDG_RUNTIME_DIR=$work/run
+    export XDG_RUNTIME_DIR
+    mkdir -p "$work/run"
+    start
+    until_line listening
+    mode=$(stat -c %a "$work/run/sluice")
+    [ "$mode" = 700 ] || fail "the directory's mode is $mode"
+    [ -S "$work/run/sluice/broker" ] || fail "no socket at the default endpoint"
+    now
+    kill -TERM "$pid"
+    ends 0 3
+    chmod 755 "$work/run/sluice"
+    got=0
+    "$program" run 2>"$work/err" || got=$?
+    cat "$work/err"
+    [ "$got" -eq 5 ] || fail "a directory that others can enter: exit code $got, not 5"
+    ;;
+descriptors)
+    hard=$(ulimit -Hn)
+    ulimit -Sn 64
+    start --endpoint "$work/e"
+    until_line listening
+    grep -q "^Max open files *$hard " "/proc/$pid/limits" || fail "not raised to $hard"
+    # SIGPIPE, number 13, is bit 12 of the mask of ignored signals.
+    ignored=$(sed -n 's/^SigIgn:[[:space:]]*//p' "/proc/$pid/status")
+    [ $((0x$ignored & 0x1000)) -ne 0 ] || fail "SIGPIPE is not ignored"
+    now
+    kill -TERM "$pid"
+    ends 0 3
+    ;;
+*) fail "no such case" ;;
+esac
