@@ -60,7 +60,7 @@ static bool is_wine(void) {
 
 static sluiced_exit open_service(manager *m, DWORD access) {
     m->os_service = OpenServiceW(m->os_manager, m->name, access);
-    return m->os_service != NULL ? SLUICED_EXIT_OK : refuse(m, "open", GetLastError());
+    return m->os_service != NULL ? SLUICED_EXIT_OK : refuse(m, "look it up", GetLastError());
 }
 
 /* ---- install ---- */
