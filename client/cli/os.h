@@ -1,0 +1,30 @@
+/*
+ * os.h - what the tool asks of the operating system besides I/O (os_posix.c, os_win.c).
+ */
+#ifndef SLUICE_CLI_OS_H
+#define SLUICE_CLI_OS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/check.h"
+
+/* Is standard error a terminal? */
+bool os_is_terminal(void);
+
+/* Ends the process at once, also with threads that are stuck inside system calls. */
+SL_NORETURN void os_leave(int code);
+
+/* Once, at the start: no SIGPIPE; as many descriptors as the hard limit allows. */
+void os_prepare(void);
+
+uint64_t os_process_id(void);
+
+/* The absolute path of a program beside this one ("sluiced"), or false. */
+bool os_beside(const char *name, char *ret_path, uint32_t size);
+
+/* The index-th processor that may be used, from the highest down (the lowest takes most
+ * interrupts); the last one again when there are fewer. */
+unsigned os_processor(unsigned index);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * os_posix.c - see os.h.
+ */
+#include "client/cli/os.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+bool os_is_terminal(void) {
+    return isatty(STDERR_FILENO) == 1;
+}
+
+void os_leave(int code) {
+    _exit(code);
+}
+
+void os_prepare(void) {
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+uint64_t os_process_id(void) {
+    return (uint64_t)getpid();
+}
+
+bool os_beside(const char *name, char *ret_path, uint32_t size) {
+    ssize_t length = readlink("/proc/self/exe", ret_path, size - 1);
+    if (length <= 0 || (uint32_t)length >= size - 1) {
+        return false;
+    }
+    ret_path[length] = '\0';
+    char *slash = strrchr(ret_path, '/');
+    size_t room = slash == NULL ? 0 : size - (size_t)(slash + 1 - ret_path);
+    if (strlen(name) >= room) {
+        return false;
+    }
+    memcpy(slash + 1, name, strlen(name) + 1);
+    return access(ret_path, X_OK) == 0;
+}
+
+unsigned os_processor(unsigned index) {
+    cpu_set_t allowed;
+    unsigned found = 0;
+    CPU_ZERO(&allowed);
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) {
+        return 0;
+    }
+    for (unsigned cpu = CPU_SETSIZE; cpu-- > 0;) {
+        if (CPU_ISSET(cpu, &allowed)) {
+            found = cpu;
+            if (index-- == 0) {
+                break;
+            }
+        }
+    }
+    return found;
+}

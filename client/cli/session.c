@@ -1,0 +1,58 @@
+/*
+ * session.c - see session.h. Thread: the main thread, except that a session it has opened may be
+ * used by any.
+ */
+#include "client/cli/session.h"
+
+#include "base/status.h"
+#include "client/cli/os.h"
+#include "client/cli/out.h"
+
+/* What a person can do about it, or NULL. */
+static const char *advice(const session_choice *choice, int status) {
+    switch (status) {
+    case SLUICE_ENOBROKER:
+    case SLUICE_ENOTFOUND:
+        return choice->is_private
+                   ? "No sluiced could be started: give its path with --broker PATH."
+                   : "Start one with \"sluiced run\" (or \"sluiced service start\"), name its\n"
+                     "endpoint with --endpoint NAME, or use --private to start one for this "
+                     "command alone.";
+    case SLUICE_EACCESS:
+        return "This user may not use that broker: it was installed with --allow for others.";
+    case SLUICE_EVERSION:
+        return "Broker and tool are of different versions: install both from one release.";
+    case SLUICE_EUNTRUSTED:
+        return "Somebody else answers under that name. Stop it, or give another --endpoint.";
+    case SLUICE_EUNRESPONSIVE:
+    case SLUICE_ETIMEDOUT:
+        return "Something is there but does not answer: look at its log, or restart it.";
+    default:
+        return NULL;
+    }
+}
+
+int session_open(const char *command, const session_choice *choice, sluice_session **ret_session) {
+    char beside[1024];
+    sluice_open_options options = {.size = sizeof(options)};
+    options.mode = choice->is_private ? SLUICE_MODE_PRIVATE : SLUICE_MODE_SERVICE;
+    options.delivery = choice->delivery;
+    options.endpoint = choice->endpoint;
+    options.client_name = choice->client_name;
+    options.broker_path = choice->broker_path;
+    if (choice->is_private && choice->broker_path == NULL &&
+        os_beside("sluiced", beside, sizeof(beside))) {
+        options.broker_path = beside;
+    }
+    int status = sluice_open(&options, ret_session);
+    if (status != SLUICE_OK) {
+        const char *help = advice(choice, status);
+        const char *where = choice->endpoint != NULL ? choice->endpoint : "the default endpoint";
+        out_complain("sluice %s: %s%s: %s (%s)\n%s%s", command,
+                     choice->is_private ? "a private broker" : "the broker at ",
+                     choice->is_private ? "" : where, sluice_status_sentence(status),
+                     sluice_status_name(status), help != NULL ? help : "",
+                     help != NULL ? "\n" : "");
+    }
+    return status;
+}

@@ -1,0 +1,35 @@
+/*
+ * session.h - how the commands find their broker, and what they say when there is none.
+ */
+#ifndef SLUICE_CLI_SESSION_H
+#define SLUICE_CLI_SESSION_H
+
+#include <sluice/sluice.h>
+#include <stdbool.h>
+
+#include "client/cli/args.h"
+
+typedef struct session_choice {
+    const char *endpoint;    /* NULL = the service's default one */
+    const char *broker_path; /* of a private broker; NULL = beside the tool */
+    bool is_private;
+    const char *client_name;
+    uint32_t delivery;
+} session_choice;
+
+/* The options that every command with a broker has; for the tables of options. */
+#define SESSION_OPTIONS(choice_endpoint, choice_broker_path, choice_is_private) \
+    {"endpoint", "NAME", ARGS_TEXT, &(choice_endpoint), 0, 0, NULL, \
+     "where the broker listens: a pipe's name on Windows, a socket's\n" \
+     "path on Linux (default: the service's endpoint)"}, \
+        {"private", NULL, ARGS_FLAG, &(choice_is_private), 0, 0, NULL, \
+         "start a broker for this command alone"}, \
+    { \
+        "broker", "PATH", ARGS_TEXT, &(choice_broker_path), 0, 0, NULL, \
+            "--private: the sluiced to start (default: the one beside\nthis program)" \
+    }
+
+/* Opens a session. On failure says what is wrong and what to do. */
+int session_open(const char *command, const session_choice *choice, sluice_session **ret_session);
+
+#endif
