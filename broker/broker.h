@@ -84,14 +84,16 @@ int broker_destroy(broker *broker, uint64_t grace_ns);
 
 /* ---- a worker in the caller's thread (simulator, tests) ---- */
 
-/* Instead of broker_start, for each index < worker_count; a worker belongs to the thread that opened
- * it. Errors as engine_endpoint_join. */
+/* Instead of broker_start, for each index < worker_count; a worker belongs to the thread that
+ * opened it. Errors as engine_endpoint_join. */
 int broker_worker_open(broker *broker, uint32_t index);
 /* One wake: polls until deadline_ns on the broker's clock, handles what came, sends replies.
  * false: the worker has ended after a drain (close it). */
 bool broker_worker_step(broker *broker, uint32_t index, uint64_t deadline_ns);
 /* Has it work that needs no completion (step it with deadline 0 before time moves)? */
 bool broker_worker_is_busy(const broker *broker, uint32_t index);
+/* When its next timer is due, on the broker's clock: step it by then. SL_CLOCK_NEVER = no timer. */
+uint64_t broker_worker_deadline_ns(const broker *broker, uint32_t index);
 /* SLUICE_OK, or SLUICE_EBUSY unless broker_worker_step has returned false. */
 int broker_worker_close(broker *broker, uint32_t index);
 

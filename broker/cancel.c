@@ -1,0 +1,67 @@
+/*
+ * cancel.c - asking an operation to end: by the client, by its deadline, by the close of its
+ * handle, by the end of its session, by a drain. All come here; the first cause wins.
+ *
+ * What waits in one of our queues ends at once, and exactly: a read or an accept is only a waiter
+ * (the handle's standing receive goes on, and what arrives is there for the next one); a write of
+ * which nothing was sent leaves no trace. What is with the system is asked once, and its packet
+ * decides (R4). If that does not come within half the call grace, so that the client hears of it
+ * before it gives the call up itself, the operation ends EABANDONED and the system's request lives
+ * on as a zombie.
+ */
+#include "broker/handle.h"
+#include "broker/introspect.h"
+#include "broker/op.h"
+#include "broker/open.h"
+
+static void ask(broker_op *op, engine_request_id request) {
+    broker_worker *worker = op->session->worker;
+    op->state = OP_CANCELLING;
+    deadline_set(worker, &op->timer,
+                 sl_clock_after_ns(worker->now_ns, worker_limits(worker)->call_grace_ns / 2));
+    engine_cancel(worker->engine, request);
+}
+
+void op_cancel(broker_op *op, int cause) {
+    if (op->state >= OP_ENDED || op->kind == SL_REQUEST_CLOSE) {
+        return;
+    }
+    if (op->cause == 0) {
+        op->cause = cause;
+    }
+    if (op->state == OP_CANCELLING) {
+        return;
+    }
+    switch (op->kind) {
+    case SL_REQUEST_READ:
+    case SL_REQUEST_ACCEPT: op_finish(op, op->cause, 0); break;
+    case SL_REQUEST_WRITE:
+    case SL_REQUEST_HALF_CLOSE:
+        if (op->is_pinned) {
+            ask(op, op->handle->write_request);
+        } else {
+            handle_end_write(op, op->cause, 0);
+        }
+        break;
+    default:
+        if (op->is_pinned && op->request != 0) {
+            ask(op, op->request);
+        } else {
+            op_finish(op, op->cause, 0);
+        }
+        break;
+    }
+}
+
+void op_abandon(broker_op *op) {
+    if (op->state >= OP_ENDED) {
+        return;
+    }
+    if (op->kind == SL_REQUEST_CLOSE) {
+        handle_abandon_close(op);
+    } else if (op->kind == SL_REQUEST_WRITE || op->kind == SL_REQUEST_HALF_CLOSE) {
+        handle_abandon_write(op);
+    } else {
+        open_abandon(op);
+    }
+}

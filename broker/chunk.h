@@ -1,0 +1,47 @@
+/*
+ * chunk.h - counted buffers from a per-worker pool: receive buffers, payloads, output.
+ *
+ * Bytes are not copied from one owner to the next: a handle's received bytes are referred to by the
+ * reply that sends them. A chunk goes back to its pool with its last reference. Sizes are powers of
+ * 4 from 1 KiB to 1 MiB; each pool keeps a bounded number of free ones, so steady traffic costs no
+ * heap. Contents are not cleared between uses: whoever has a chunk knows which bytes are his. One
+ * thread, its worker's.
+ */
+#ifndef SLUICE_BROKER_CHUNK_H
+#define SLUICE_BROKER_CHUNK_H
+
+#include "base/alloc.h"
+
+#define CHUNK_CLASSES   6u
+#define CHUNK_BYTES_MIN 1024u
+#define CHUNK_BYTES_MAX (1024u * 1024)
+
+typedef struct chunk_pool chunk_pool;
+
+typedef struct broker_chunk {
+    struct broker_chunk *next_free;
+    chunk_pool *pool;
+    uint32_t class_index;
+    uint32_t references;
+    uint32_t size; /* at least what was asked for */
+    uint32_t padding;
+    uint8_t bytes[];
+} broker_chunk;
+
+struct chunk_pool {
+    sl_account *account;
+    broker_chunk *free[CHUNK_CLASSES];
+    uint32_t free_count[CHUNK_CLASSES];
+    uint32_t in_use;
+};
+
+void chunk_pool_init(chunk_pool *pool, sl_account *account);
+void chunk_pool_deinit(chunk_pool *pool); /* checks that none is in use */
+
+/* A chunk with one reference, of at least size_bytes <= CHUNK_BYTES_MAX; NULL when out of memory.
+ */
+broker_chunk *chunk_take(chunk_pool *pool, size_t size_bytes);
+broker_chunk *chunk_share(broker_chunk *chunk);
+void chunk_drop(broker_chunk *chunk); /* NULL is allowed */
+
+#endif

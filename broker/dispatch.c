@@ -1,0 +1,314 @@
+/*
+ * dispatch.c - one table: a kind of request, the states of a session in which it is allowed, what
+ * acts on it. What is not in the table is refused (default deny).
+ *
+ * A request goes: decode and check (proto) -> allowed now? -> an operation, which is the memory of
+ * its answer -> credit -> still accepting work? -> its handler. A handler only looks things up and
+ * charges; what it starts is in receive.c, transmit.c, accept.c, open.c, close.c, introspect.c.
+ */
+#include "broker/dispatch.h"
+
+#include <string.h>
+
+#include "broker/handle.h"
+#include "broker/introspect.h"
+#include "broker/open.h"
+#include "broker/quota.h"
+#include "proto/version.h"
+
+/* A request that is being dispatched. */
+typedef struct dispatch_input {
+    const sl_request *request;
+    const sl_frame *frame;
+    sl_reason *reason; /* of a violation */
+} dispatch_input;
+
+/* The open handle that a request names, if it can do that; otherwise the operation has ended. */
+static broker_handle *find(broker_op *op, uint64_t id, unsigned can) {
+    broker_handle *found = handle_find(op->session, id);
+    op->handle_id = id;
+    int status = SLUICE_OK;
+    if (found == NULL) {
+        status = SLUICE_EBADHANDLE;
+    } else if (found->state != HANDLE_OPEN) {
+        status = SLUICE_ECLOSED;
+    } else if ((found->can & can) != can) {
+        status = SLUICE_ENOTSUP;
+    }
+    if (status != SLUICE_OK) {
+        op_finish(op, status, 0);
+        return NULL;
+    }
+    op->handle = found;
+    return found;
+}
+
+static bool promise(broker_op *op, uint32_t count) {
+    int status = quota_promise_handles(op, count);
+    if (status != SLUICE_OK) {
+        op_finish(op, status, 0);
+    }
+    return status == SLUICE_OK;
+}
+
+/* ---- handles ---- */
+
+static void on_read(broker_op *op, const dispatch_input *in) {
+    broker_handle *handle = find(op, in->request->as.read.handle, ENGINE_CAN_READ);
+    if (handle != NULL) {
+        op->length = in->request->as.read.max_bytes;
+        op->is_all = in->request->as.read.all;
+        op_set_timeout(op, in->request->as.read.timeout_ns);
+        handle_read(handle, op);
+    }
+}
+
+/* Room for all of a write's bytes, then those that came along. SLUICE_OK or ENOMEM. */
+static int take_bytes(broker_op *op, const sl_frame *frame) {
+    uint8_t *to = op->small.bytes;
+    if (op->length > OP_SMALL_BYTES) {
+        if (op->data == NULL) {
+            op->data = chunk_take(&op->session->worker->chunks, op->length);
+            if (op->data == NULL) {
+                return SLUICE_ENOMEM;
+            }
+        }
+        to = op->data->bytes;
+    }
+    if (frame->payload_length > 0) {
+        memcpy(to + op->received, frame->payload, frame->payload_length);
+        op->received += frame->payload_length;
+    }
+    return SLUICE_OK;
+}
+
+static void on_write(broker_op *op, const dispatch_input *in) {
+    broker_handle *handle = find(op, in->request->as.write.handle, ENGINE_CAN_WRITE);
+    if (handle == NULL) {
+        return;
+    }
+    op->length = in->request->as.write.length_bytes;
+    if (take_bytes(op, in->frame) != SLUICE_OK) {
+        op_finish(op, SLUICE_ENOMEM, 0);
+        return;
+    }
+    op_set_timeout(op, in->request->as.write.timeout_ns);
+    handle_write(handle, op);
+}
+
+static int on_write_data(broker_session *session, const dispatch_input *in) {
+    broker_op *op = op_find(session, in->request->id);
+    if (op == NULL || op->kind != SL_REQUEST_WRITE || op->state >= OP_ENDED) {
+        return SLUICE_OK; /* it was on its way when the write ended */
+    }
+    if (in->frame->payload_length > op->length - op->received) {
+        return sl_reason_set(in->reason, SLUICE_EPROTOCOL, "Request.write_data",
+                             "more than length_bytes");
+    }
+    (void)take_bytes(op, in->frame); /* the room was taken with the Write */
+    handle_continue_write(op);
+    return SLUICE_OK;
+}
+
+static void on_half_close(broker_op *op, const dispatch_input *in) {
+    broker_handle *handle = find(op, in->request->as.half_close.handle, ENGINE_CAN_HALF_CLOSE);
+    if (handle != NULL) {
+        op_set_timeout(op, in->request->as.half_close.timeout_ns);
+        handle_write(handle, op);
+    }
+}
+
+static void on_acknowledge_torn(broker_op *op, const dispatch_input *in) {
+    broker_handle *handle = find(op, in->request->as.acknowledge_torn.handle, ENGINE_CAN_WRITE);
+    if (handle != NULL) {
+        handle->is_torn = false;
+        op_finish(op, SLUICE_OK, 0);
+    }
+}
+
+static void on_close(broker_op *op, const dispatch_input *in) {
+    broker_handle *handle = find(op, in->request->as.close.handle, 0);
+    if (handle != NULL) {
+        uint64_t most = worker_limits(op->session->worker)->close_grace_ns;
+        uint64_t wish = in->request->as.close.grace_ns;
+        handle_close(handle, op, wish != 0 && wish < most ? wish : most, SLUICE_ECLOSED);
+    }
+}
+
+static void on_accept(broker_op *op, const dispatch_input *in) {
+    broker_handle *handle = find(op, in->request->as.accept.listener, ENGINE_CAN_ACCEPT);
+    if (handle != NULL && promise(op, 1)) {
+        op_set_timeout(op, in->request->as.accept.timeout_ns);
+        handle_accept(handle, op);
+    }
+}
+
+static void on_pair(broker_op *op, const dispatch_input *in) {
+    if (promise(op, 2)) {
+        op_set_timeout(op, in->request->as.pair.timeout_ns);
+        open_pair(op);
+    }
+}
+
+static void on_connect(broker_op *op, const dispatch_input *in) {
+    if (promise(op, 1)) {
+        op_set_timeout(op, in->request->as.connect.timeout_ns);
+        open_connect(op, in->request->as.connect.address);
+    }
+}
+
+static void on_listen(broker_op *op, const dispatch_input *in) {
+    if (promise(op, 1)) {
+        open_listen(op, in->request->as.listen.address, in->request->as.listen.backlog);
+    }
+}
+
+/* ---- the session ---- */
+
+static int on_cancel(broker_session *session, const dispatch_input *in) {
+    broker_op *op = op_find(session, in->request->as.cancel.target_id);
+    counter_add(&session->worker->counters.cancels, 1);
+    if (op != NULL && (sl_request_traits(op->kind) & SL_REQUEST_IS_CANCELLABLE) != 0) {
+        op_cancel(op, SLUICE_ECANCELED);
+    }
+    return SLUICE_OK;
+}
+
+static void on_ping(broker_op *op, const dispatch_input *in) {
+    (void)in;
+    op_finish(op, SLUICE_OK, 0);
+}
+
+static void on_hello(broker_op *op, const dispatch_input *in) {
+    broker_session *session = op->session;
+    const sl_hello_request *hello = &in->request->as.hello;
+    sl_version_range ours = {SL_VERSION_MIN, SL_VERSION_MAX};
+    sl_version_range theirs = {hello->version_min, hello->version_max};
+    uint32_t version;
+    sl_reason reason;
+    int status = sl_version_choose(ours, theirs, &version, &reason);
+    if (status != SLUICE_OK) {
+        op_refuse(op, status, &reason);
+        session_leave(session, 0, "no version in common");
+        return;
+    }
+    session->state = SESSION_OPEN;
+    deadline_clear(session->worker, &session->timer);
+    sl_limits_grant(worker_limits(session->worker), &hello->limits, &session->limits);
+    strncpy(session->name, hello->client_name, sizeof(session->name) - 1);
+    session->process_id = hello->process_id;
+    op_finish(op, SLUICE_OK, 0);
+    if (worker_is_draining(session->worker)) {
+        session_drain(session);
+    }
+}
+
+static void on_status(broker_op *op, const dispatch_input *in) {
+    (void)in;
+    op_finish(op, SLUICE_OK, 0); /* filled in when it is encoded (reply.c) */
+}
+
+static void on_ops(broker_op *op, const dispatch_input *in) {
+    introspect_ops(op, in->request);
+}
+
+/* ---- the table ---- */
+
+enum { NEW = 1u << SESSION_NEW, OPEN = 1u << SESSION_OPEN };
+
+typedef struct dispatch_entry {
+    unsigned states; /* in which it is allowed; 0 = never */
+    bool is_work;    /* refused while draining */
+    void (*on_request)(broker_op *op, const dispatch_input *in);
+    int (*on_notice)(broker_session *session, const dispatch_input *in); /* what is not answered */
+} dispatch_entry;
+
+static const dispatch_entry table[SL_REQUEST_KIND_COUNT] = {
+    [SL_REQUEST_NONE] = {OPEN, false, NULL, NULL}, /* is answered ENOTSUP */
+    [SL_REQUEST_READ] = {OPEN, true, on_read, NULL},
+    [SL_REQUEST_WRITE] = {OPEN, true, on_write, NULL},
+    [SL_REQUEST_WRITE_DATA] = {OPEN, false, NULL, on_write_data},
+    [SL_REQUEST_CANCEL] = {OPEN, false, NULL, on_cancel},
+    [SL_REQUEST_CLOSE] = {OPEN, false, on_close, NULL},
+    [SL_REQUEST_PAIR] = {OPEN, true, on_pair, NULL},
+    [SL_REQUEST_ACCEPT] = {OPEN, true, on_accept, NULL},
+    [SL_REQUEST_CONNECT] = {OPEN, true, on_connect, NULL},
+    [SL_REQUEST_LISTEN] = {OPEN, true, on_listen, NULL},
+    [SL_REQUEST_HALF_CLOSE] = {OPEN, true, on_half_close, NULL},
+    [SL_REQUEST_ACKNOWLEDGE_TORN] = {OPEN, false, on_acknowledge_torn, NULL},
+    [SL_REQUEST_PING] = {OPEN, false, on_ping, NULL},
+    [SL_REQUEST_HELLO] = {NEW, false, on_hello, NULL},
+    [SL_REQUEST_STATUS] = {OPEN, false, on_status, NULL},
+    [SL_REQUEST_OPS] = {OPEN, false, on_ops, NULL},
+};
+
+/* Charges for it. SLUICE_OK: go on. EQUOTA: it has ended, refused. EPROTOCOL. */
+static int charge(broker_op *op, const dispatch_input *in, int status) {
+    bool takes_credit = (sl_request_traits(op->kind) & SL_REQUEST_TAKES_CREDIT) != 0;
+    if (status == SLUICE_OK && takes_credit) {
+        status = quota_take_credit(op, sl_request_credit_bytes(in->request));
+        if (status == SLUICE_OK) {
+            return SLUICE_OK;
+        }
+        sl_reason_set(in->reason, status, "credit", "the session's is used up");
+    }
+    if (quota_take_refusal(op) != SLUICE_OK) {
+        return sl_reason_set(in->reason, SLUICE_EPROTOCOL, "replies", "the client takes none");
+    }
+    if (status != SLUICE_OK) {
+        op_refuse(op, status, in->reason);
+        return SLUICE_EQUOTA;
+    }
+    return SLUICE_OK;
+}
+
+static int dispatch_request(broker_session *session, const dispatch_entry *entry,
+                            const dispatch_input *in, int status) {
+    const sl_request *request = in->request;
+    broker_op *op;
+    int created = op_create(session, request->id, request->kind, &op);
+    if (created == SLUICE_EPROTOCOL) {
+        return sl_reason_value(in->reason, created, "Request.id", "is in use", request->id);
+    }
+    if (created != SLUICE_OK) {
+        return created;
+    }
+    int charged = charge(op, in, status);
+    if (charged == SLUICE_EQUOTA && session->state == SESSION_NEW) {
+        session_leave(session, 0, "a bad Hello");
+    }
+    if (charged != SLUICE_OK) {
+        return charged == SLUICE_EQUOTA ? SLUICE_OK : charged;
+    }
+    if (entry->is_work && worker_is_draining(session->worker)) {
+        op_finish(op, SLUICE_ESHUTDOWN, 0);
+        return SLUICE_OK;
+    }
+    entry->on_request(op, in);
+    return SLUICE_OK;
+}
+
+int dispatch_frame(broker_session *session, const sl_frame *frame, sl_reason *ret_reason) {
+    sl_request request;
+    int status = sl_request_decode(frame->control, frame->control_length, frame->payload_length,
+                                   &session->limits, &session->worker->arena, &request, ret_reason);
+    if (status == SLUICE_EPROTOCOL) {
+        return status;
+    }
+    dispatch_input in = {&request, frame, ret_reason};
+    const dispatch_entry *entry = &table[request.kind];
+    if ((entry->states & (1u << session->state)) == 0) {
+        return sl_reason_set(ret_reason, SLUICE_EPROTOCOL, sl_request_kind_name(request.kind),
+                             "is not allowed now");
+    }
+    if (entry->on_notice != NULL) {
+        return status == SLUICE_OK ? entry->on_notice(session, &in) : SLUICE_OK;
+    }
+    if (request.id == 0) {
+        return SLUICE_OK; /* a notice of a later version */
+    }
+    if (status == SLUICE_OK && entry->on_request == NULL) {
+        status = SLUICE_ENOTSUP;
+    }
+    return dispatch_request(session, entry, &in, status);
+}

@@ -1,0 +1,44 @@
+/*
+ * handle.c - a session's table of handles: {index, generation} ids, all errors alike.
+ */
+#include "broker/handle.h"
+
+#include <string.h>
+
+broker_handle *handle_open(broker_op *op, engine_handle *os) {
+    broker_session *session = op->session;
+    void *entry;
+    sl_slot_id id;
+    SL_CHECK(op->reserved_handles > 0, "a handle is opened on a promise");
+    int status = sl_slots_take(&session->handles, &entry, &id);
+    SL_CHECK(status == SLUICE_OK, "a promised handle has its place");
+    op->reserved_handles--;
+    broker_handle *opened = entry;
+    memset(opened, 0, sizeof(*opened));
+    opened->session = session;
+    opened->os = os;
+    opened->id = id;
+    opened->can = engine_handle_capabilities(os);
+    opened->receive_target.on_completion = receive_on_completion;
+    opened->write_target.on_completion = transmit_on_completion;
+    opened->accept_target.on_completion = accept_on_completion;
+    opened->close_target.on_completion = close_on_completion;
+    sl_list_init(&opened->readers);
+    sl_list_init(&opened->writers);
+    sl_list_init(&opened->accepters);
+    counter_add(&session->worker->counters.handles, 1);
+    op->opened[op->opened_count++] = id;
+    if (!session_can_reply(session)) {
+        handle_close(opened, NULL, 0, SLUICE_ECLOSED);
+    }
+    return opened;
+}
+
+broker_handle *handle_find(broker_session *session, uint64_t id) {
+    broker_handle *found = sl_slots_find(&session->handles, id);
+    return found != NULL && found->state != HANDLE_ZOMBIE ? found : NULL;
+}
+
+uint64_t handle_zombies(const broker_worker *worker) {
+    return counter_get(&worker->counters.zombies);
+}

@@ -1,0 +1,200 @@
+/*
+ * op.c - operations: made, found by id, ended, given back.
+ *
+ * They live in a table of the worker, whose order introspection follows; a session finds its own by
+ * the client's id, in a table of buckets with a seed of its own, so that no client can choose ids
+ * that fall together.
+ */
+#include "broker/op.h"
+
+#include <string.h>
+
+#include "broker/quota.h"
+
+#define BUCKETS_MAX 65536u
+
+/* ---- by id ---- */
+
+static uint32_t bucket_of(const broker_session *session, uint64_t id) {
+    uint64_t mixed = (id ^ session->hash_seed) * UINT64_C(0x9e3779b97f4a7c15);
+    mixed ^= mixed >> 29;
+    mixed *= UINT64_C(0xbf58476d1ce4e5b9);
+    return (uint32_t)(mixed >> 32) & (session->bucket_count - 1);
+}
+
+broker_op *op_find(broker_session *session, uint64_t id) {
+    broker_op *found = session->buckets[bucket_of(session, id)];
+    while (found != NULL && found->id != id) {
+        found = found->next_in_bucket;
+    }
+    return found;
+}
+
+/* More buckets when there are twice as many operations. Without memory the chains get longer. */
+static void grow_buckets(broker_session *session) {
+    uint32_t old_count = session->bucket_count;
+    if (session->op_count < old_count * 2 || old_count >= BUCKETS_MAX) {
+        return;
+    }
+    sl_account *account = &session->worker->account;
+    broker_op **old = session->buckets;
+    broker_op **grown = sl_account_alloc(account, old_count * 4 * sizeof(*grown));
+    if (grown == NULL) {
+        return;
+    }
+    session->buckets = grown;
+    session->bucket_count = old_count * 4;
+    for (uint32_t i = 0; i < old_count; i++) {
+        while (old[i] != NULL) {
+            broker_op *moved = old[i];
+            old[i] = moved->next_in_bucket;
+            broker_op **bucket = &grown[bucket_of(session, moved->id)];
+            moved->next_in_bucket = *bucket;
+            *bucket = moved;
+        }
+    }
+    sl_account_free(account, old, old_count * sizeof(*old));
+}
+
+static void insert(broker_op *op) {
+    broker_session *session = op->session;
+    grow_buckets(session);
+    uint32_t bucket = bucket_of(session, op->id);
+    op->next_in_bucket = session->buckets[bucket];
+    session->buckets[bucket] = op;
+}
+
+static void remove_id(broker_op *removed) {
+    broker_op **place = &removed->session->buckets[bucket_of(removed->session, removed->id)];
+    while (*place != removed) {
+        SL_CHECK(*place != NULL, "an unanswered operation is found by its id");
+        place = &(*place)->next_in_bucket;
+    }
+    *place = removed->next_in_bucket;
+}
+
+/* ---- making and giving back ---- */
+
+static void on_due(broker_timer *timer) {
+    broker_op *op = SL_CONTAINER_OF(timer, struct broker_op, timer);
+    if (op->kind == SL_REQUEST_CLOSE || op->state == OP_CANCELLING) {
+        op_abandon(op);
+    } else {
+        op_cancel(op, SLUICE_ETIMEDOUT);
+    }
+}
+
+int op_create(broker_session *session, uint64_t id, sl_request_kind kind, broker_op **ret_op) {
+    broker_worker *worker = session->worker;
+    if (op_find(session, id) != NULL) {
+        return SLUICE_EPROTOCOL;
+    }
+    void *entry;
+    sl_slot_id slot;
+    int status = deadline_reserve(worker);
+    if (status != SLUICE_OK) {
+        return SLUICE_ENOMEM;
+    }
+    if (sl_slots_take(&worker->ops, &entry, &slot) != SLUICE_OK) {
+        deadline_unreserve(worker);
+        return SLUICE_ENOMEM;
+    }
+    broker_op *op = entry;
+    /* Without the small bytes: whoever uses them knows how many there are. */
+    memset(op, 0, offsetof(struct broker_op, small));
+    op->session = session;
+    op->id = id;
+    op->kind = kind;
+    op->started_ns = worker->now_ns;
+    op->deadline_ns = SL_CLOCK_NEVER;
+    op->timer.on_due = on_due;
+    sl_list_init(&op->in_session);
+    sl_list_init(&op->link);
+    sl_list_push_back(&session->ops, &op->in_session);
+    insert(op);
+    session->op_count++;
+    session->live_count++;
+    counter_add(&worker->counters.operations, 1);
+    counter_add(&worker->counters.operations_started, 1);
+    *ret_op = op;
+    return SLUICE_OK;
+}
+
+static void give_back(broker_op *op) {
+    broker_session *session = op->session;
+    broker_worker *worker = session->worker;
+    SL_CHECK(op->state >= OP_ENDED && op->is_answered && !op->is_pinned,
+             "an operation is given back when it is answered and nothing refers to it");
+    SL_CHECK(op->reserved_handles == 0 && !op->holds_opener, "it has given back what it held");
+    if (op->state == OP_ZOMBIE) {
+        counter_subtract(&worker->counters.zombies, 1);
+    }
+    chunk_drop(op->data);
+    op->data = NULL;
+    sl_list_remove(&op->in_session);
+    deadline_unreserve(worker);
+    session->op_count--;
+    sl_slots_release(&worker->ops, op);
+    session_wants_reap(session);
+}
+
+void op_set_timeout(broker_op *op, uint64_t timeout_ns) {
+    if (timeout_ns != 0) {
+        op->deadline_ns = sl_clock_after_ns(op->session->worker->now_ns, timeout_ns);
+        deadline_set(op->session->worker, &op->timer, op->deadline_ns);
+    }
+}
+
+/* ---- the end ---- */
+
+void op_finish(broker_op *op, int status, uint32_t os_error) {
+    broker_session *session = op->session;
+    broker_worker *worker = session->worker;
+    SL_CHECK(op->state < OP_ENDED, "an operation ends once");
+    deadline_clear(worker, &op->timer);
+    sl_list_remove(&op->link);
+    op->handle = NULL;
+    op->status = status;
+    op->os_error = os_error;
+    op->state = op->is_pinned ? OP_ZOMBIE : OP_ENDED;
+    if (op->state == OP_ZOMBIE) {
+        counter_add(&worker->counters.zombies, 1);
+    }
+    quota_release_handles(op);
+    session->live_count--;
+    counter_subtract(&worker->counters.operations, 1);
+    counter_add(&worker->counters.operations_finished, 1);
+    if (session_can_reply(session)) {
+        output_push(session, op);
+    } else {
+        op_answered(op);
+    }
+}
+
+void op_refuse(broker_op *op, int status, const sl_reason *reason) {
+    if (reason != NULL && op->data_length == 0) {
+        op->small.reason = *reason;
+        op->has_detail = true;
+    }
+    op_finish(op, status, 0);
+}
+
+void op_answered(broker_op *op) {
+    SL_CHECK(!op->is_answered, "an operation is answered once");
+    sl_list_remove(&op->link);
+    remove_id(op);
+    quota_release(op);
+    op->is_answered = true;
+    if (!op->is_pinned) {
+        give_back(op);
+    }
+}
+
+void op_unpin(broker_op *op) {
+    SL_CHECK(op->is_pinned, "what is unpinned was pinned");
+    op->is_pinned = false;
+    op->request = 0;
+    if (op->is_answered) {
+        give_back(op);
+    }
+}

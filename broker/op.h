@@ -1,0 +1,98 @@
+/*
+ * op.h - a client's operation, from acceptance to its answer.
+ *
+ *            accepted -> QUEUED -> STARTED -> CANCELLING -> ENDED   -> answered, given back
+ *                                                        -> ZOMBIE  -> answered, kept until the
+ *                                                                     system lets go, given back
+ *
+ * op_finish() is the only end. It says nothing to anybody: the operation goes on its session's
+ * list of replies and is the memory of its own reply (I8), so that a client which does not read
+ * costs no more than what it was granted. It is given back when the last frame of the reply is
+ * encoded, or, if the system still holds a request of it (I3, I4), when that comes back: its late
+ * result never reaches the client.
+ */
+#ifndef SLUICE_BROKER_OP_H
+#define SLUICE_BROKER_OP_H
+
+#include "broker/session.h"
+#include "broker/worker.h"
+
+#define OP_SMALL_BYTES SL_REASON_BYTES
+
+typedef enum op_state { OP_QUEUED, OP_STARTED, OP_CANCELLING, OP_ENDED, OP_ZOMBIE } op_state;
+
+struct broker_op {
+    broker_session *session;
+    broker_op *next_in_bucket;
+    sl_list in_session;    /* session.ops, until given back */
+    sl_list link;          /* a handle's or the session's queue; then the session's replies */
+    broker_timer timer;    /* deadline; then grace */
+    broker_target target;  /* of its own requests: pair, connect, look-up */
+    broker_handle *handle; /* NULL: none, or the operation has ended */
+    uint64_t handle_id;    /* for people */
+    uint64_t id;
+    uint64_t started_ns;
+    uint64_t deadline_ns;
+    engine_request_id request; /* 0: none of its own in the engine */
+    sl_request_kind kind;
+    op_state state;
+    int cause; /* why it was cancelled; the first wins; 0 = it was not */
+    int status;
+    uint32_t os_error;
+    uint32_t credit_bytes;
+    uint32_t length;   /* asked for */
+    uint32_t received; /* of a write, from the client */
+    uint32_t done;
+    uint32_t in_doubt;
+    uint32_t sent; /* of a reply's payload */
+    uint8_t opened_count;
+    uint8_t reserved_handles;
+    bool is_all;
+    bool has_credit;
+    bool is_refusal; /* counted in session.refusals */
+    bool is_pinned;  /* the engine, or another worker, still refers to it */
+    bool is_answered;
+    bool has_detail; /* in small */
+    bool holds_opener;
+    uint64_t opened[SL_OPENED_MAX];
+    broker_chunk *data; /* a write's bytes; a read's; scratch of a connect; rows */
+    uint32_t data_at;
+    uint32_t data_length; /* of a read's bytes, in data or small */
+    union {
+        uint8_t bytes[OP_SMALL_BYTES];
+        sl_reason reason;
+    } small;
+};
+
+/* Takes an operation for a request, unless the id is in use or there is no memory to answer with
+ * (then the session ends: SLUICE_EPROTOCOL, SLUICE_ENOMEM). */
+int op_create(broker_session *session, uint64_t id, sl_request_kind kind, broker_op **ret_op);
+
+/* The operation of that id that has not been answered, or NULL. */
+broker_op *op_find(broker_session *session, uint64_t id);
+
+/* Counts from now; 0 = none. */
+void op_set_timeout(broker_op *op, uint64_t timeout_ns);
+
+/* Asks it to end (cancel.c). Only marks and asks; the first cause wins. */
+void op_cancel(broker_op *op, int cause);
+/* It did not come back in time: ends with EABANDONED; what the system holds stays pinned. */
+void op_abandon(broker_op *op);
+
+/* The only end. */
+void op_finish(broker_op *op, int status, uint32_t os_error);
+/* ... with words. */
+void op_refuse(broker_op *op, int status, const sl_reason *reason);
+
+/* Its reply is encoded, or will never be. */
+void op_answered(broker_op *op);
+/* What referred to it lets go. */
+void op_unpin(broker_op *op);
+
+/* A read's bytes. */
+static inline const uint8_t *op_data(const broker_op *op) {
+    return op->data != NULL ? ((const broker_chunk *)op->data)->bytes + op->data_at
+                            : op->small.bytes;
+}
+
+#endif

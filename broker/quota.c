@@ -1,0 +1,81 @@
+/*
+ * quota.c - the books of a session. Every take has one release: an operation knows what it holds
+ * (has_credit, is_refusal, reserved_handles), and a handle of the table is one handle.
+ */
+#include "broker/quota.h"
+
+#include "broker/handle.h"
+
+int quota_take_credit(broker_op *op, uint32_t payload_bytes) {
+    session_quota *quota = &op->session->quota;
+    const sl_session_limits *limits = &op->session->limits;
+    SL_CHECK(!op->has_credit && !op->is_refusal, "an operation takes its credit once");
+    if (quota->operations >= limits->credit_operations ||
+        payload_bytes > limits->credit_bytes - quota->bytes) {
+        return SLUICE_EQUOTA;
+    }
+    quota->operations++;
+    quota->bytes += payload_bytes;
+    op->credit_bytes = payload_bytes;
+    op->has_credit = true;
+    return SLUICE_OK;
+}
+
+int quota_take_refusal(broker_op *op) {
+    session_quota *quota = &op->session->quota;
+    SL_CHECK(!op->has_credit && !op->is_refusal, "an answer is counted once");
+    /* Hello, a Ping, and a Close of each handle besides. */
+    uint64_t limit = (uint64_t)op->session->limits.credit_operations + quota->handles + 2;
+    if (quota->refusals >= limit) {
+        return SLUICE_EPROTOCOL;
+    }
+    quota->refusals++;
+    op->is_refusal = true;
+    return SLUICE_OK;
+}
+
+void quota_release(broker_op *op) {
+    session_quota *quota = &op->session->quota;
+    if (op->has_credit) {
+        SL_CHECK(quota->operations > 0 && quota->bytes >= op->credit_bytes,
+                 "a credit is given back once");
+        quota->operations--;
+        quota->bytes -= op->credit_bytes;
+        op->has_credit = false;
+    }
+    if (op->is_refusal) {
+        SL_CHECK(quota->refusals > 0, "a refusal is given back once");
+        quota->refusals--;
+        op->is_refusal = false;
+    }
+}
+
+int quota_promise_handles(broker_op *op, uint32_t count) {
+    broker_session *session = op->session;
+    if (count > session->limits.handles - session->quota.handles ||
+        handle_zombies(session->worker) >= worker_limits(session->worker)->zombies) {
+        return SLUICE_EQUOTA;
+    }
+    int status = sl_slots_reserve(&session->handles, session->quota.handles + count);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    session->quota.handles += count;
+    op->reserved_handles = (uint8_t)(op->reserved_handles + count);
+    return SLUICE_OK;
+}
+
+void quota_release_handles(broker_op *op) {
+    SL_CHECK(op->session->quota.handles >= op->reserved_handles, "a promise is given back once");
+    op->session->quota.handles -= op->reserved_handles;
+    op->reserved_handles = 0;
+}
+
+void quota_check_empty(const broker_session *session) {
+    const session_quota *quota = &session->quota;
+    SL_CHECK(quota->operations == 0 && quota->bytes == 0, "a session ends without credit in use");
+    SL_CHECK(quota->refusals == 0, "a session ends without refusals");
+    SL_CHECK(quota->handles == 0 && session->handles.used == 0, "a session ends without handles");
+    SL_CHECK(quota->openers == 0, "a session ends without openers");
+    SL_CHECK(session->op_count == 0, "a session ends without operations");
+}

@@ -1,0 +1,30 @@
+/*
+ * quota.h - what a session may have at a time, charged before anything is made for it (I7).
+ *
+ *   credit    operations and their payload bytes, from acceptance to the reply (docs/protocol.md)
+ *   refusals  answers to what takes no credit (Ping, Close) or was refused, that the client has not
+ *             taken: as many as it has credits and handles, then it is a violation
+ *   handles   from the promise (a Pair promises two) until the system has let go of them
+ *   zombies   a new handle is refused while so many are stuck
+ */
+#ifndef SLUICE_BROKER_QUOTA_H
+#define SLUICE_BROKER_QUOTA_H
+
+#include "broker/op.h"
+
+/* SLUICE_OK or EQUOTA. */
+int quota_take_credit(broker_op *op, uint32_t payload_bytes);
+/* SLUICE_OK, or EPROTOCOL: the client takes no answers. */
+int quota_take_refusal(broker_op *op);
+/* Gives back either. Harmless if there is none. */
+void quota_release(broker_op *op);
+
+/* Promises `count` handles to an operation. SLUICE_OK, EQUOTA, ENOMEM. */
+int quota_promise_handles(broker_op *op, uint32_t count);
+/* Gives back the promises that were not kept. */
+void quota_release_handles(broker_op *op);
+
+/* At a session's end everything is 0, always. */
+void quota_check_empty(const broker_session *session);
+
+#endif

@@ -1,0 +1,179 @@
+/*
+ * receive.c - reading: the standing receive of a handle, and those who wait for its bytes.
+ *
+ * A read's bytes are not copied: its reply refers to the handle's chunk, and the rest of the chunk
+ * goes on being filled (so that many small reads do not hold a large chunk each). Few bytes are
+ * copied into the operation instead; and a read of `all` that takes several receives collects
+ * them in a chunk of its own, for which it holds credit.
+ */
+#include <string.h>
+
+#include "broker/handle.h"
+
+#define TAIL_BYTES_MIN 1024u /* worth receiving into, while replies refer to the front */
+
+static uint32_t available(const broker_handle *handle) {
+    return handle->end - handle->start;
+}
+
+static void rewind_chunk(broker_handle *handle) {
+    if (handle->chunk != NULL && handle->start == handle->end && handle->chunk->references == 1 &&
+        !handle->is_armed) {
+        handle->start = handle->end = 0;
+    }
+}
+
+void handle_release_buffer(broker_handle *handle) {
+    SL_CHECK(!handle->is_armed, "a buffer belongs to the engine while a receive is armed");
+    chunk_drop(handle->chunk);
+    handle->chunk = NULL;
+    handle->start = handle->end = 0;
+}
+
+/* Gives `count` bytes to a read that gets no more than these. */
+static void give(broker_handle *handle, broker_op *op, uint32_t count) {
+    if (count <= OP_SMALL_BYTES) {
+        memcpy(op->small.bytes, handle->chunk->bytes + handle->start, count);
+    } else {
+        op->data = chunk_share(handle->chunk);
+        op->data_at = handle->start;
+    }
+    op->data_length = count;
+}
+
+/* Adds `count` bytes to what a read of `all` has. SLUICE_OK or ENOMEM. */
+static int collect(broker_handle *handle, broker_op *op, uint32_t count) {
+    uint8_t *to = op->small.bytes;
+    if (op->length > OP_SMALL_BYTES) {
+        if (op->data == NULL) {
+            op->data = chunk_take(&op->session->worker->chunks, op->length);
+            if (op->data == NULL) {
+                return SLUICE_ENOMEM;
+            }
+        }
+        to = op->data->bytes;
+    }
+    memcpy(to + op->data_length, handle->chunk->bytes + handle->start, count);
+    op->data_length += count;
+    return SLUICE_OK;
+}
+
+/* true: the read has ended. */
+static bool serve(broker_handle *handle, broker_op *op) {
+    uint32_t count = available(handle);
+    if (count == 0 || op->length == 0) {
+        if (count == 0 && handle->end_status == 0) {
+            return false;
+        }
+        int status = count > 0 ? SLUICE_OK : handle->end_status;
+        op_finish(op, status, count > 0 ? 0 : handle->end_os_error);
+        return true;
+    }
+    uint32_t wanted = op->length - op->done;
+    count = count < wanted ? count : wanted;
+    if (op->done == 0 && (!op->is_all || count == wanted)) {
+        give(handle, op, count);
+    } else if (collect(handle, op, count) != SLUICE_OK) {
+        op_finish(op, SLUICE_ENOMEM, 0);
+        return true;
+    }
+    op->done += count;
+    handle->start += count;
+    if (op->is_all && op->done < op->length) {
+        return serve(handle, op); /* the chunk is empty now: waits, or meets the end */
+    }
+    op_finish(op, SLUICE_OK, 0);
+    return true;
+}
+
+/* Finds room for the next receive. SLUICE_OK or ENOMEM. */
+static int make_room(broker_handle *handle) {
+    broker_worker *worker = handle->session->worker;
+    const sl_limits *limits = worker_limits(worker);
+    uint64_t size = handle->is_flowing ? limits->receive_buffer_bytes : limits->idle_buffer_bytes;
+    uint32_t wanted = size < TAIL_BYTES_MIN ? TAIL_BYTES_MIN : (uint32_t)size;
+    rewind_chunk(handle);
+    if (handle->chunk != NULL) {
+        bool is_small = handle->end == 0 && handle->chunk->size < wanted;
+        if (!is_small && handle->chunk->size - handle->end >= TAIL_BYTES_MIN) {
+            return SLUICE_OK;
+        }
+    }
+    broker_chunk *fresh = chunk_take(&worker->chunks, wanted);
+    if (fresh == NULL) {
+        return SLUICE_ENOMEM;
+    }
+    handle_release_buffer(handle);
+    handle->chunk = fresh;
+    return SLUICE_OK;
+}
+
+/* Arms the receive, if it is not. With no idle buffer a quiet handle waits with an empty one. */
+static int arm(broker_handle *handle, bool has_data) {
+    uint64_t idle_bytes = worker_limits(handle->session->worker)->idle_buffer_bytes;
+    void *to = NULL;
+    uint32_t room = 0;
+    if (handle->is_armed) {
+        return SLUICE_OK;
+    }
+    if (idle_bytes > 0 || handle->is_flowing || has_data) {
+        int status = make_room(handle);
+        if (status != SLUICE_OK) {
+            return status;
+        }
+        to = handle->chunk->bytes + handle->end;
+        room = handle->chunk->size - handle->end;
+    } else {
+        handle_release_buffer(handle);
+    }
+    int status = engine_read(handle->os, to, room, &handle->receive_target, NULL);
+    if (status == SLUICE_OK) {
+        handle->is_armed = true;
+        handle->armed_bytes = room;
+    }
+    return status;
+}
+
+static void serve_all(broker_handle *handle, bool has_data) {
+    for (;;) {
+        sl_list *node = sl_list_first(&handle->readers);
+        if (node == NULL) {
+            break;
+        }
+        broker_op *op = SL_LIST_ENTRY(node, struct broker_op, link);
+        if (serve(handle, op)) {
+            continue;
+        }
+        int status = handle->state == HANDLE_OPEN ? arm(handle, has_data) : SLUICE_OK;
+        if (status == SLUICE_OK) {
+            return;
+        }
+        op_finish(op, status, 0);
+    }
+    if (!handle->is_armed && available(handle) == 0) {
+        handle_release_buffer(handle);
+    }
+}
+
+void handle_read(broker_handle *handle, broker_op *op) {
+    sl_list_push_back(&handle->readers, &op->link);
+    op->state = OP_STARTED;
+    if (handle->readers.next == &op->link) {
+        serve_all(handle, false);
+    }
+}
+
+void receive_on_completion(broker_target *target, const engine_completion *completion) {
+    broker_handle *handle = SL_CONTAINER_OF(target, struct broker_handle, receive_target);
+    bool is_probe = handle->armed_bytes == 0;
+    handle->is_armed = false;
+    if (completion->status == SLUICE_OK) {
+        SL_CHECK(completion->bytes <= handle->armed_bytes, "no more arrives than there is room");
+        handle->end += (uint32_t)completion->bytes;
+        handle->is_flowing = !is_probe && completion->bytes == handle->armed_bytes;
+    } else if (handle->state == HANDLE_OPEN) {
+        handle->end_status = completion->status;
+        handle->end_os_error = completion->os_error;
+    }
+    serve_all(handle, is_probe);
+}

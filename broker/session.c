@@ -1,0 +1,322 @@
+/*
+ * session.c - a session's life: from the connection to the last thing that was its own.
+ *
+ * Whatever ends it (the client goes, breaks the protocol, takes no replies; a drain) ends in
+ * session_end(): handles close, operations are cancelled, replies are dropped, the connection
+ * closes. What the system does not let go of keeps a small rest of the session alive, and counted;
+ * session_reap() gives back the rest when it is due and checks that every counter is 0.
+ */
+#include "broker/session.h"
+
+#include <string.h>
+
+#include "broker/handle.h"
+#include "broker/quota.h"
+
+#define LINGER_NS (1 * SL_NS_PER_S) /* for a Goodbye to get out */
+
+static void on_due(broker_timer *timer);
+static void on_closed(broker_target *target, const engine_completion *completion);
+
+static void log_end(const broker_session *session, sl_log_level level, const char *message,
+                    int status) {
+    sl_log_field fields[] = {
+        {"session", (int64_t)session->id},
+        {"worker", (int64_t)session->worker->index},
+        {"status", status},
+    };
+    const char *why = session->leave_reason.text;
+    sl_log_record(session->worker->broker->options.log, level, message, why[0] != '\0' ? why : NULL,
+                  fields, 3);
+}
+
+/* ---- begin ---- */
+
+static void log_refusal(broker_worker *worker, int status) {
+    sl_log_field fields[] = {{"worker", (int64_t)worker->index}, {"status", status}};
+    sl_log_record(worker->broker->options.log, SL_LOG_WARN, "connection refused", NULL, fields, 2);
+}
+
+/* Takes a place among the broker's sessions. */
+static bool take_place(broker *b) {
+    uint32_t before = atomic_fetch_add_explicit(&b->session_count, 1, memory_order_relaxed);
+    if (before >= b->options.limits.sessions) {
+        atomic_fetch_sub_explicit(&b->session_count, 1, memory_order_relaxed);
+        return false;
+    }
+    return true;
+}
+
+static void give_place(broker *b) {
+    atomic_fetch_sub_explicit(&b->session_count, 1, memory_order_relaxed);
+}
+
+static void init_lists(broker_session *session) {
+    sl_list_init(&session->in_worker);
+    sl_list_init(&session->in_runnable);
+    sl_list_init(&session->in_flushing);
+    sl_list_init(&session->in_reaping);
+    sl_list_init(&session->ops);
+    sl_list_init(&session->openings);
+}
+
+static int init_tables(broker_session *session) {
+    broker_worker *worker = session->worker;
+    session->buckets =
+        sl_account_alloc(&worker->account, SESSION_BUCKETS * sizeof(*session->buckets));
+    if (session->buckets == NULL) {
+        return SLUICE_ENOMEM;
+    }
+    session->bucket_count = SESSION_BUCKETS;
+    return sl_slots_init(&session->handles, &worker->account,
+                         (uint32_t)worker_limits(worker)->handles, sizeof(broker_handle));
+}
+
+static void deinit(broker_session *session) {
+    broker_worker *worker = session->worker;
+    input_deinit(session);
+    output_deinit(session);
+    sl_slots_deinit(&session->handles);
+    sl_account_free(&worker->account, session->buckets,
+                    session->bucket_count * sizeof(*session->buckets));
+    session->buckets = NULL;
+    deadline_clear(worker, &session->timer);
+}
+
+static int init(broker_session *session, broker_worker *worker) {
+    memset(session, 0, sizeof(*session));
+    session->worker = worker;
+    init_lists(session);
+    session->timer.on_due = on_due;
+    session->close_target.on_completion = on_closed;
+    sl_session_limits any = {0};
+    sl_limits_grant(worker_limits(worker), &any, &session->limits);
+    /* Until the Hello is answered these two are the protocol's. */
+    session->limits.control_bytes = 64 * 1024;
+    session->limits.fragment_bytes = 64 * 1024;
+    int status = output_init(session);
+    if (status == SLUICE_OK) {
+        status = input_init(session);
+    }
+    if (status == SLUICE_OK) {
+        status = init_tables(session);
+    }
+    return status;
+}
+
+static int create(broker_worker *worker, broker_session **ret_session) {
+    void *entry;
+    sl_slot_id slot;
+    int status = deadline_reserve(worker);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    status = sl_slots_take(&worker->sessions, &entry, &slot);
+    if (status == SLUICE_OK) {
+        status = init(entry, worker);
+        if (status == SLUICE_OK) {
+            *ret_session = entry;
+            return SLUICE_OK;
+        }
+        if (((broker_session *)entry)->output.chunk != NULL) {
+            deinit(entry);
+        }
+        sl_slots_release(&worker->sessions, entry);
+    }
+    deadline_unreserve(worker);
+    return status;
+}
+
+void session_accept(broker_worker *worker, engine_handle *pipe) {
+    broker *b = worker->broker;
+    broker_session *session = NULL;
+    int status = SLUICE_EQUOTA;
+    if (worker_is_draining(worker)) {
+        worker_close_orphan(worker, pipe);
+        return;
+    }
+    if (take_place(b)) {
+        status = create(worker, &session);
+        if (status != SLUICE_OK) {
+            give_place(b);
+        }
+    }
+    if (status != SLUICE_OK) {
+        log_refusal(worker, status);
+        worker_close_orphan(worker, pipe);
+        return;
+    }
+    session->pipe = pipe;
+    session->id = atomic_fetch_add_explicit(&b->session_ids, 1, memory_order_relaxed) + 1;
+    b->options.random->fill(b->options.random, &session->hash_seed, sizeof(session->hash_seed));
+    sl_list_push_back(&worker->all_sessions, &session->in_worker);
+    counter_add(&worker->counters.sessions, 1);
+    counter_add(&worker->counters.sessions_started, 1);
+    deadline_set(worker, &session->timer,
+                 sl_clock_after_ns(worker->now_ns, worker_limits(worker)->hello_timeout_ns));
+    input_arm(session);
+}
+
+/* ---- end ---- */
+
+void session_leave(broker_session *session, int status, const char *detail) {
+    broker_worker *worker = session->worker;
+    if (session->state >= SESSION_LEAVING) {
+        return;
+    }
+    session->state = SESSION_LEAVING;
+    session->leave_status = status;
+    session->output.owes_goodbye = status != 0;
+    if (session->leave_reason.text[0] == '\0') {
+        strncpy(session->leave_reason.text, detail, SL_REASON_BYTES - 1);
+    }
+    sl_list_remove(&session->in_runnable);
+    deadline_set(worker, &session->timer, sl_clock_after_ns(worker->now_ns, LINGER_NS));
+    session_wants_flush(session);
+}
+
+void session_violation(broker_session *session, const sl_reason *reason) {
+    session->leave_reason = *reason;
+    counter_add(&session->worker->counters.protocol_violations, 1);
+    log_end(session, SL_LOG_WARN, "protocol violation", SLUICE_EPROTOCOL);
+    session_leave(session, SLUICE_EPROTOCOL, "");
+}
+
+/* Closes every handle, then ends what is not on a handle, then drops the replies. */
+static void end_operations(broker_session *session) {
+    uint32_t cursor = 0;
+    broker_handle *handle;
+    while ((handle = sl_slots_next(&session->handles, &cursor)) != NULL) {
+        if (handle->state == HANDLE_OPEN) {
+            handle_close(handle, NULL, 0, SLUICE_ECLOSED);
+        }
+    }
+    sl_list *node = session->ops.next;
+    while (node != &session->ops) {
+        sl_list *next = node->next;
+        broker_op *op = SL_LIST_ENTRY(node, struct broker_op, in_session);
+        if (op->state < OP_ENDED) {
+            op_cancel(op, SLUICE_ECLOSED);
+        } else if (!op->is_answered) {
+            op_answered(op);
+        }
+        node = next;
+    }
+}
+
+void session_end(broker_session *session, int status) {
+    broker_worker *worker = session->worker;
+    if (session->state == SESSION_CLOSING) {
+        return;
+    }
+    session->state = SESSION_CLOSING;
+    log_end(session, SL_LOG_DEBUG, "session ended",
+            session->leave_status != 0 ? session->leave_status : status);
+    sl_list_remove(&session->in_runnable);
+    sl_list_remove(&session->in_flushing);
+    session->output.owes_goodbye = session->output.owes_draining = false;
+    end_operations(session);
+    int closed = engine_close(session->pipe, &session->close_target);
+    SL_CHECK(closed == SLUICE_OK, "a connection is closed once");
+    deadline_set(worker, &session->timer,
+                 sl_clock_after_ns(worker->now_ns, worker_limits(worker)->close_grace_ns));
+}
+
+static void on_closed(broker_target *target, const engine_completion *completion) {
+    (void)completion;
+    broker_session *session = SL_CONTAINER_OF(target, struct broker_session, close_target);
+    session->pipe = NULL;
+    if (session->is_pipe_zombie) {
+        session->is_pipe_zombie = false;
+        counter_subtract(&session->worker->counters.zombies, 1);
+    }
+    session_wants_reap(session);
+}
+
+/* What the system has not let go of by now is a zombie. */
+static void mark_zombies(broker_session *session) {
+    uint32_t cursor = 0;
+    broker_handle *handle;
+    while ((handle = sl_slots_next(&session->handles, &cursor)) != NULL) {
+        handle_mark_zombie(handle);
+    }
+    if (session->pipe != NULL && !session->is_pipe_zombie) {
+        session->is_pipe_zombie = true;
+        counter_add(&session->worker->counters.zombies, 1);
+    }
+    log_end(session, SL_LOG_ERROR, "the system does not let go of a session's handles",
+            SLUICE_EABANDONED);
+}
+
+void session_reap(broker_session *session) {
+    broker_worker *worker = session->worker;
+    if (session->state != SESSION_CLOSING || session->pipe != NULL || session->op_count > 0 ||
+        session->handles.used > 0) {
+        return;
+    }
+    quota_check_empty(session);
+    deinit(session);
+    sl_list_remove(&session->in_worker);
+    sl_list_remove(&session->in_flushing);
+    deadline_unreserve(worker);
+    counter_subtract(&worker->counters.sessions, 1);
+    give_place(worker->broker);
+    sl_slots_release(&worker->sessions, session);
+}
+
+/* ---- in between ---- */
+
+static void on_due(broker_timer *timer) {
+    broker_session *session = SL_CONTAINER_OF(timer, struct broker_session, timer);
+    broker_worker *worker = session->worker;
+    session_output *output = &session->output;
+    switch (session->state) {
+    case SESSION_NEW: session_leave(session, SLUICE_ETIMEDOUT, "no Hello came in time"); break;
+    case SESSION_OPEN:
+        if (output->is_writing) {
+            uint64_t limit_ns = worker_limits(worker)->no_progress_ns;
+            uint64_t due_ns = sl_clock_after_ns(output->since_ns, limit_ns);
+            if (due_ns > worker->now_ns) {
+                deadline_set(worker, timer, due_ns);
+            } else {
+                log_end(session, SL_LOG_WARN, "the client takes no replies", SLUICE_ETIMEDOUT);
+                session_end(session, SLUICE_ETIMEDOUT);
+            }
+        }
+        break;
+    case SESSION_LEAVING: session_end(session, session->leave_status); break;
+    case SESSION_CLOSING: mark_zombies(session); break;
+    }
+}
+
+void session_wants_flush(broker_session *session) {
+    if (!sl_list_is_linked(&session->in_flushing) && session_can_reply(session)) {
+        sl_list_push_back(&session->worker->flushing, &session->in_flushing);
+    }
+}
+
+void session_wants_reap(broker_session *session) {
+    if (!sl_list_is_linked(&session->in_reaping) && session->state == SESSION_CLOSING) {
+        sl_list_push_back(&session->worker->reaping, &session->in_reaping);
+    }
+}
+
+void session_drain(broker_session *session) {
+    if (session->state == SESSION_NEW) {
+        session_leave(session, SLUICE_ESHUTDOWN, "the broker is stopping");
+    } else if (session->state == SESSION_OPEN) {
+        session->output.owes_draining = true;
+        session_wants_flush(session);
+    }
+}
+
+void session_leave_continue(broker_session *session) {
+    if (!output_is_empty(session)) {
+        return;
+    }
+    if (session->state == SESSION_LEAVING) {
+        session_end(session, session->leave_status);
+    } else if (session->live_count == 0 && worker_is_draining(session->worker)) {
+        session_leave(session, SLUICE_ESHUTDOWN, "the broker is stopping");
+    }
+}

@@ -1,0 +1,127 @@
+/*
+ * session.h - a client's connection: its input, its output, its tables, its limits.
+ *
+ *     NEW (before Hello) -> OPEN -> LEAVING (nothing is read; what is to be said goes out)
+ *                                -> CLOSING (the connection and all handles close) -> gone
+ *
+ * A session lives on one worker for life. It is gone when its connection is closed, its last handle
+ * has been let go by the system and its last operation given back; then all its counters are 0.
+ */
+#ifndef SLUICE_BROKER_SESSION_H
+#define SLUICE_BROKER_SESSION_H
+
+#include "base/slots.h"
+#include "broker/types.h"
+
+#define SESSION_OUTPUT_BYTES 4096u /* frames of one write, without large payloads */
+#define SESSION_HELD_MAX     4u    /* large payloads of one write */
+#define SESSION_BUCKETS      16u   /* of the table of ids, to begin with */
+
+typedef enum session_state {
+    SESSION_NEW,
+    SESSION_OPEN,
+    SESSION_LEAVING,
+    SESSION_CLOSING
+} session_state;
+
+typedef struct session_input {
+    broker_target target;
+    bool is_reading;
+    broker_chunk *chunk;
+    uint32_t start; /* of what is not parsed */
+    uint32_t end;
+    uint32_t wanted; /* size of the next buffer: follows the traffic */
+} session_input;
+
+typedef struct session_output {
+    broker_target target;
+    bool is_writing;
+    uint32_t length;
+    broker_chunk *chunk; /* frames; SESSION_OUTPUT_BYTES, for life */
+    broker_chunk *held[SESSION_HELD_MAX];
+    uint32_t held_count;
+    uint64_t since_ns; /* the write's start: no progress since then */
+    sl_list replies;   /* ops to answer, oldest first: small ones */
+    sl_list bulk;      /* and those with large payloads, in turn */
+    bool owes_draining;
+    bool owes_goodbye;
+} session_output;
+
+/* quota.c */
+typedef struct session_quota {
+    uint64_t bytes;      /* payload credit in use */
+    uint32_t operations; /* credit in use */
+    uint32_t refusals;   /* answers without credit that wait */
+    uint32_t handles;    /* open, or promised to an operation */
+    uint32_t openers;    /* opens that may block, running */
+} session_quota;
+
+struct broker_session {
+    broker_worker *worker;
+    session_state state;
+    uint64_t id;
+    sl_list in_worker;
+    sl_list in_runnable;
+    sl_list in_flushing;
+    sl_list in_reaping;
+    engine_handle *pipe; /* NULL: closed */
+    broker_target close_target;
+    bool is_pipe_zombie;
+    broker_timer timer; /* Hello; no progress; lingering; then the close's grace */
+    session_input input;
+    session_output output;
+    session_quota quota;
+    sl_session_limits limits;
+    sl_slots handles;
+    sl_list ops;
+    sl_list openings;    /* opens that wait for their turn (open.c) */
+    broker_op **buckets; /* by id */
+    uint32_t bucket_count;
+    uint32_t op_count;   /* not given back */
+    uint32_t live_count; /* not ended */
+    uint64_t hash_seed;
+    uint64_t process_id; /* said by the client */
+    int leave_status;    /* why it ends; also Goodbye's */
+    sl_reason leave_reason;
+    char name[SL_CLIENT_NAME_BYTES + 1];
+};
+
+/* Takes a fresh connection; on failure it is closed. */
+void session_accept(broker_worker *worker, engine_handle *pipe);
+
+/* Parses and acts on what has been received, a bounded number of frames. */
+void session_run(broker_session *session);
+/* Sends what there is to say, if nothing is being sent. */
+void session_flush(broker_session *session);
+/* There is something to say: flush it at the end of this wake. */
+void session_wants_flush(broker_session *session);
+/* It may be over: look at the end of this wake. */
+void session_wants_reap(broker_session *session);
+void session_reap(broker_session *session);
+
+/* Ends it in order: operations end, what is owed is sent, then Goodbye with this status (0: without
+ * one), then it closes. */
+void session_leave(broker_session *session, int status, const char *detail);
+/* A violation: log, count, Goodbye. */
+void session_violation(broker_session *session, const sl_reason *reason);
+/* Ends it at once: operations are cancelled, everything closes. */
+void session_end(broker_session *session, int status);
+/* A drain has begun. */
+void session_drain(broker_session *session);
+/* Leaving, or draining and nothing left to do: is it time to close? */
+void session_leave_continue(broker_session *session);
+
+static inline bool session_can_reply(const broker_session *session) {
+    return session->state < SESSION_CLOSING;
+}
+
+/* input.c, output.c */
+int input_init(broker_session *session);
+void input_arm(broker_session *session);
+void input_deinit(broker_session *session);
+int output_init(broker_session *session);
+void output_push(broker_session *session, broker_op *op);
+bool output_is_empty(const broker_session *session);
+void output_deinit(broker_session *session);
+
+#endif

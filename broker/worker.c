@@ -1,0 +1,178 @@
+/*
+ * worker.c - one thread's loop: poll, act on what came, run what was left over, send replies.
+ *
+ * Everything a worker has belongs to its thread (I1): sessions, handles, operations, the engine's
+ * worker. Other threads send letters. It waits in engine_poll only, takes no lock and formats
+ * nothing. What ends in the middle of a wake is given back at its end (reaping), so that whoever is
+ * still acting on it finds it.
+ */
+#include "broker/worker.h"
+
+#include "broker/drain.h"
+#include "broker/op.h"
+
+#define OPS_MAX    (1u << 22)
+#define TIMERS_MAX (1u << 24)
+#define OWN_TIMERS 2u /* of the worker itself: accept_retry, drain_timer */
+
+static void on_orphan_closed(broker_target *target, const engine_completion *completion) {
+    (void)target;
+    (void)completion;
+}
+
+void worker_close_orphan(broker_worker *worker, engine_handle *handle) {
+    (void)engine_close(handle, &worker->orphan_target);
+}
+
+/* ---- open and close ---- */
+
+static int init_tables(broker_worker *worker) {
+    const sl_limits *limits = worker_limits(worker);
+    int status = sl_message_arena_init(&worker->arena, &worker->account);
+    if (status == SLUICE_OK) {
+        status = sl_slots_init(&worker->sessions, &worker->account, (uint32_t)limits->sessions,
+                               sizeof(broker_session));
+    }
+    if (status == SLUICE_OK) {
+        status = sl_slots_init(&worker->ops, &worker->account, OPS_MAX, sizeof(broker_op));
+    }
+    for (unsigned i = 0; i < OWN_TIMERS && status == SLUICE_OK; i++) {
+        status = deadline_reserve(worker);
+    }
+    return status;
+}
+
+static void deinit(broker_worker *worker) {
+    sl_slots_deinit(&worker->ops);
+    sl_slots_deinit(&worker->sessions);
+    sl_arena_deinit(&worker->arena);
+    sl_heap_deinit(&worker->timers);
+    chunk_pool_deinit(&worker->chunks);
+    sl_account_deinit(&worker->account);
+}
+
+/* Delivered completions need no handling any more: only what says that a handle has closed. */
+static int destroy_engine_worker(broker_worker *worker) {
+    for (unsigned i = 0; i < 1000; i++) {
+        if (engine_worker_destroy(worker->engine) == SLUICE_OK) {
+            worker->engine = NULL;
+            return SLUICE_OK;
+        }
+        (void)engine_poll(worker->engine, worker->batch, WORKER_BATCH, 0);
+    }
+    return SLUICE_EBUSY;
+}
+
+static void init(broker_worker *worker) {
+    broker *b = worker->broker;
+    sl_account_init(&worker->account, b->options.allocator, "broker worker", SIZE_MAX);
+    chunk_pool_init(&worker->chunks, &worker->account);
+    sl_heap_init(&worker->timers, &worker->account, TIMERS_MAX);
+    worker->timer_owners = 0;
+    sl_list_init(&worker->all_sessions);
+    sl_list_init(&worker->runnable);
+    sl_list_init(&worker->flushing);
+    sl_list_init(&worker->reaping);
+    worker->orphan_target.on_completion = on_orphan_closed;
+    worker->now_ns = sl_clock_now_ns(b->options.clock);
+    drain_init(worker);
+}
+
+int worker_open(broker_worker *worker) {
+    init(worker);
+    int status = init_tables(worker);
+    if (status == SLUICE_OK) {
+        status = engine_worker_create(worker->broker->engine, &worker->engine);
+    }
+    if (status == SLUICE_OK) {
+        worker->state = WORKER_RUNNING;
+        status = listener_open(worker);
+        if (status != SLUICE_OK) {
+            worker->state = WORKER_CLOSED;
+            (void)engine_worker_destroy(worker->engine);
+            worker->engine = NULL;
+        }
+    }
+    if (status != SLUICE_OK) {
+        deinit(worker);
+        return status;
+    }
+    sl_mutex_lock(&worker->broker->gate);
+    atomic_store_explicit(&worker->is_open, true, memory_order_release);
+    sl_mutex_unlock(&worker->broker->gate);
+    return SLUICE_OK;
+}
+
+int worker_close(broker_worker *worker) {
+    if (worker->state == WORKER_CLOSED) {
+        return SLUICE_OK;
+    }
+    if (!worker->may_exit || worker->sessions.used > 0 || worker->ops.used > 0) {
+        return SLUICE_EBUSY;
+    }
+    sl_mutex_lock(&worker->broker->gate);
+    atomic_store_explicit(&worker->is_open, false, memory_order_release);
+    sl_mutex_unlock(&worker->broker->gate);
+    int status = destroy_engine_worker(worker);
+    if (status == SLUICE_OK) {
+        worker->state = WORKER_CLOSED;
+        deinit(worker);
+    }
+    return status;
+}
+
+/* ---- the loop ---- */
+
+static void handle_completion(broker_worker *worker, const engine_completion *completion) {
+    if (completion->kind == ENGINE_MESSAGE) {
+        broker_letter *letter = completion->user;
+        letter->on_delivery(letter, worker);
+    } else {
+        broker_target *target = completion->user;
+        target->on_completion(target, completion);
+    }
+}
+
+/* Those whose input was left over from the wake before, once each. */
+static void run_left_over(broker_worker *worker) {
+    sl_list now;
+    sl_list *node;
+    sl_list_init(&now);
+    sl_list_splice_back(&now, &worker->runnable);
+    while ((node = sl_list_pop_front(&now)) != NULL) {
+        session_run(SL_LIST_ENTRY(node, broker_session, in_runnable));
+    }
+}
+
+static void flush_all(broker_worker *worker) {
+    sl_list *node;
+    while ((node = sl_list_pop_front(&worker->flushing)) != NULL) {
+        session_flush(SL_LIST_ENTRY(node, broker_session, in_flushing));
+    }
+}
+
+static void reap_all(broker_worker *worker) {
+    sl_list *node;
+    while ((node = sl_list_pop_front(&worker->reaping)) != NULL) {
+        session_reap(SL_LIST_ENTRY(node, broker_session, in_reaping));
+    }
+}
+
+bool worker_step(broker_worker *worker, uint64_t deadline_ns) {
+    uint64_t timer_ns = sl_heap_deadline_ns(&worker->timers);
+    if (!sl_list_is_empty(&worker->runnable)) {
+        deadline_ns = 0;
+    } else if (timer_ns < deadline_ns) {
+        deadline_ns = timer_ns;
+    }
+    unsigned count = engine_poll(worker->engine, worker->batch, WORKER_BATCH, deadline_ns);
+    worker->now_ns = sl_clock_now_ns(worker->broker->options.clock);
+    run_left_over(worker);
+    for (unsigned i = 0; i < count; i++) {
+        handle_completion(worker, &worker->batch[i]);
+    }
+    deadline_run(worker);
+    flush_all(worker);
+    reap_all(worker);
+    return drain_continue(worker);
+}
