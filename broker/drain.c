@@ -24,27 +24,126 @@ static void end_session(broker_session *session) {
     session_end(session, SLUICE_ESHUTDOWN);
 }
 
-static void on_due(broker_timer *timer) {
-    broker_worker *worker = SL_CONTAINER_OF(timer, broker_worker, drain_timer);
-    const sl_limits *limits = worker_limits(worker);
-    if (worker->state == WORKER_DRAINING) {
-        worker->state = WORKER_CUT;
-        deadline_set(worker, timer, sl_clock_after_ns(worker->now_ns, limits->call_grace_ns));
-        for_each_session(worker, cancel_operations);
-    } else if (worker->state == WORKER_CUT) {
-        worker->state = WORKER_ENDING;
-        deadline_set(worker, timer, sl_clock_after_ns(worker->now_ns, limits->close_grace_ns));
-        for_each_session(worker, end_session);
-    } else {
-        drain_report(worker, log_stuck(worker));
+static void on_due(broker_timer *timer);
+
+void drain_init(broker_worker *worker) {
+    worker->drain_letter.message.user = &worker->drain_letter;
+    worker->drain_letter.on_delivery = on_drain;
+    worker->exit_letter.message.user = &worker->exit_letter;
+    worker->exit_letter.on_delivery = on_exit_letter;
+    worker->drain_timer.on_due = on_due;
+}
+
+static void on_exit_letter(broker_letter *letter, broker_worker *here) {
+    (void)letter;
+    here->may_exit = true;
+}
+
+static void for_each_session(broker_worker *worker, void (*act)(broker_session *session)) {
+    sl_list *node = worker->all_sessions.next;
+    for (; node != &worker->all_sessions; node = node->next) {
+        act(SL_LIST_ENTRY(node, broker_session, in_worker));
     }
 }
 
-bool drain_continue(broker_worker *worker) {
-    if (worker->state < WORKER_DRAINING || !is_clean(worker)) {
-        return true;
+static void on_drain(broker_letter *letter, broker_worker *here) {
+    (void)letter;
+    atomic_store_explicit(&here->is_drain_posted, false, memory_order_release);
+    uint64_t grace_ns = counter_get(&here->drain_grace_ns);
+    if (grace_ns == SL_CLOCK_NEVER) {
+        grace_ns = worker_limits(here)->drain_grace_ns;
     }
-    deadline_clear(worker, &worker->drain_timer);
-    drain_report(worker, 0);
-    return !worker->may_exit;
+    uint64_t due_ns = sl_clock_after_ns(here->now_ns, grace_ns);
+    if (here->state == WORKER_RUNNING) {
+        deadline_set(here, &here->drain_timer, due_ns);
+        here->state = WORKER_DRAINING;
+        listener_close(here);
+        for_each_session(here, session_drain);
+    } else if (here->state == WORKER_DRAINING && due_ns < here->drain_timer.node.deadline_ns) {
+        deadline_set(here, &here->drain_timer, due_ns);
+    }
+}
+
+static void cancel_operations(broker_session *session) {
+    sl_list *node = session->ops.next;
+    while (session_can_reply(session) && node != &session->ops) {
+        /* Nothing is given back here: what ends is yet to be answered. */
+        op_cancel(SL_LIST_ENTRY(node, broker_op, in_session), SLUICE_ESHUTDOWN);
+        node = node->next;
+    }
+}
+
+/* ---- what is stuck ---- */
+
+static void log_stuck_op(const broker_op *op) {
+    const broker_worker *worker = op->session->worker;
+    sl_log_field fields[] = {
+        {"session", (int64_t)op->session->id}, {"operation", (int64_t)op->id},
+        {"handle", (int64_t)op->handle_id},    {"length", (int64_t)op->length},
+        {"done", (int64_t)op->done},           {"worker", (int64_t)worker->index},
+    };
+    sl_log_record(worker->broker->options.log, SL_LOG_ERROR, "stuck operation",
+                  sl_request_kind_name(op->kind), fields, 6);
+}
+
+static uint64_t log_stuck(broker_worker *worker) {
+    engine_counters counters;
+    uint32_t cursor = 0;
+    for (uint32_t i = 0; i < STUCK_LINES_MAX; i++) {
+        broker_op *op = sl_slots_next(&worker->ops, &cursor);
+        if (op == NULL) {
+            break;
+        }
+        log_stuck_op(op);
+    }
+    engine_worker_counters(worker->engine, &counters);
+    sl_log_field fields[] = {{"worker", (int64_t)worker->index},
+                             {"handles", (int64_t)counters.handles},
+                             {"requests", (int64_t)counters.requests},
+                             {"sessions", (int64_t)worker->sessions.used}};
+    sl_log_record(worker->broker->options.log, SL_LOG_ERROR, "drain: the system does not let go",
+                  NULL, fields, 4);
+    return (uint64_t)counters.handles + counters.requests;
+}
+
+/* ---- reporting ---- */
+
+/* The last one tells. Nobody is woken who is gone: the gate. */
+static void tell_all(broker *b) {
+    bool is_failed_start = atomic_load_explicit(&b->start_failures, memory_order_acquire) != 0;
+    broker_end end = {counter_get(&b->stuck_count)};
+    sl_mutex_lock(&b->gate);
+    atomic_store_explicit(&b->has_ended, true, memory_order_release);
+    for (uint32_t i = 0; i < b->worker_count; i++) {
+        broker_worker *worker = &b->workers[i];
+        if (atomic_load_explicit(&worker->is_open, memory_order_acquire)) {
+            engine_post(worker->engine, &worker->exit_letter.message);
+        }
+    }
+    sl_mutex_unlock(&b->gate);
+    if (!is_failed_start && b->options.on_end != NULL) {
+        b->options.on_end(b->options.user, &end);
+    }
+}
+
+void drain_report(broker_worker *worker, uint64_t stuck_count) {
+    broker *b = worker->broker;
+    if (worker->has_reported) {
+        return;
+    }
+    worker->has_reported = true;
+    atomic_fetch_add_explicit(&b->stuck_count, stuck_count, memory_order_relaxed);
+    uint32_t before = atomic_fetch_add_explicit(&b->reported_count, 1, memory_order_acq_rel);
+    if (before + 1 == b->worker_count) {
+        tell_all(b);
+    }
+}
+
+static bool is_clean(const broker_worker *worker) {
+    engine_counters counters;
+    if (worker->sessions.used > 0 || worker->listener != NULL || worker->ops.used > 0) {
+        return false;
+    }
+    engine_worker_counters(worker->engine, &counters);
+    return counters.handles == 0 && counters.requests == 0;
 }
