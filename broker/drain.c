@@ -20,10 +20,6 @@
 
 static void on_drain(broker_letter *letter, broker_worker *here);
 static void on_exit_letter(broker_letter *letter, broker_worker *here);
-static void end_session(broker_session *session) {
-    session_end(session, SLUICE_ESHUTDOWN);
-}
-
 static void on_due(broker_timer *timer);
 
 void drain_init(broker_worker *worker) {
@@ -146,4 +142,33 @@ static bool is_clean(const broker_worker *worker) {
     }
     engine_worker_counters(worker->engine, &counters);
     return counters.handles == 0 && counters.requests == 0;
+}
+
+static void end_session(broker_session *session) {
+    session_end(session, SLUICE_ESHUTDOWN);
+}
+
+static void on_due(broker_timer *timer) {
+    broker_worker *worker = SL_CONTAINER_OF(timer, broker_worker, drain_timer);
+    const sl_limits *limits = worker_limits(worker);
+    if (worker->state == WORKER_DRAINING) {
+        worker->state = WORKER_CUT;
+        deadline_set(worker, timer, sl_clock_after_ns(worker->now_ns, limits->call_grace_ns));
+        for_each_session(worker, cancel_operations);
+    } else if (worker->state == WORKER_CUT) {
+        worker->state = WORKER_ENDING;
+        deadline_set(worker, timer, sl_clock_after_ns(worker->now_ns, limits->close_grace_ns));
+        for_each_session(worker, end_session);
+    } else {
+        drain_report(worker, log_stuck(worker));
+    }
+}
+
+bool drain_continue(broker_worker *worker) {
+    if (worker->state < WORKER_DRAINING || !is_clean(worker)) {
+        return true;
+    }
+    deadline_clear(worker, &worker->drain_timer);
+    drain_report(worker, 0);
+    return !worker->may_exit;
 }
