@@ -53,11 +53,13 @@
     X(EFORKED, -36, "this process was forked from the one that opened the session") \
     X(ESYNCHANDLE, -37, "the handle was opened for synchronous I/O, which may hang; not adopted")
 
+#ifndef SLUICE_STATUS_H /* client/include/sluice/status.h has the same enumeration */
 enum sluice_status {
 #define X(name, number, sentence) SLUICE_##name = (number),
     SLUICE_STATUS_TABLE(X)
 #undef X
 };
+#endif
 
 /* The number of statuses; they are numbered 0, -1, ... -(SLUICE_STATUS_COUNT - 1) without gaps. */
 #define SLUICE_STATUS_COUNT 38

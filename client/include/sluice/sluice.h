@@ -35,11 +35,9 @@
 
 #include <sluice/status.h>
 
-#if defined(_WIN32) && defined(SLUICE_SHARED_BUILD)
-#define SLUICE_API __declspec(dllexport)
-#elif defined(_WIN32) && defined(SLUICE_SHARED)
+#if defined(_WIN32) && defined(SLUICE_SHARED) /* set by the CMake package for sluice.dll */
 #define SLUICE_API __declspec(dllimport)
-#elif defined(__GNUC__)
+#elif defined(__GNUC__) && !defined(_WIN32)
 #define SLUICE_API __attribute__((visibility("default")))
 #else
 #define SLUICE_API

@@ -1,0 +1,191 @@
+/*
+ * call.c - from the arguments of a call to an operation with credit, and the wait for its outcome.
+ *
+ * A waiting caller trusts the core's watch: every operation ends within its deadline and the grace,
+ * whatever the broker does, so the wait itself needs no clock. Until then the operation may point
+ * into the caller's memory, and after that it does not.
+ */
+#include <string.h>
+
+#include "client/session.h"
+
+static int copy_address(client_operation *op, const char *address, const char **ret_text) {
+    size_t length = address == NULL ? 0 : strlen(address);
+    if (length == 0) {
+        return SLUICE_EINVAL;
+    }
+    if (length > SL_ADDRESS_BYTES) {
+        return SLUICE_ENAMETOOLONG;
+    }
+    op->text_size = length + 1;
+    op->text = sl_account_alloc(&op->session->account, op->text_size);
+    if (op->text == NULL) {
+        return SLUICE_ENOMEM;
+    }
+    memcpy(op->text, address, op->text_size);
+    *ret_text = op->text;
+    return SLUICE_OK;
+}
+
+static int fill_read(client_operation *op, const client_arguments *a) {
+    if ((a->flags & ~(uint32_t)SLUICE_READ_ALL) != 0 || (a->in == NULL && a->length != 0)) {
+        return SLUICE_EINVAL;
+    }
+    bool all = (a->flags & SLUICE_READ_ALL) != 0;
+    if (a->length > SL_MIB && all) {
+        return SLUICE_ETOOLARGE;
+    }
+    op->in = a->in;
+    op->in_size = a->length > SL_MIB ? (uint32_t)SL_MIB : a->length;
+    op->request.as.read.max_bytes = op->in_size;
+    op->request.as.read.all = all;
+    return SLUICE_OK;
+}
+
+static int fill_write(client_operation *op, const client_arguments *a) {
+    if (a->out == NULL && a->length != 0) {
+        return SLUICE_EINVAL;
+    }
+    if (a->length > SL_MIB) {
+        return SLUICE_ETOOLARGE;
+    }
+    op->out = a->out;
+    op->request.as.write.length_bytes = a->length;
+    return SLUICE_OK;
+}
+
+static void fill_ops(client_operation *op, const client_arguments *a) {
+    uint32_t limit = a->length < SL_OPS_ROWS_MAX ? a->length : SL_OPS_ROWS_MAX;
+    op->in = a->in;
+    op->in_size = limit;
+    op->row_size = a->row_size;
+    op->request.as.ops.limit = limit;
+    if (a->query != NULL) {
+        op->request.as.ops.cursor = a->query->cursor;
+        op->request.as.ops.min_age_ns = a->query->min_age_ns;
+        op->request.as.ops.filter = (sl_ops_filter)a->query->filter;
+    }
+}
+
+static int fill(client_operation *op, const client_arguments *a) {
+    uint64_t *handle = client_operation_handle(op);
+    op->kind = a->local;
+    op->in = a->in;
+    op->in_size = a->length;
+    if (a->local != CLIENT_REQUEST) {
+        op->local_handle = a->handle;
+        return SLUICE_OK;
+    }
+    if (handle != NULL) {
+        *handle = a->handle;
+    }
+    switch (a->kind) {
+    case SL_REQUEST_READ:
+        return fill_read(op, a);
+    case SL_REQUEST_WRITE:
+        return fill_write(op, a);
+    case SL_REQUEST_LISTEN:
+        op->request.as.listen.backlog = a->backlog;
+        return copy_address(op, a->address, &op->request.as.listen.address);
+    case SL_REQUEST_CONNECT:
+        return copy_address(op, a->address, &op->request.as.connect.address);
+    case SL_REQUEST_OPS:
+        fill_ops(op, a);
+        return SLUICE_OK;
+    default:
+        return SLUICE_OK;
+    }
+}
+
+static int take_credit(client_operation *op, bool may_wait) {
+    uint32_t bytes;
+    if (!client_operation_credit(op, &bytes)) {
+        return SLUICE_OK;
+    }
+    client_credit *credit = &op->session->credit;
+    int status = client_credit_take(credit, bytes);
+    if (status != SLUICE_OK && may_wait) {
+        sl_clock *clock = sl_clock_system();
+        uint64_t deadline_ns = sl_clock_after_ns(sl_clock_now_ns(clock), op->timeout_ns);
+        status = client_credit_wait(credit, bytes, deadline_ns);
+        if (op->timeout_ns != SLUICE_NO_TIMEOUT) {
+            uint64_t now_ns = sl_clock_now_ns(clock);
+            op->timeout_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+        }
+    }
+    op->has_credit = status == SLUICE_OK;
+    op->credit_bytes = bytes;
+    return status;
+}
+
+int client_prepare(sluice_session *session, const client_arguments *arguments, bool may_wait,
+                   client_operation **ret_op) {
+    client_operation *op = client_pool_take(session, arguments->kind, arguments->timeout_ns);
+    if (op == NULL) {
+        return SLUICE_ENOMEM;
+    }
+    int status = fill(op, arguments);
+    if (status == SLUICE_OK) {
+        status = take_credit(op, may_wait);
+    }
+    if (status != SLUICE_OK) {
+        client_pool_drop(op);
+        return status;
+    }
+    *ret_op = op;
+    return SLUICE_OK;
+}
+
+void client_unprepare(client_operation *op) {
+    if (op->has_credit) {
+        op->has_credit = false;
+        client_credit_give(&op->session->credit, op->credit_bytes);
+    }
+    client_pool_drop(op);
+}
+
+/* sluice_session_close sets is_closed, then waits until nobody is in here: so nothing is posted
+ * behind its own stop mail. */
+int client_post(client_operation *op) {
+    sluice_session *session = op->session;
+    atomic_fetch_add(&session->posting_count, 1);
+    bool is_closed = atomic_load(&session->is_closed);
+    if (!is_closed) {
+        client_core_submit(session->worker, op);
+    }
+    atomic_fetch_sub(&session->posting_count, 1);
+    return is_closed ? SLUICE_ECLOSED : SLUICE_OK;
+}
+
+int client_call(sluice_session *session, const client_arguments *arguments,
+                client_operation **ret_op) {
+    if (session == NULL) {
+        return SLUICE_EINVAL;
+    }
+    if (client_session_is_forked(session)) {
+        return SLUICE_EFORKED;
+    }
+    if (sl_thread_self() == session->io_thread_id) {
+        return SLUICE_EDEADLK;
+    }
+    client_operation *op;
+    int status = client_prepare(session, arguments, true, &op);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    if (!op->has_event) {
+        status = sl_event_init(&op->event);
+        op->has_event = status == SLUICE_OK;
+    }
+    if (status == SLUICE_OK) {
+        status = client_post(op);
+    }
+    if (status != SLUICE_OK) {
+        client_unprepare(op);
+        return status;
+    }
+    /* The core has a reference until it has told the outcome, and a new one for us from then on. */
+    (void)sl_event_wait_until(&op->event, SL_CLOCK_NEVER);
+    *ret_op = op;
+    return op->result.status;
+}

@@ -1,0 +1,272 @@
+/*
+ * connect.c - from "somebody wants a connection" to Hello's reply, and what its loss means.
+ *
+ *     DOWN -> (LAUNCHING) -> CONNECTING -> GREETING -> READY -> DOWN
+ *                  BACKOFF <-'      '-> BACKOFF, or DOWN and all who wait are told
+ *
+ * A private broker is started anew for every connection; until it listens, connecting is tried
+ * again. A service is tried once when the session is opened; when a connection is lost later, it is
+ * tried again until open_timeout_ns have passed, each time after a longer wait with jitter, so
+ * that a thousand clients of a restarted service do not come at once.
+ */
+#include <string.h>
+
+#include "client/core.h"
+#include "client/handles.h"
+#include "proto/version.h"
+
+#define LAUNCH_FIRST_NS (2 * SL_NS_PER_MS)
+#define LAUNCH_MAX_NS   (32 * SL_NS_PER_MS)
+#define RETRY_FIRST_NS  (10 * SL_NS_PER_MS)
+#define RETRY_MAX_NS    (1000 * SL_NS_PER_MS)
+/* Who lost a connection just now waits a little before the first attempt, too. */
+#define RECENTLY_NS     SL_NS_PER_S
+
+/* Between half of delay_ns and all of it. */
+static uint64_t jitter(client_core *core, uint64_t delay_ns) {
+    uint32_t random;
+    core->random->fill(core->random, &random, sizeof(random));
+    return delay_ns / 2 + (delay_ns / 2 * (random >> 16)) / 65536;
+}
+
+/* Ends all who wait for a connection. */
+static void give_up(client_core *core, int status, uint32_t os_error) {
+    core->phase = CLIENT_DOWN;
+    core->down_status = status;
+    core->down_os_error = os_error;
+    sl_list *node;
+    while ((node = sl_list_first(&core->waiting)) != NULL) {
+        client_core_end(core, SL_LIST_ENTRY(node, client_operation, link), status, os_error);
+    }
+    core->hooks.on_connection(core->hooks.user);
+}
+
+static void launch(client_core *core) {
+    core->phase = CLIENT_LAUNCHING;
+    core->hooks.on_launch(core->hooks.user);
+}
+
+static void back_off(client_core *core) {
+    bool is_private = core->mode == SLUICE_MODE_PRIVATE;
+    uint64_t first_ns = is_private ? LAUNCH_FIRST_NS : RETRY_FIRST_NS;
+    uint64_t max_ns = is_private ? LAUNCH_MAX_NS : RETRY_MAX_NS;
+    uint32_t doublings = core->attempt_count < 16 ? core->attempt_count : 16;
+    uint64_t delay_ns = first_ns << doublings;
+    core->attempt_count++;
+    core->retry_ns = core->now_ns + jitter(core, delay_ns < max_ns ? delay_ns : max_ns);
+    core->phase = CLIENT_BACKOFF;
+}
+
+/* An attempt has failed. */
+static void on_failed(client_core *core, int status, uint32_t os_error) {
+    if (status == SLUICE_ENOTFOUND || status == SLUICE_EREFUSED || status == SLUICE_ERESET ||
+        status == SLUICE_EBROKERLOST || status == SLUICE_EBROKENPIPE) {
+        status = SLUICE_ENOBROKER;
+    }
+    core->down_status = status;
+    core->down_os_error = os_error;
+    if (core->mode == SLUICE_MODE_AUTO &&
+        (status == SLUICE_ENOBROKER || status == SLUICE_EACCESS)) {
+        core->mode = SLUICE_MODE_PRIVATE;
+        launch(core);
+        return;
+    }
+    bool may_come = core->mode == SLUICE_MODE_PRIVATE
+                        ? !core->hooks.has_broker_ended(core->hooks.user)
+                        : core->connection_count != 0;
+    if (status == SLUICE_ENOBROKER && may_come && core->now_ns < core->phase_deadline_ns) {
+        back_off(core);
+    } else {
+        give_up(core, status, os_error);
+    }
+}
+
+static void attempt(client_core *core) {
+    core->phase = CLIENT_CONNECTING;
+    int status = client_link_create(core, core->endpoint, core->phase_deadline_ns, &core->link);
+    if (status != SLUICE_OK) {
+        on_failed(core, status, 0);
+    }
+}
+
+void client_connect_want(client_core *core) {
+    if (core->phase != CLIENT_DOWN) {
+        return;
+    }
+    core->phase_deadline_ns = sl_clock_after_ns(core->now_ns, core->settings.open_timeout_ns);
+    core->attempt_count = 0;
+    if (core->mode == SLUICE_MODE_PRIVATE) {
+        launch(core);
+        return;
+    }
+    size_t length = strlen(core->settings.endpoint);
+    if (length >= sizeof(core->endpoint)) {
+        give_up(core, SLUICE_ENAMETOOLONG, 0);
+        return;
+    }
+    memcpy(core->endpoint, core->settings.endpoint, length + 1);
+    if (core->lost_ns != 0 && core->now_ns - core->lost_ns < RECENTLY_NS) {
+        back_off(core);
+    } else {
+        attempt(core);
+    }
+}
+
+void client_core_launched(client_core *core, int status, uint32_t os_error, const char *endpoint) {
+    if (core->phase != CLIENT_LAUNCHING) {
+        return;
+    }
+    if (status == SLUICE_OK && strlen(endpoint) >= sizeof(core->endpoint)) {
+        status = SLUICE_ENAMETOOLONG;
+    }
+    if (status != SLUICE_OK) {
+        give_up(core, status, os_error);
+        return;
+    }
+    memcpy(core->endpoint, endpoint, strlen(endpoint) + 1);
+    core->attempt_count = 0;
+    attempt(core);
+}
+
+void client_connect_done(client_core *core, client_link *link, const engine_completion *c) {
+    int status = c->status;
+    if (status == SLUICE_OK) {
+        core->phase = CLIENT_GREETING;
+        core->hello_is_due = true;
+        status = client_link_begin(link, c->opened[0]);
+    }
+    if (status != SLUICE_OK) {
+        core->link = NULL;
+        client_link_give_up(link);
+        on_failed(core, status, c->os_error);
+    }
+}
+
+static void drop_link(client_core *core) {
+    client_link *link = core->link;
+    core->link = NULL;
+    core->ping_id = 0;
+    core->hello_is_due = false;
+    core->ping_is_due = false;
+    if (link != NULL) {
+        client_link_give_up(link);
+    }
+}
+
+static void copy_text(char *to, size_t size, const char *from) {
+    size_t length = from == NULL ? 0 : strlen(from);
+    length = length < size ? length : size - 1;
+    if (length != 0) {
+        memcpy(to, from, length);
+    }
+    to[length] = '\0';
+}
+
+static int check_hello(const sl_response *response) {
+    if (response->status != SLUICE_OK) {
+        return response->status;
+    }
+    const sl_hello_reply *hello = &response->as.hello;
+    if (response->kind != SL_RESPONSE_HELLO || hello->epoch == 0 || hello->ping_interval_ns == 0 ||
+        hello->unresponsive_ns < hello->ping_interval_ns) {
+        return SLUICE_EPROTOCOL;
+    }
+    if (hello->version < SL_VERSION_MIN || hello->version > SL_VERSION_MAX) {
+        return SLUICE_EVERSION;
+    }
+    return sl_session_limits_check(&hello->limits, NULL);
+}
+
+void client_connect_greeted(client_core *core, const sl_response *response) {
+    int status = check_hello(response);
+    if (status == SLUICE_OK) {
+        status = client_wire_resize(core, response->as.hello.limits.credit_operations);
+    }
+    if (status != SLUICE_OK) {
+        drop_link(core);
+        give_up(core, status, response->os_error);
+        return;
+    }
+    core->hello = response->as.hello;
+    copy_text(core->broker_version, sizeof(core->broker_version), core->hello.broker_version);
+    copy_text(core->engine_name, sizeof(core->engine_name), core->hello.engine_name);
+    core->hello.broker_version = core->broker_version;
+    core->hello.engine_name = core->engine_name;
+    core->link->frame_limits.control_bytes = core->hello.limits.control_bytes;
+    core->link->frame_limits.payload_bytes = core->hello.limits.fragment_bytes;
+    core->connection_count++;
+    core->phase = CLIENT_READY;
+    core->down_status = SLUICE_OK;
+    if (core->mode == SLUICE_MODE_AUTO) {
+        core->mode = SLUICE_MODE_SERVICE;
+    }
+    core->hooks.on_connection(core->hooks.user);
+    sl_list *node;
+    while ((node = sl_list_pop_front(&core->waiting)) != NULL) {
+        client_core_enqueue(core, SL_LIST_ENTRY(node, client_operation, link));
+    }
+}
+
+static void end_all_but_waiting(client_core *core, int status, uint32_t os_error) {
+    sl_list *node = core->all.next;
+    while (node != &core->all) {
+        client_operation *op = SL_LIST_ENTRY(node, client_operation, all_link);
+        node = node->next;
+        if (op->state != CLIENT_OPERATION_WAITING) {
+            client_core_end(core, op, status, os_error);
+        }
+    }
+}
+
+void client_connect_lost(client_core *core, int status, uint32_t os_error) {
+    if (core->phase == CLIENT_CONNECTING || core->phase == CLIENT_GREETING) {
+        drop_link(core);
+        if (status == SLUICE_ECANCELED) {
+            give_up(core, status, os_error);
+        } else {
+            on_failed(core, status, os_error);
+        }
+        return;
+    }
+    if (core->phase != CLIENT_READY) {
+        return;
+    }
+    if (status == SLUICE_ECLOSED) {
+        status = SLUICE_EBROKERLOST;
+    }
+    drop_link(core);
+    core->phase = CLIENT_DOWN;
+    core->down_status = status;
+    core->down_os_error = os_error;
+    core->lost_ns = core->now_ns;
+    end_all_but_waiting(core, status, os_error);
+    client_handles_close_all(core);
+    core->hooks.on_connection(core->hooks.user);
+}
+
+uint64_t client_connect_deadline_ns(const client_core *core) {
+    switch (core->phase) {
+    case CLIENT_BACKOFF:
+        return core->retry_ns < core->phase_deadline_ns ? core->retry_ns : core->phase_deadline_ns;
+    case CLIENT_LAUNCHING:
+    case CLIENT_CONNECTING:
+    case CLIENT_GREETING:
+        return core->phase_deadline_ns;
+    default:
+        return SL_CLOCK_NEVER;
+    }
+}
+
+void client_connect_tick(client_core *core) {
+    if (core->now_ns < core->settle_ns || client_connect_deadline_ns(core) > core->now_ns) {
+        return;
+    }
+    if (core->now_ns >= core->phase_deadline_ns) {
+        bool was_refused = core->phase == CLIENT_BACKOFF;
+        int status = core->phase == CLIENT_GREETING ? SLUICE_EUNRESPONSIVE : SLUICE_ETIMEDOUT;
+        drop_link(core);
+        give_up(core, was_refused ? core->down_status : status, 0);
+    } else {
+        attempt(core);
+    }
+}

@@ -1,0 +1,197 @@
+/*
+ * core.h - the client library without its threads: one connection, its handles, its operations.
+ *
+ * Everything here runs on one thread, the one of the engine worker that is injected, and moves only
+ * by what happens: mail from other threads (engine_post), completions, and time. So the same code
+ * runs on the simulated engine (invariant I10). No lock, no system call, no blocking but in
+ * engine_poll.
+ *
+ *     mail -> core.c -> lane -> send.c -> link.c -> broker
+ *     broker -> link.c -> receive.c -> core.c: finish -> on_finished
+ *
+ * Time: watch.c ends what takes too long, notices a silent broker. Connections: connect.c.
+ * Handles and late data: handles.c.
+ */
+#ifndef SLUICE_CLIENT_CORE_H
+#define SLUICE_CLIENT_CORE_H
+
+#include "base/slots.h"
+#include "client/link.h"
+#include "client/operation.h"
+
+/* Asked for when the Hello's reply does not say. */
+#define CLIENT_POLL_BATCH 64u
+
+typedef enum client_phase {
+    CLIENT_DOWN,      /* no connection, and nobody wants one */
+    CLIENT_LAUNCHING, /* a private broker is being started */
+    CLIENT_BACKOFF,   /* the next attempt comes at retry_ns */
+    CLIENT_CONNECTING,
+    CLIENT_GREETING, /* Hello is sent */
+    CLIENT_READY,
+    CLIENT_STOPPED
+} client_phase;
+
+/* All are called on the core's thread, in the middle of its work: they may post, but not call
+ * functions of the core. */
+typedef struct client_hooks {
+    void *user;
+    /* The outcome is fixed; what the operation points at is its owner's again. */
+    void (*on_finished)(void *user, client_operation *op);
+    /* The wire has forgotten it: credit is free. Before on_finished, except when detached. */
+    void (*on_retired)(void *user, client_operation *op);
+    /* The core drops its reference: free it if that was the last. */
+    void (*on_dropped)(void *user, client_operation *op);
+    /* Start a private broker; say how that went by mail that calls client_core_launched. */
+    void (*on_launch)(void *user);
+    /* Has the private broker ended? Asked while it does not answer yet. */
+    bool (*has_broker_ended)(void *user);
+    /* There is a connection, or there is none any more (core->phase, core->down_status). */
+    void (*on_connection)(void *user);
+} client_hooks;
+
+typedef struct client_settings {
+    uint32_t mode; /* SLUICE_MODE_* */
+    const char *endpoint;    /* of the service; must outlive the core */
+    const char *client_name; /* must outlive the core */
+    uint64_t process_id;
+    uint64_t open_timeout_ns;
+    uint64_t call_grace_ns;
+    uint32_t credit_operations; /* wish; 0 = any */
+} client_settings;
+
+struct client_core {
+    client_hooks hooks;
+    client_settings settings;
+    engine_worker *worker;
+    sl_clock *clock;
+    sl_random *random;
+    sl_account *account;
+    sl_arena arena;
+    uint64_t now_ns; /* of this round */
+
+    client_phase phase;
+    uint32_t mode; /* PRIVATE or SERVICE; AUTO until known */
+    int down_status; /* why there is no connection; OK while there is */
+    uint32_t down_os_error;
+    char endpoint[ENGINE_PIPE_NAME_BYTES]; /* of this or the next connection */
+    client_link *link; /* the present one, or NULL */
+    sl_list old_links; /* being closed */
+    uint64_t phase_deadline_ns;
+    uint64_t retry_ns;
+    uint64_t lost_ns; /* when the last connection was lost; 0 = never */
+    uint32_t attempt_count;
+    uint64_t connection_count;
+
+    /* Of the present or last connection. */
+    sl_hello_reply hello; /* its texts are those below */
+    char broker_version[SL_VERSION_BYTES + 1];
+    char engine_name[SL_VERSION_BYTES + 1];
+
+    sl_slots handles; /* client_entry */
+    sl_list all;      /* operations that are not retired */
+    sl_list waiting;  /* for a connection */
+    sl_heap timers;
+
+    /* Lanes: link.h, send.c. */
+    sl_list cancels;   /* by cancel_link: first of all */
+    sl_list requests;  /* in the order in which they came */
+    sl_list fragments; /* writes that have begun; round robin */
+    sl_list pings;     /* the application's: one at a time is on the wire */
+    bool fragment_is_due;
+    bool ping_is_due;
+    bool hello_is_due;
+
+    /* Requests that the broker has not answered, by wire id. */
+    client_operation **wire;
+    uint32_t wire_size; /* a power of two */
+    uint32_t wire_count;
+    uint64_t next_wire_id;
+    uint32_t credit_used; /* requests with credit */
+    uint64_t credit_bytes_used;
+    uint32_t close_count; /* unanswered */
+    uint32_t operation_count;
+
+    /* The watch. */
+    client_operation *ping_operation; /* the application's ping that is unanswered */
+    uint64_t ping_id;    /* the unanswered ping of either kind; 0 = none */
+    uint64_t quiet_since_ns; /* the broker owes us a sign of life since then */
+    uint64_t expected_wake_ns;
+    uint64_t settle_ns; /* time does not count before: we were stopped ourselves */
+};
+
+/* The worker belongs to the calling thread. SLUICE_OK, ENOMEM. */
+int client_core_init(client_core *core, engine_worker *worker, sl_clock *clock, sl_random *random,
+                     sl_account *account, const client_settings *settings,
+                     const client_hooks *hooks);
+
+/* Polls once, at most until deadline_ns, and does all that is to do then. */
+void client_core_run(client_core *core, uint64_t deadline_ns);
+
+/* Ends every operation (ECANCELED) and closes the connection. Operations that come later end with
+ * ECLOSED. */
+void client_core_stop(client_core *core);
+/* After stop: nothing is with the engine any more. */
+bool client_core_is_idle(const client_core *core);
+/* When idle. */
+void client_core_deinit(client_core *core);
+
+/* Any thread. The operation holds a reference for the core. */
+void client_core_submit(engine_worker *worker, client_operation *op);
+/* Any thread, any number of times; takes a reference of its own. */
+void client_core_cancel(engine_worker *worker, client_operation *op);
+/* Any thread. */
+void client_core_post(engine_worker *worker, client_mail *mail);
+
+/* On the core's thread: how the launch went, and where that broker listens. */
+void client_core_launched(client_core *core, int status, uint32_t os_error, const char *endpoint);
+
+/* ---- between the parts ---- */
+
+/* core.c: ends an operation. The only place that fixes an outcome. */
+void client_core_finish(client_core *core, client_operation *op, int status, uint32_t os_error);
+/* The wire does not know it any more, or never did. */
+void client_core_retire(client_core *core, client_operation *op);
+/* Finish and retire. */
+void client_core_end(client_core *core, client_operation *op, int status, uint32_t os_error);
+/* Finishes it although the broker has not answered, and asks the broker to end it. */
+void client_core_detach(client_core *core, client_operation *op, int status);
+/* A read that got bytes from elsewhere asks for too many: cancels it, to be sent again. */
+void client_core_recall(client_core *core, client_operation *op);
+/* It is answered, and not served: sends it again, for what is missing. */
+void client_core_resend(client_core *core, client_operation *op);
+/* Puts it in its lane, if its handle (if any) is good. */
+void client_core_enqueue(client_core *core, client_operation *op);
+/* Closes a handle of the broker's that nobody wants. SLUICE_OK, ENOMEM. */
+int client_core_close_late(client_core *core, uint64_t broker_handle);
+
+/* core.c: wire ids. */
+void client_wire_add(client_core *core, client_operation *op);
+client_operation *client_wire_find(const client_core *core, uint64_t id);
+void client_wire_remove(client_core *core, client_operation *op);
+int client_wire_resize(client_core *core, uint32_t operations);
+uint64_t client_wire_next_id(client_core *core);
+
+/* connect.c: somebody wants a connection. */
+void client_connect_want(client_core *core);
+void client_connect_done(client_core *core, client_link *link, const engine_completion *completion);
+void client_connect_greeted(client_core *core, const sl_response *response);
+void client_connect_tick(client_core *core);
+uint64_t client_connect_deadline_ns(const client_core *core);
+/* The connection is over. Ends what is in flight with that status. */
+void client_connect_lost(client_core *core, int status, uint32_t os_error);
+
+/* send.c: puts frames into the link's buffer, as many as fit. Returns bytes. */
+size_t client_send_fill(client_core *core, uint8_t *buffer, size_t size);
+
+/* receive.c: one frame. SLUICE_OK, or the connection is to be given up with that status. */
+int client_receive_frame(client_core *core, const sl_frame *frame);
+
+/* watch.c: time. */
+void client_watch_start(client_core *core, client_operation *op);
+void client_watch_sent(client_core *core, client_operation *op);
+void client_watch_heard(client_core *core);
+void client_watch_tick(client_core *core);
+uint64_t client_watch_deadline_ns(const client_core *core);
+
+#endif

@@ -1,0 +1,87 @@
+/*
+ * credit.c - see credit.h.
+ */
+#include "client/credit.h"
+
+#include "base/check.h"
+#include "base/status.h"
+
+void client_credit_init(client_credit *credit) {
+    atomic_init(&credit->operations, 0);
+    atomic_init(&credit->bytes, 0);
+    atomic_init(&credit->operations_max, 1);
+    atomic_init(&credit->bytes_max, 0);
+    atomic_init(&credit->waiter_count, 0);
+    sl_mutex_init(&credit->lock);
+    sl_cond_init(&credit->changed);
+}
+
+void client_credit_deinit(client_credit *credit) {
+    SL_CHECK(atomic_load(&credit->operations) == 0 && atomic_load(&credit->bytes) == 0,
+             "all credit is given back when a session ends");
+    sl_cond_deinit(&credit->changed);
+    sl_mutex_deinit(&credit->lock);
+}
+
+/* Also for those who wait: the one that gives looks for them after it has given, and they look at
+ * the credit after they have said that they wait. (Sequentially consistent, both.) */
+static void wake(client_credit *credit) {
+    if (atomic_load(&credit->waiter_count) != 0) {
+        sl_mutex_lock(&credit->lock);
+        sl_cond_broadcast(&credit->changed);
+        sl_mutex_unlock(&credit->lock);
+    }
+}
+
+void client_credit_set(client_credit *credit, uint64_t operations_max, uint64_t bytes_max) {
+    atomic_store(&credit->operations_max, operations_max);
+    atomic_store(&credit->bytes_max, bytes_max);
+    wake(credit);
+}
+
+int client_credit_take(client_credit *credit, uint64_t bytes) {
+    bool is_over = atomic_fetch_add(&credit->operations, 1) + 1 >
+                   atomic_load(&credit->operations_max);
+    is_over |= atomic_fetch_add(&credit->bytes, bytes) + bytes > atomic_load(&credit->bytes_max);
+    if (is_over) {
+        client_credit_give(credit, bytes);
+        return SLUICE_EQUOTA;
+    }
+    return SLUICE_OK;
+}
+
+int client_credit_wait(client_credit *credit, uint64_t bytes, uint64_t deadline_ns) {
+    int status = client_credit_take(credit, bytes);
+    if (status == SLUICE_OK) {
+        return status;
+    }
+    sl_mutex_lock(&credit->lock);
+    atomic_fetch_add(&credit->waiter_count, 1);
+    bool in_time = true;
+    for (;;) {
+        /* A take that fails gives back under the lock, and so wakes the others once too often. */
+        bool is_over = atomic_fetch_add(&credit->operations, 1) + 1 >
+                       atomic_load(&credit->operations_max);
+        is_over |= atomic_fetch_add(&credit->bytes, bytes) + bytes >
+                   atomic_load(&credit->bytes_max);
+        status = is_over ? SLUICE_EQUOTA : SLUICE_OK;
+        if (!is_over) {
+            break;
+        }
+        atomic_fetch_sub(&credit->bytes, bytes);
+        atomic_fetch_sub(&credit->operations, 1);
+        if (!in_time) {
+            break;
+        }
+        in_time = sl_cond_wait_until(&credit->changed, &credit->lock, deadline_ns);
+    }
+    atomic_fetch_sub(&credit->waiter_count, 1);
+    sl_mutex_unlock(&credit->lock);
+    return status;
+}
+
+void client_credit_give(client_credit *credit, uint64_t bytes) {
+    atomic_fetch_sub(&credit->bytes, bytes);
+    atomic_fetch_sub(&credit->operations, 1);
+    wake(credit);
+}

@@ -1,0 +1,28 @@
+/*
+ * endpoint_win.c - names below \\.\pipe\. Who may connect is the pipe's DACL, set by the broker.
+ */
+#include "client/endpoint.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char prefix[] = "\\\\.\\pipe\\";
+
+int client_endpoint_service(const char *given, char ret_endpoint[ENGINE_PIPE_NAME_BYTES]) {
+    const char *name = given == NULL ? "sluice" : given;
+    if (name[0] == '\0') {
+        return SLUICE_EINVAL;
+    }
+    bool is_whole = _strnicmp(name, prefix, sizeof(prefix) - 1) == 0;
+    int length = snprintf(ret_endpoint, ENGINE_PIPE_NAME_BYTES, "%s%s", is_whole ? "" : prefix,
+                          name);
+    return length < 0 || length >= ENGINE_PIPE_NAME_BYTES ? SLUICE_ENAMETOOLONG : SLUICE_OK;
+}
+
+int client_endpoint_private(const uint64_t random[2], char ret_endpoint[ENGINE_PIPE_NAME_BYTES],
+                            uint32_t *ret_os_error) {
+    *ret_os_error = 0;
+    (void)snprintf(ret_endpoint, ENGINE_PIPE_NAME_BYTES, "%ssluice-private-%016llx%016llx", prefix,
+                   (unsigned long long)random[0], (unsigned long long)random[1]);
+    return SLUICE_OK;
+}

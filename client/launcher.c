@@ -1,0 +1,91 @@
+/*
+ * launcher.c - see launcher.h. One launch at a time; its thread lives as long as the launch.
+ */
+#include "client/launcher.h"
+
+#include <string.h>
+
+#include "client/core.h"
+#include "client/endpoint.h"
+
+#define STOP_GRACE_NS (2 * SL_NS_PER_S)
+
+void client_launcher_init(client_launcher *launcher, sl_random *random, const char *path) {
+    memset(launcher, 0, sizeof(*launcher));
+    atomic_init(&launcher->is_running, false);
+    launcher->random = random;
+    if (path != NULL) {
+        size_t length = strlen(path);
+        SL_CHECK(length < sizeof(launcher->path), "the path's length was looked at");
+        memcpy(launcher->path, path, length + 1);
+    }
+}
+
+static int launch(client_launcher *l) {
+    client_launch_stop(&l->launch, STOP_GRACE_NS);
+    char found[CLIENT_BROKER_PATH_BYTES];
+    const char *path = l->path;
+    if (path[0] == '\0') {
+        int status = client_launch_find(found, sizeof(found));
+        if (status != SLUICE_OK) {
+            return SLUICE_ENOBROKER;
+        }
+        path = found;
+    }
+    uint64_t random[2];
+    l->random->fill(l->random, random, sizeof(random));
+    int status = client_endpoint_private(random, l->endpoint, &l->os_error);
+    if (status == SLUICE_OK) {
+        status = client_launch_start(&l->launch, path, l->endpoint, &l->os_error);
+    }
+    return status == SLUICE_ENOTFOUND ? SLUICE_ENOBROKER : status;
+}
+
+/* On the core's thread. */
+static void on_done(client_core *core, client_mail *mail) {
+    client_launcher *l = SL_CONTAINER_OF(mail, client_launcher, done);
+    sl_thread_join(&l->thread);
+    l->has_thread = false;
+    atomic_store(&l->is_running, false);
+    client_core_launched(core, l->status, l->os_error, l->endpoint);
+}
+
+static void on_refused(client_core *core, client_mail *mail) {
+    SL_CONTAINER_OF(mail, client_launcher, refused)->is_refused = false;
+    client_core_launched(core, SLUICE_EBUSY, 0, "");
+}
+
+static void launch_thread(void *context) {
+    client_launcher *l = context;
+    l->os_error = 0;
+    l->status = launch(l);
+    client_core_post(l->worker, &l->done);
+}
+
+void client_launcher_start(client_launcher *l, engine_worker *worker) {
+    l->worker = worker;
+    l->done.on_core = on_done;
+    l->refused.on_core = on_refused;
+    bool is_started = false;
+    if (!atomic_exchange(&l->is_running, true)) {
+        l->has_thread = sl_thread_start(&l->thread, "sluice-launch", launch_thread, l) == SLUICE_OK;
+        is_started = l->has_thread;
+        atomic_store(&l->is_running, is_started);
+    }
+    if (!is_started && !l->is_refused) {
+        l->is_refused = true;
+        client_core_post(worker, &l->refused);
+    }
+}
+
+bool client_launcher_is_busy(const client_launcher *l) {
+    return l->has_thread || l->is_refused;
+}
+
+bool client_launcher_has_ended(const client_launcher *l) {
+    return client_launch_has_ended(&l->launch);
+}
+
+void client_launcher_stop(client_launcher *l) {
+    client_launch_stop(&l->launch, STOP_GRACE_NS);
+}
