@@ -150,7 +150,7 @@ typedef struct hang_test {
     int failed_status;     /* of the first */
     uint64_t begin_ns, end_ns;
     unsigned stuck_count; /* lanes still inside a call at the end */
-    hang_books before, after;
+    hang_books at_start, before, after; /* before: after a short run that warms the broker up */
     /* hang_broker.c */
     void *control;      /* the session that looks at the broker's books */
     char endpoint[256]; /* where the workers connect */
@@ -178,8 +178,8 @@ void hang_deinit(hang_test *test);
 
 int hang_broker_open(hang_test *test);
 void hang_broker_close(hang_test *test);
-/* Waits up to 10 s until the broker holds no more than at `before`, and reads the books. */
-void hang_broker_settle(hang_test *test);
+/* Waits up to 10 s until the broker holds no more than at the start, and reads the books. */
+void hang_broker_settle(hang_test *test, hang_books *ret_books);
 
 /* ---- the report (hang_report.c) ---- */
 

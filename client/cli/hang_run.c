@@ -15,6 +15,7 @@
 #define LOOK_EVERY_NS (100 * SL_NS_PER_MS)
 #define TELL_AT_NS    (5 * SL_NS_PER_S) /* a call that is this old is told of, and again at twice */
 #define JOIN_NS       (2 * SL_NS_PER_S)
+#define WARM_UP       20u /* iterations before the books are read */
 
 static hang_lane *lane_at(hang_worker *worker, unsigned index) {
     return index == 0 ? &worker->closer : index == 1 ? &worker->writer : &worker->reader;
@@ -170,6 +171,7 @@ static void run_lanes(hang_test *test) {
     }
     test->begin_ns = sl_clock_now_ns(sl_clock_system());
     atomic_store(&test->running, test->worker_count);
+    (void)sl_event_wait_until(&test->finished, test->begin_ns); /* not that of the warm-up */
     for (unsigned i = 0; i < test->worker_count; i++) {
         sl_event_set(&test->workers[i].closer.go);
     }
@@ -206,26 +208,31 @@ static void close_workers(hang_test *test) {
     }
 }
 
-int hang_run(hang_test *test) {
-    bool by_broker = test->io == &hang_io_broker;
-    if (by_broker) {
-        int status = hang_broker_open(test);
-        if (status != SLUICE_OK) {
-            return status;
-        }
+static void drop_workers(hang_test *test) {
+    if (test->workers == NULL) {
+        return;
     }
+    close_workers(test);
+    for (unsigned i = 0; i < test->worker_count; i++) {
+        worker_deinit(&test->workers[i]);
+    }
+    sl_event_deinit(&test->finished);
+    sl_allocator_system()->release(sl_allocator_system(), test->workers,
+                                   test->options.workers * sizeof(*test->workers));
+    test->workers = NULL;
+    test->worker_count = 0;
+}
+
+/* Runs the workload once, with new workers. The workers stay, for the report. */
+static int run_once(hang_test *test) {
     int status = make_workers(test);
     if (status != SLUICE_OK) {
         out_complain("hangtest: worker %u cannot start: %s: %s\n", test->worker_count,
                      sl_status_name(status), sl_status_sentence(status));
-        close_workers(test);
         return status;
     }
     run_lanes(test);
-    if (test->stuck_count > 0) {
-        return SLUICE_OK;
-    }
-    for (unsigned i = 0; i < test->worker_count && test->is_mixed; i++) {
+    for (unsigned i = 0; i < test->worker_count && test->is_mixed && test->stuck_count == 0; i++) {
         int check = test->io->socket_check(&test->workers[i]);
         if (check != SLUICE_OK) {
             out_complain("hangtest: worker %u: the socket carries nothing any more: %s\n", i,
@@ -233,21 +240,39 @@ int hang_run(hang_test *test) {
             atomic_fetch_add(&test->workers[i].corrupt, 1);
         }
     }
-    close_workers(test);
-    if (by_broker) {
-        hang_broker_settle(test);
+    if (test->stuck_count == 0) {
+        close_workers(test);
     }
     return SLUICE_OK;
 }
 
-void hang_deinit(hang_test *test) {
-    if (test->workers != NULL) {
-        for (unsigned i = 0; i < test->worker_count; i++) {
-            worker_deinit(&test->workers[i]);
-        }
-        sl_event_deinit(&test->finished);
-        sl_allocator_system()->release(sl_allocator_system(), test->workers,
-                                       test->options.workers * sizeof(*test->workers));
+int hang_run(hang_test *test) {
+    if (test->io != &hang_io_broker) {
+        return run_once(test);
     }
+    int status = hang_broker_open(test);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    /* A short run first, so that what the broker keeps for the next time is there already when its
+     * books are read. What goes wrong in it is the test's result, too. */
+    uint64_t iterations = test->options.iterations;
+    test->options.iterations = iterations < WARM_UP ? iterations : WARM_UP;
+    status = run_once(test);
+    test->options.iterations = iterations;
+    if (status != SLUICE_OK || test->stuck_count > 0 || atomic_load(&test->failed) > 0) {
+        return status;
+    }
+    drop_workers(test);
+    hang_broker_settle(test, &test->before);
+    status = run_once(test);
+    if (status == SLUICE_OK && test->stuck_count == 0) {
+        hang_broker_settle(test, &test->after);
+    }
+    return status;
+}
+
+void hang_deinit(hang_test *test) {
+    drop_workers(test);
     hang_broker_close(test);
 }
