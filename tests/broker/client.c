@@ -1,0 +1,305 @@
+/*
+ * client.c - a raw client: frames in and out over an engine handle. See rig.h.
+ */
+#include "tests/broker/client.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/frame.h"
+#include "tests/broker/rig.h"
+
+#define REPLIES_MAX 8192u
+
+/* What a completion belongs to. */
+typedef struct raw_job {
+    raw_client *client;
+    uint8_t *bytes; /* of a write */
+} raw_job;
+
+struct raw_client {
+    test_rig *rig;
+    engine_handle *pipe;
+    uint64_t last_id;
+    bool is_over;
+    bool is_stopped;
+    bool is_reading;
+    bool is_closing;
+    bool is_closed;
+    uint32_t jobs;
+    int goodbye;
+    uint64_t drainings;
+    uint8_t *input;
+    size_t input_length;
+    size_t input_size;
+    raw_reply *replies; /* that nobody has asked for yet; the unfinished ones too */
+    bool *is_whole;
+    uint32_t reply_count;
+};
+
+static void *allocate(size_t size) {
+    void *memory = calloc(1, size);
+    EXPECT(memory != NULL);
+    return memory;
+}
+
+static raw_job *job_new(raw_client *client, uint8_t *bytes) {
+    raw_job *made = allocate(sizeof(*made));
+    made->client = client;
+    made->bytes = bytes;
+    client->jobs++;
+    return made;
+}
+
+static void read_more(raw_client *client) {
+    if (client->is_reading || client->is_stopped || client->is_over) {
+        return;
+    }
+    if (client->input_size - client->input_length < 65536) {
+        client->input_size = client->input_size * 2 + 131072;
+        client->input = realloc(client->input, client->input_size);
+        EXPECT(client->input != NULL);
+    }
+    raw_job *job = job_new(client, NULL);
+    int status = engine_read(client->pipe, client->input + client->input_length,
+                             client->input_size - client->input_length, job, NULL);
+    EXPECT(status == SLUICE_OK);
+    client->is_reading = true;
+}
+
+/* ---- frames in ---- */
+
+static raw_reply *reply_of(raw_client *client, uint64_t id) {
+    for (uint32_t i = 0; i < client->reply_count; i++) {
+        if (client->replies[i].id == id) {
+            return &client->replies[i];
+        }
+    }
+    return NULL;
+}
+
+static void take_body(raw_reply *reply, const sl_response *response) {
+    reply->kind = response->kind;
+    if (response->kind == SL_RESPONSE_OPENED) {
+        reply->opened_count = response->as.opened.count;
+        for (uint32_t i = 0; i < reply->opened_count; i++) {
+            reply->opened[i] = response->as.opened.handles[i].handle;
+        }
+        const char *address = response->as.opened.handles[0].local_address;
+        strncpy(reply->local_address, address != NULL ? address : "", SL_ADDRESS_BYTES);
+    } else if (response->kind == SL_RESPONSE_HELLO) {
+        reply->hello = response->as.hello;
+    } else if (response->kind == SL_RESPONSE_STATUS) {
+        reply->counters = response->as.status;
+    } else if (response->kind == SL_RESPONSE_OPS) {
+        reply->row_count = response->as.ops.count;
+        reply->next_cursor = response->as.ops.next_cursor;
+        memcpy(reply->rows, response->as.ops.rows, reply->row_count * sizeof(reply->rows[0]));
+    }
+}
+
+static void take_response(raw_client *client, const sl_response *response, const sl_frame *frame) {
+    if (response->kind == SL_RESPONSE_EVENT) {
+        client->drainings += response->as.event.kind == SL_EVENT_DRAINING;
+        if (response->as.event.kind == SL_EVENT_GOODBYE) {
+            client->goodbye = response->as.event.status;
+        }
+        return;
+    }
+    raw_reply *reply = reply_of(client, response->id);
+    if (reply == NULL) {
+        EXPECT(client->reply_count < REPLIES_MAX);
+        reply = &client->replies[client->reply_count++];
+        memset(reply, 0, sizeof(*reply));
+        reply->id = response->id;
+        client->is_whole[client->reply_count - 1] = false;
+    }
+    EXPECT(!client->is_whole[reply - client->replies]); /* exactly one outcome */
+    if (frame->payload_length > 0) {
+        reply->payload = realloc(reply->payload, reply->length + frame->payload_length);
+        EXPECT(reply->payload != NULL);
+        memcpy(reply->payload + reply->length, frame->payload, frame->payload_length);
+        reply->length += frame->payload_length;
+    }
+    if (!response->more) {
+        reply->status = response->status;
+        reply->done = response->done;
+        reply->in_doubt = response->in_doubt;
+        take_body(reply, response);
+        client->is_whole[reply - client->replies] = true;
+    }
+}
+
+static void parse(raw_client *client) {
+    sl_frame_limits limits = {65536, 65536};
+    size_t at = 0;
+    for (;;) {
+        sl_frame frame;
+        size_t needed;
+        sl_response response;
+        sl_frame_result result = sl_frame_parse(client->input + at, client->input_length - at,
+                                                &limits, &frame, &needed, NULL);
+        EXPECT(result != SL_FRAME_VIOLATION);
+        if (result == SL_FRAME_INCOMPLETE) {
+            break;
+        }
+        EXPECT(sl_response_decode(frame.control, frame.control_length, frame.payload_length,
+                                  &client->rig->arena, &response, NULL) == SLUICE_OK);
+        take_response(client, &response, &frame);
+        at += frame.length;
+    }
+    memmove(client->input, client->input + at, client->input_length - at);
+    client->input_length -= at;
+}
+
+void client_on_completion(const engine_completion *completion) {
+    raw_job *job = completion->user;
+    if (job == NULL) {
+        return;
+    }
+    raw_client *client = job->client;
+    client->jobs--;
+    if (completion->kind == ENGINE_CONNECT) {
+        client->pipe = completion->opened[0];
+        client->is_over = completion->status != SLUICE_OK;
+    } else if (completion->kind == ENGINE_READ) {
+        client->is_reading = false;
+        client->is_over = client->is_over || completion->status != SLUICE_OK;
+        if (completion->status == SLUICE_OK) {
+            client->input_length += completion->bytes;
+            parse(client);
+        }
+        if (!client->is_closing) {
+            read_more(client);
+        }
+    } else if (completion->kind == ENGINE_CLOSE) {
+        client->is_closed = true;
+    }
+    free(job->bytes);
+    free(job);
+}
+
+/* ---- connecting ---- */
+
+raw_client *client_connect(test_rig *rig) {
+    raw_client *made = allocate(sizeof(*made));
+    made->rig = rig;
+    made->replies = allocate(REPLIES_MAX * sizeof(raw_reply));
+    made->is_whole = allocate(REPLIES_MAX * sizeof(bool));
+    while (made->pipe == NULL) {
+        made->is_over = false;
+        EXPECT(engine_connect(rig->worker, &rig->endpoint, SL_CLOCK_NEVER, job_new(made, NULL),
+                              NULL) == SLUICE_OK);
+        while (made->jobs > 0) {
+            rig_step(rig);
+        }
+    }
+    read_more(made);
+    return made;
+}
+
+raw_client *client_open(test_rig *rig) {
+    for (;;) {
+        raw_client *made = client_connect(rig);
+        sl_request hello = {.id = client_id(made), .kind = SL_REQUEST_HELLO};
+        raw_reply answer;
+        hello.as.hello.version_min = 1;
+        hello.as.hello.version_max = 1;
+        hello.as.hello.client_name = "test";
+        client_send(made, &hello, NULL, 0);
+        if (client_await(made, hello.id, &answer)) {
+            EXPECT(answer.status == SLUICE_OK && answer.kind == SL_RESPONSE_HELLO);
+            reply_free(&answer);
+            return made;
+        }
+        client_close(made); /* the simulated system broke the connection */
+    }
+}
+
+void client_close(raw_client *client) {
+    client->is_closing = true;
+    EXPECT(engine_close(client->pipe, job_new(client, NULL)) == SLUICE_OK);
+    while (!client->is_closed || client->jobs > 0) {
+        rig_step(client->rig);
+    }
+    for (uint32_t i = 0; i < client->reply_count; i++) {
+        free(client->replies[i].payload);
+    }
+    free(client->replies);
+    free(client->is_whole);
+    free(client->input);
+    free(client);
+}
+
+/* ---- frames out ---- */
+
+uint64_t client_id(raw_client *client) {
+    return ++client->last_id;
+}
+
+void client_send_bytes(raw_client *client, const void *bytes, size_t length) {
+    uint8_t *copy = allocate(length);
+    memcpy(copy, bytes, length);
+    engine_buffer buffer = {copy, length};
+    raw_job *job = job_new(client, copy);
+    EXPECT(engine_write(client->pipe, &buffer, 1, job, NULL) == SLUICE_OK);
+}
+
+void client_send(raw_client *client, const sl_request *request, const void *payload,
+                 uint32_t length) {
+    size_t header;
+    uint8_t *frame = allocate(SL_REQUEST_BYTES_MAX + (size_t)length);
+    EXPECT(sl_request_encode(request, length, frame, SL_REQUEST_BYTES_MAX, &header) == SLUICE_OK);
+    if (length > 0) {
+        memcpy(frame + header, payload, length);
+    }
+    client_send_bytes(client, frame, header + length);
+    free(frame);
+}
+
+/* ---- waiting ---- */
+
+bool client_has(raw_client *client, uint64_t id) {
+    raw_reply *reply = reply_of(client, id);
+    return reply != NULL && client->is_whole[reply - client->replies];
+}
+
+bool client_await(raw_client *client, uint64_t id, raw_reply *ret_reply) {
+    while (!client_has(client, id)) {
+        if (client->is_over) {
+            return false;
+        }
+        rig_step(client->rig);
+    }
+    raw_reply *reply = reply_of(client, id);
+    uint32_t last = --client->reply_count;
+    *ret_reply = *reply;
+    client->is_whole[reply - client->replies] = client->is_whole[last];
+    *reply = client->replies[last];
+    return true;
+}
+
+int client_await_end(raw_client *client) {
+    while (!client->is_over) {
+        rig_step(client->rig);
+    }
+    return client->goodbye;
+}
+
+bool client_is_over(const raw_client *client) {
+    return client->is_over;
+}
+
+uint64_t client_drainings(const raw_client *client) {
+    return client->drainings;
+}
+
+void client_stop_reading(raw_client *client, bool is_stopped) {
+    client->is_stopped = is_stopped;
+    read_more(client);
+}
+
+void reply_free(raw_reply *reply) {
+    free(reply->payload);
+    reply->payload = NULL;
+}

@@ -1,0 +1,147 @@
+/*
+ * rig.c - the broker under test and the clients' engine. See rig.h.
+ */
+#include "tests/broker/rig.h"
+
+#include <string.h>
+
+#include "tests/broker/client.h"
+#include "tests/broker/rig_name.h"
+
+#define STEP_NS (2 * SL_NS_PER_MS)
+
+static void open_broker(test_rig *rig, const rig_options *options, const sim_options *shared) {
+    char name[ENGINE_PIPE_NAME_BYTES] = "broker";
+    broker_options settings;
+    broker_options_init(&settings);
+    if (!rig->is_simulated) {
+        rig_name(name, sizeof(name));
+    }
+    settings.backend = rig->is_simulated ? &engine_backend_sim : NULL;
+    settings.backend_options = shared;
+    settings.endpoint = name;
+    settings.worker_count = rig->worker_count;
+    settings.clock = rig->clock;
+    settings.random = rig->is_simulated ? &rig->random.random : NULL;
+    settings.version = "test";
+    if (options->limits != NULL) {
+        settings.limits = *options->limits;
+    }
+    int status;
+    do { /* a simulated system may refuse */
+        status = broker_create(&settings, &rig->broker);
+    } while (rig->is_simulated && status == SLUICE_EOS);
+    EXPECT(status == SLUICE_OK);
+    EXPECT(engine_address_pipe(&rig->endpoint, name) == SLUICE_OK);
+    if (!rig->is_simulated) {
+        EXPECT(broker_start(rig->broker) == SLUICE_OK);
+        return;
+    }
+    for (uint32_t i = 0; i < rig->worker_count; i++) {
+        do {
+            status = broker_worker_open(rig->broker, i);
+        } while (status != SLUICE_OK && status != SLUICE_ENOMEM);
+        EXPECT(status == SLUICE_OK);
+    }
+}
+
+void rig_open(test_rig *rig, const rig_options *options) {
+    memset(rig, 0, sizeof(*rig));
+    rig->is_simulated = options->sim != NULL;
+    rig->worker_count = options->worker_count != 0 ? options->worker_count : 1;
+    sl_clock_manual_init(&rig->manual, SL_NS_PER_S);
+    rig->clock = rig->is_simulated ? &rig->manual.clock : sl_clock_system();
+    sim_options shared;
+    sim_options_gentle(&shared, 1);
+    if (rig->is_simulated) {
+        sl_random_seeded_init(&rig->random, options->sim->seed);
+        rig->world = sim_world_create(options->sim, &rig->manual);
+        shared.world = rig->world;
+    }
+    open_broker(rig, options, &shared);
+    engine_options settings = {.clock = rig->clock, .backend_options = &shared};
+    const engine_backend *backend = rig->is_simulated ? &engine_backend_sim : NULL;
+    EXPECT(engine_create(backend != NULL ? backend : engine_backend_find(NULL), &settings,
+                         &rig->engine) == SLUICE_OK);
+    EXPECT(engine_worker_create(rig->engine, &rig->worker) == SLUICE_OK);
+    sl_account_init(&rig->account, sl_allocator_system(), "rig", SIZE_MAX);
+    EXPECT(sl_message_arena_init(&rig->arena, &rig->account) == SLUICE_OK);
+}
+
+static void poll_clients(test_rig *rig, uint64_t deadline_ns) {
+    engine_completion batch[64];
+    unsigned count = engine_poll(rig->worker, batch, 64, deadline_ns);
+    for (unsigned i = 0; i < count; i++) {
+        client_on_completion(&batch[i]);
+    }
+}
+
+void rig_step(test_rig *rig) {
+    if (!rig->is_simulated) {
+        poll_clients(rig, sl_clock_after_ns(sl_clock_now_ns(rig->clock), STEP_NS));
+        return;
+    }
+    uint64_t until_ns = rig->manual.now_ns + STEP_NS;
+    bool is_busy = false;
+    for (uint32_t i = 0; i < rig->worker_count; i++) {
+        if (!rig->has_ended[i]) {
+            uint64_t timer_ns = broker_worker_deadline_ns(rig->broker, i);
+            until_ns = timer_ns < until_ns ? timer_ns : until_ns;
+            is_busy = is_busy || broker_worker_is_busy(rig->broker, i);
+        }
+    }
+    if (!is_busy && until_ns > rig->manual.now_ns) {
+        (void)sim_world_step(rig->world, until_ns);
+    }
+    for (uint32_t i = 0; i < rig->worker_count; i++) {
+        if (!rig->has_ended[i] && !broker_worker_step(rig->broker, i, 0)) {
+            rig->has_ended[i] = true;
+        }
+    }
+    poll_clients(rig, 0);
+}
+
+void rig_run_for(test_rig *rig, uint64_t time_ns) {
+    uint64_t end_ns = sl_clock_now_ns(rig->clock) + time_ns;
+    while (sl_clock_now_ns(rig->clock) < end_ns) {
+        rig_step(rig);
+    }
+}
+
+void rig_await_empty(test_rig *rig) {
+    for (;;) {
+        broker_counters counters;
+        broker_counters_get(rig->broker, &counters);
+        if (counters.sessions == 0) {
+            EXPECT(counters.handles == 0 && counters.operations == 0 && counters.zombies == 0);
+            EXPECT(counters.operations_started == counters.operations_finished);
+            return;
+        }
+        rig_step(rig);
+    }
+}
+
+void rig_close(test_rig *rig) {
+    broker_end end;
+    broker_drain(rig->broker, 0);
+    for (uint32_t i = 0; i < rig->worker_count;) {
+        if (!rig->is_simulated) {
+            rig_step(rig);
+            i = broker_join(rig->broker, sl_clock_now_ns(rig->clock)) ? rig->worker_count : i;
+        } else if (rig->has_ended[i]) {
+            EXPECT(broker_worker_close(rig->broker, i) == SLUICE_OK);
+            i++;
+        } else {
+            rig_step(rig);
+        }
+    }
+    EXPECT(broker_has_ended(rig->broker, &end) && end.stuck_count == 0);
+    EXPECT(broker_destroy(rig->broker, SL_NS_PER_S) == SLUICE_OK);
+    while (engine_worker_destroy(rig->worker) != SLUICE_OK) {
+        poll_clients(rig, sl_clock_now_ns(rig->clock) + STEP_NS);
+    }
+    EXPECT(engine_destroy(rig->engine, SL_NS_PER_S) == SLUICE_OK);
+    sim_world_destroy(rig->world);
+    sl_arena_deinit(&rig->arena);
+    sl_account_deinit(&rig->account);
+}

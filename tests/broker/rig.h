@@ -1,0 +1,112 @@
+/*
+ * rig.h - a broker in this process, and tiny raw clients that speak the protocol to it over the
+ * engine, byte by byte.
+ *
+ * On the simulated backend everything runs in this thread, and a seed decides what happens when; on
+ * the platform's own the broker has its worker threads. The same tests run on both. Everything here
+ * aborts on a fault (EXPECT).
+ */
+#ifndef SLUICE_TESTS_BROKER_RIG_H
+#define SLUICE_TESTS_BROKER_RIG_H
+
+#include "base/check.h"
+#include "broker/broker.h"
+#include "proto/message.h"
+#include "tests/sim/engine_sim.h"
+
+#define EXPECT(condition) SL_CHECK(condition, "a test of the broker")
+
+typedef struct test_rig {
+    bool is_simulated;
+    sl_clock_manual manual;
+    sl_clock *clock;
+    sl_random_seeded random;
+    sim_world *world;
+    struct broker *broker;
+    uint32_t worker_count;
+    bool has_ended[BROKER_WORKERS_MAX];
+    engine *engine; /* the clients' */
+    engine_worker *worker;
+    engine_address endpoint;
+    sl_arena arena;
+    sl_account account;
+} test_rig;
+
+typedef struct rig_options {
+    const sim_options *sim;  /* NULL = the platform's own backend, with threads */
+    uint32_t worker_count;   /* 0 = 1 */
+    const sl_limits *limits; /* NULL = the defaults */
+} rig_options;
+
+void rig_open(test_rig *rig, const rig_options *options);
+/* Drains the broker with no grace and checks that nothing is left. */
+void rig_close(test_rig *rig);
+/* Lets something happen. */
+void rig_step(test_rig *rig);
+void rig_run_for(test_rig *rig, uint64_t time_ns);
+/* Until the broker has no session, handle and operation left. */
+void rig_await_empty(test_rig *rig);
+
+typedef struct raw_reply {
+    uint64_t id;
+    int status;
+    uint64_t done;
+    uint64_t in_doubt;
+    sl_response_kind kind;
+    uint32_t opened_count;
+    uint64_t opened[SL_OPENED_MAX];
+    char local_address[SL_ADDRESS_BYTES + 1];
+    sl_hello_reply hello; /* without its texts */
+    sl_status_reply counters;
+    uint32_t row_count;
+    sl_ops_row rows[SL_OPS_ROWS_MAX]; /* without names */
+    uint64_t next_cursor;
+    uint8_t *payload; /* free with reply_free */
+    size_t length;
+} raw_reply;
+
+typedef struct raw_client raw_client;
+
+/* Connects and says Hello (with default wishes). */
+raw_client *client_open(test_rig *rig);
+/* Connects only. */
+raw_client *client_connect(test_rig *rig);
+void client_close(raw_client *client);
+
+uint64_t client_id(raw_client *client); /* the next */
+void client_send_bytes(raw_client *client, const void *bytes, size_t length);
+void client_send(raw_client *client, const sl_request *request, const void *payload,
+                 uint32_t length);
+
+/* Runs until the reply to this id has come: true; or the connection has ended: false. */
+bool client_await(raw_client *client, uint64_t id, raw_reply *ret_reply);
+/* Has it come? It stays. */
+bool client_has(raw_client *client, uint64_t id);
+/* Runs until the broker has ended the session. Returns the status of its Goodbye, or 0. */
+int client_await_end(raw_client *client);
+bool client_is_over(const raw_client *client);
+uint64_t client_drainings(const raw_client *client);
+/* Takes no replies from now on, or again. */
+void client_stop_reading(raw_client *client, bool is_stopped);
+void reply_free(raw_reply *reply);
+
+/* ---- calls: each returns the reply's status ---- */
+
+uint64_t start_read(raw_client *client, uint64_t handle, uint32_t max_bytes, bool all,
+                    uint64_t timeout_ns);
+uint64_t start_write(raw_client *client, uint64_t handle, const void *bytes, uint32_t length,
+                     uint64_t timeout_ns);
+void send_cancel(raw_client *client, uint64_t id);
+uint64_t start_close(raw_client *client, uint64_t handle);
+int await_status(raw_client *client, uint64_t id);
+int call_pair(raw_client *client, uint64_t ret_ends[2]);
+int call_close(raw_client *client, uint64_t handle);
+int call_write(raw_client *client, uint64_t handle, const void *bytes, uint32_t length);
+/* ret_done: bytes, which must be those at `expected`. */
+int call_read(raw_client *client, uint64_t handle, uint32_t max_bytes, bool all,
+              const void *expected, uint64_t *ret_done);
+int call_plain(raw_client *client, sl_request_kind kind, uint64_t handle, raw_reply *ret_reply);
+int call_address(raw_client *client, sl_request_kind kind, const char *address,
+                 raw_reply *ret_reply);
+
+#endif
