@@ -41,7 +41,7 @@ const bench_case bench_cases[] = {
      500, false, 0},
     {"read-9000-open", "read, 9,000 other handles open", BENCH_READ, BENCH_INLINE, BENCH_BASE_RAW,
      4500, false, 0},
-    {"cancel", "a pending read, cancelled, until it has ended", BENCH_CANCEL, BENCH_INLINE,
+    {"cancel", "a read pending in the broker: from its cancel to its end", BENCH_CANCEL, BENCH_INLINE,
      BENCH_BASE_NULL, 0, false, 1.2},
     {"cancel-1000", "... with 1,000 other reads pending", BENCH_CANCEL, BENCH_INLINE,
      BENCH_BASE_NULL, 1000, true, 0},
