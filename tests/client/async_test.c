@@ -36,16 +36,19 @@ static void run_worker(void *context) {
         sluice_operation *operation = NULL;
         int32_t status = sluice_write_start(w->rig->session, ends[1], "x", 1, RIG_LONG_NS,
                                             rig_count, &w->tally, NULL);
-        w->started += status == SLUICE_OK;
-        w->refused += status == SLUICE_EQUOTA;
+        w->started += status == SLUICE_OK ? 1 : 0;
+        w->refused += status == SLUICE_EQUOTA ? 1 : 0;
         status = sluice_read_start(w->rig->session, ends[0], &in[ends[0] % 4][i], 1, 0,
                                    RIG_LONG_NS, rig_count, &w->tally, &operation);
-        w->started += status == SLUICE_OK;
-        w->refused += status == SLUICE_EQUOTA;
+        w->started += status == SLUICE_OK ? 1 : 0;
+        w->refused += status == SLUICE_EQUOTA ? 1 : 0;
         if (i % 3 == 0 && operation != NULL) {
             (void)sluice_cancel(operation);
         }
         sluice_release(operation);
+        if (status == SLUICE_EQUOTA) {
+            (void)sluice_ping(w->rig->session, RIG_LONG_NS, NULL);
+        }
     }
     /* Reads may wait for bytes whose writes were refused: end them. */
     (void)sluice_close(w->rig->session, ends[1], RIG_LONG_NS, NULL);
@@ -73,7 +76,7 @@ static void run_workers(rig *r, bool dispatch) {
         }
         assert_int_equal(workers[i].started + workers[i].refused, 1000);
         assert_int_equal(atomic_load(&workers[i].tally.count), workers[i].started);
-        assert_true(workers[i].started > 100);
+        assert_true(workers[i].started > 50);
     }
 }
 

@@ -1,0 +1,115 @@
+/*
+ * async_callbacks.c - an echo over TCP with callbacks: no thread of ours waits for anything but the
+ * end. The callbacks run one after another on a thread of the library.
+ *
+ *     async_callbacks [PATH OF SLUICED]
+ */
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include <sluice/sluice.h>
+
+#define SECOND UINT64_C(1000000000)
+
+typedef struct echo {
+    sluice_session *session;
+    sluice_handle client;
+    sluice_handle server;
+    char in[64];
+    char back[64];
+    atomic_int is_done; /* 1: the echo came back; 2: something failed */
+} echo;
+
+static int is_bad(echo *e, const char *what, int32_t status) {
+    if (status != SLUICE_OK) {
+        fprintf(stderr, "%s: %s\n", what, sluice_status_sentence(status));
+        atomic_store(&e->is_done, 2);
+    }
+    return status != SLUICE_OK;
+}
+
+static void on_back(void *user, sluice_operation *operation, const sluice_result *result) {
+    echo *e = user;
+    (void)operation;
+    if (!is_bad(e, "read back", result->status)) {
+        printf("the echo: %.*s\n", (int)result->done, e->back);
+        atomic_store(&e->is_done, 1);
+    }
+}
+
+static void on_echoed(void *user, sluice_operation *operation, const sluice_result *result) {
+    (void)operation;
+    (void)is_bad(user, "write back", result->status);
+}
+
+static void on_received(void *user, sluice_operation *operation, const sluice_result *result) {
+    echo *e = user;
+    (void)operation;
+    if (!is_bad(e, "receive", result->status)) {
+        /* `in` belongs to the library until on_echoed. */
+        (void)is_bad(e, "write back",
+                     sluice_write_start(e->session, e->server, e->in, (uint32_t)result->done,
+                                        SECOND, on_echoed, e, NULL));
+    }
+}
+
+static void on_accepted(void *user, sluice_operation *operation, const sluice_result *result) {
+    echo *e = user;
+    (void)operation;
+    if (!is_bad(e, "accept", result->status)) {
+        e->server = result->handles[0];
+        (void)is_bad(e, "receive",
+                     sluice_read_start(e->session, e->server, e->in, sizeof(e->in), 0, 5 * SECOND,
+                                       on_received, e, NULL));
+    }
+}
+
+static void on_sent(void *user, sluice_operation *operation, const sluice_result *result) {
+    echo *e = user;
+    (void)operation;
+    if (!is_bad(e, "send", result->status)) {
+        (void)is_bad(e, "read back",
+                     sluice_read_start(e->session, e->client, e->back, sizeof(e->back), 0,
+                                       5 * SECOND, on_back, e, NULL));
+    }
+}
+
+static void on_connected(void *user, sluice_operation *operation, const sluice_result *result) {
+    echo *e = user;
+    (void)operation;
+    if (!is_bad(e, "connect", result->status)) {
+        e->client = result->handles[0];
+        (void)is_bad(e, "send", sluice_write_start(e->session, e->client, "ahoy", 4, SECOND,
+                                                   on_sent, e, NULL));
+    }
+}
+
+int main(int argc, char **argv) {
+    static echo e;
+    sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_PRIVATE};
+    options.broker_path = argc > 1 ? argv[1] : NULL;
+    int32_t status = sluice_open(&options, &e.session);
+    if (is_bad(&e, "open", status)) {
+        return 1;
+    }
+    char address[544];
+    sluice_result result = {.size = sizeof(result)};
+    status = sluice_listen(e.session, "tcp:127.0.0.1:0", 0, SECOND, &result);
+    if (status == SLUICE_OK) {
+        status = sluice_local_address(e.session, result.handles[0], address, sizeof(address));
+    }
+    if (status == SLUICE_OK) {
+        status = sluice_accept_start(e.session, result.handles[0], 5 * SECOND, on_accepted, &e,
+                                     NULL);
+    }
+    if (status == SLUICE_OK) {
+        status = sluice_connect_start(e.session, address, 5 * SECOND, on_connected, &e, NULL);
+    }
+    if (!is_bad(&e, "begin", status)) {
+        while (atomic_load(&e.is_done) == 0) {
+            (void)sluice_ping(e.session, SECOND, NULL); /* a program has better things to do */
+        }
+    }
+    (void)sluice_session_close(e.session);
+    return atomic_load(&e.is_done) == 1 ? 0 : 1;
+}
