@@ -109,7 +109,7 @@ static int create(const broker_options *options, sl_account *account, broker **r
 
 int broker_create(const broker_options *options, broker **ret_broker) {
     sl_account account;
-    broker *b;
+    broker *b = NULL;
     int status = check_options(options);
     if (status != SLUICE_OK) {
         return status;
