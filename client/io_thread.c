@@ -111,7 +111,8 @@ static void end(sluice_session *session) {
                   !client_launcher_is_busy(&session->launcher) &&
                   engine_worker_destroy(session->worker) == SLUICE_OK;
         if (!is_idle) {
-            client_core_run(&session->core, sl_clock_after_ns(session->core.now_ns, STOP_GRACE_NS / 8));
+            uint64_t now_ns = sl_clock_now_ns(sl_clock_system());
+            client_core_run(&session->core, sl_clock_after_ns(now_ns, STOP_GRACE_NS / 8));
         }
     }
     while (client_launcher_is_busy(&session->launcher)) {

@@ -1,0 +1,156 @@
+/*
+ * private_test_posix.c - the real broker as a private one, and fork.
+ *
+ *     client_private_test PATH-OF-SLUICED
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/client/rig.h"
+
+static const char *broker_path;
+
+static sluice_session *open_private(uint64_t *ret_broker) {
+    sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_PRIVATE,
+                                   .broker_path = broker_path};
+    sluice_session *session = NULL;
+    assert_int_equal(sluice_open(&options, &session), SLUICE_OK);
+    sluice_session_info info = {.size = sizeof(info)};
+    assert_int_equal(sluice_session_get_info(session, &info), SLUICE_OK);
+    assert_int_equal(info.mode, SLUICE_MODE_PRIVATE);
+    assert_true(info.broker_process_id != 0);
+    *ret_broker = info.broker_process_id;
+    return session;
+}
+
+static bool is_gone(uint64_t process) {
+    uint64_t deadline_ns = rig_now_ns() + RIG_LONG_NS;
+    while (kill((pid_t)process, 0) == 0 && rig_now_ns() < deadline_ns) {
+        sl_thread_yield();
+    }
+    return kill((pid_t)process, 0) != 0 && errno == ESRCH;
+}
+
+static void test_closed(void **state) {
+    (void)state;
+    uint64_t broker;
+    sluice_session *session = open_private(&broker);
+    assert_int_equal(sluice_ping(session, RIG_LONG_NS, NULL), 0);
+    assert_int_equal(sluice_session_close(session), 0);
+    assert_true(is_gone(broker));
+}
+
+/* Killed in the middle of a call; the next call that opens something gets a new one. */
+static void test_broker_killed(void **state) {
+    (void)state;
+    uint64_t broker;
+    uint64_t next;
+    sluice_session *session = open_private(&broker);
+    sluice_result result = {.size = sizeof(result)};
+    rig_tally tally;
+    static char bytes[8];
+    memset(&tally, 0, sizeof(tally));
+    assert_int_equal(sluice_pair(session, RIG_LONG_NS, &result), 0);
+    assert_int_equal(sluice_read_start(session, result.handles[0], bytes, 8, 0, SLUICE_NO_TIMEOUT,
+                                       rig_count, &tally, NULL),
+                     0);
+    assert_int_equal(kill((pid_t)broker, SIGKILL), 0);
+    assert_true(rig_wait(&tally, 1));
+    assert_int_equal(tally.last.status, SLUICE_EBROKERLOST);
+    assert_int_equal(sluice_read(session, result.handles[0], bytes, 8, 0, RIG_LONG_NS, NULL),
+                     SLUICE_ESTALE);
+    assert_int_equal(sluice_pair(session, RIG_LONG_NS, &result), 0);
+    sluice_session_info info = {.size = sizeof(info)};
+    assert_int_equal(sluice_session_get_info(session, &info), SLUICE_OK);
+    next = info.broker_process_id;
+    assert_true(next != broker);
+    assert_int_equal(sluice_session_close(session), 0);
+    assert_true(is_gone(next));
+}
+
+/* The client is killed, while a child of its fork lives on with its descriptors. */
+static void test_client_killed(void **state) {
+    (void)state;
+    int tell[2];
+    uint64_t broker = 0;
+    pid_t grandchild = 0;
+    assert_int_equal(pipe(tell), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        sluice_session *session = open_private(&broker);
+        pid_t forked = fork();
+        if (forked == 0) {
+            for (;;) {
+                (void)pause();
+            }
+        }
+        (void)!write(tell[1], &broker, sizeof(broker));
+        (void)!write(tell[1], &forked, sizeof(forked));
+        (void)sluice_ping(session, RIG_LONG_NS, NULL);
+        for (;;) {
+            (void)pause();
+        }
+    }
+    assert_int_equal(read(tell[0], &broker, sizeof(broker)), sizeof(broker));
+    assert_int_equal(read(tell[0], &grandchild, sizeof(grandchild)), sizeof(grandchild));
+    assert_int_equal(kill(child, SIGKILL), 0);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(is_gone(broker));
+    assert_int_equal(kill(grandchild, SIGKILL), 0);
+    (void)close(tell[0]);
+    (void)close(tell[1]);
+}
+
+static void test_forked(void **state) {
+    (void)state;
+    uint64_t broker;
+    sluice_session *session = open_private(&broker);
+    sluice_operation *operation = NULL;
+    static char byte;
+    rig_tally tally;
+    memset(&tally, 0, sizeof(tally));
+    sluice_result result = {.size = sizeof(result)};
+    assert_int_equal(sluice_pair(session, RIG_LONG_NS, &result), 0);
+    assert_int_equal(sluice_read_start(session, result.handles[0], &byte, 1, 0, SLUICE_NO_TIMEOUT,
+                                       rig_count, &tally, &operation),
+                     0);
+    pid_t child = fork();
+    if (child == 0) {
+        bool good = sluice_ping(session, RIG_LONG_NS, NULL) == SLUICE_EFORKED &&
+                    sluice_cancel(operation) == SLUICE_EFORKED &&
+                    sluice_session_close(session) == SLUICE_EFORKED &&
+                    sluice_ping_start(session, 1, rig_count, NULL, NULL) == SLUICE_EFORKED &&
+                    sluice_waitable(session, &broker) == SLUICE_EFORKED;
+        sluice_release(operation);
+        sluice_session *own = NULL; /* a child may have a session of its own */
+        sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_PRIVATE,
+                                       .broker_path = broker_path};
+        good = good && sluice_open(&options, &own) == SLUICE_OK &&
+               sluice_ping(own, RIG_LONG_NS, NULL) == SLUICE_OK &&
+               sluice_session_close(own) == SLUICE_OK;
+        _exit(good ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(sluice_write(session, result.handles[1], "x", 1, RIG_LONG_NS, NULL), 0);
+    assert_true(rig_wait(&tally, 1));
+    assert_int_equal(tally.last.status, SLUICE_OK);
+    sluice_release(operation);
+    assert_int_equal(sluice_session_close(session), 0);
+}
+
+int main(int argc, char **argv) {
+    broker_path = argc > 1 ? argv[1] : NULL;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_closed),
+        cmocka_unit_test(test_broker_killed),
+        cmocka_unit_test(test_client_killed),
+        cmocka_unit_test(test_forked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
