@@ -129,9 +129,11 @@ static void test_forked(void **state) {
         sluice_session *own = NULL; /* a child may have a session of its own */
         sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_PRIVATE,
                                        .broker_path = broker_path};
-        good = good && sluice_open(&options, &own) == SLUICE_OK &&
-               sluice_ping(own, RIG_LONG_NS, NULL) == SLUICE_OK &&
-               sluice_session_close(own) == SLUICE_OK;
+        if (good && RIG_THREADS_AFTER_FORK) {
+            good = sluice_open(&options, &own) == SLUICE_OK &&
+                   sluice_ping(own, RIG_LONG_NS, NULL) == SLUICE_OK &&
+                   sluice_session_close(own) == SLUICE_OK;
+        }
         _exit(good ? 0 : 1);
     }
     int status = -1;
