@@ -18,6 +18,9 @@ static const char *advice(const session_choice *choice, int status) {
                    : "Start one with \"sluiced run\" (or \"sluiced service start\"), name its\n"
                      "endpoint with --endpoint NAME, or use --private to start one for this "
                      "command alone.";
+    case SLUICE_EINVAL:
+        return choice->is_private ? "--broker wants an absolute path."
+                                  : "Look at --endpoint: is that a pipe's name, or a path?";
     case SLUICE_EACCESS:
         return "This user may not use that broker: it was installed with --allow for others.";
     case SLUICE_EVERSION:

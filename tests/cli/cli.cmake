@@ -33,6 +33,10 @@ macro(member value)
     endif()
 endmacro()
 
+# The library wants the platform's own absolute path; Wine has the file system's top as Z:.
+if(WINDOWS AND BROKER MATCHES "^/")
+    set(BROKER "Z:${BROKER}")
+endif()
 set(private --private --broker "${BROKER}")
 
 if(GROUP STREQUAL "arguments")
