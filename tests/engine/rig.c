@@ -117,10 +117,20 @@ engine_counters rig_counters(rig *r) {
     return counters;
 }
 
+/* R7: nothing of a handle comes after its close. */
+static void expect_close_last(const engine_completion *completions, unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        for (unsigned j = i + 1; completions[i].kind == ENGINE_CLOSE && j < count; j++) {
+            EXPECT(completions[j].handle != completions[i].handle);
+        }
+    }
+}
+
 unsigned rig_poll(rig *r, engine_completion *ret_completions, unsigned capacity,
                   uint64_t deadline_ns) {
     unsigned count = engine_poll(r->worker, ret_completions, capacity, deadline_ns);
     EXPECT(count <= capacity);
+    expect_close_last(ret_completions, count);
     engine_counters counters = rig_counters(r);
     t_publish(&counters);
     return count;

@@ -7,11 +7,14 @@
 
 #include "tests/engine/rig.h"
 
-#define POSTERS     4
-#define IN_FLIGHT   64 /* messages of one poster */
-#define DEADLINES   20
-#define WAKES       200
-#define LATE_MAX_NS (UINT64_C(5) * SL_NS_PER_S)
+#define POSTERS           4
+#define IN_FLIGHT         64 /* messages of one poster */
+#define DEADLINES         20
+#define WAKES_PER_MESSAGE 5
+#define WAKE_SPINS_MAX    500
+#define WAKE_LIMIT_NS     (UINT64_C(10) * SL_NS_PER_S)
+#define OWN_ROUNDS        200
+#define LATE_MAX_NS       (UINT64_C(5) * SL_NS_PER_S)
 
 /* ---- messages from four threads -------------------------------------------------------------- */
 
@@ -140,41 +143,55 @@ static void while_busy(void) {
 typedef struct waker {
     engine_worker *worker;
     engine_message message;
-    sl_event go;
+    sl_atomic_u32 wanted;
     sl_atomic_bool stop;
 } waker;
 
+/* Posts once per `wanted`, after a pause of random length: spinning, so that the post can come at
+ * any moment of the worker's way to sleep. */
+static void spin_a_while(waker *w, sl_random_seeded *random) {
+    for (uint32_t spins = sl_random_seeded_below(random, WAKE_SPINS_MAX); spins > 0; spins--) {
+        (void)atomic_load(&w->stop);
+    }
+}
+
 static void run_waker(void *context) {
     waker *w = context;
-    for (;;) {
-        EXPECT(sl_event_wait_until(&w->go, sl_clock_now_ns(sl_clock_system()) + T_AWAIT_NS));
-        if (atomic_load(&w->stop)) {
-            return;
+    sl_random_seeded random;
+    uint32_t posted = 0;
+    sl_random_seeded_init(&random, t_seed());
+    while (!atomic_load(&w->stop)) {
+        if (atomic_load(&w->wanted) == posted) {
+            continue;
         }
+        posted++;
+        spin_a_while(w, &random);
         engine_post(w->worker, &w->message);
     }
 }
 
-/* A worker that sleeps without a deadline is woken, however close the post is to its falling
- * asleep. */
+/* A worker that goes to sleep is woken, however close the post is to its falling asleep. */
 static void wakes(void) {
     rig *r = rig_open();
     waker w = {.worker = r->worker};
     t_thread thread;
-    EXPECT_STATUS(sl_event_init(&w.go), SLUICE_OK);
+    sl_random_seeded random;
     w.message.user = &w;
+    sl_random_seeded_init(&random, t_seed() + 1);
     t_thread_start(&thread, run_waker, &w);
-    for (unsigned i = 0; i < WAKES * 10; i++) {
+    for (unsigned i = 0; i < WAKES_PER_MESSAGE * t_scale(T_COUNT_MESSAGES); i++) {
         engine_completion completion;
-        sl_event_set(&w.go);
-        EXPECT_INT(rig_poll(r, &completion, 1, SL_CLOCK_NEVER), 1); /* the watchdog guards it */
+        atomic_fetch_add(&w.wanted, 1);
+        spin_a_while(&w, &random); /* the post may come before the poll, too */
+        uint64_t limit_ns = rig_after_ns(r, WAKE_LIMIT_NS);
+        if (rig_poll(r, &completion, 1, limit_ns) != 1 || rig_now_ns(r) >= limit_ns) {
+            t_fail(__FILE__, __LINE__, "message %u did not wake the worker", i);
+        }
         EXPECT(completion.kind == ENGINE_MESSAGE && completion.message == &w.message);
         EXPECT(completion.user == &w);
     }
     atomic_store(&w.stop, true);
-    sl_event_set(&w.go);
     t_thread_join(&thread);
-    sl_event_deinit(&w.go);
     rig_close(r);
 }
 
@@ -183,7 +200,7 @@ static void from_own_thread(void) {
     rig *r = rig_open();
     engine_message messages[10];
     memset(messages, 0, sizeof(messages));
-    for (unsigned round = 0; round < WAKES; round++) {
+    for (unsigned round = 0; round < OWN_ROUNDS; round++) {
         for (unsigned i = 0; i < SL_ARRAY_COUNT(messages); i++) {
             messages[i].user = &messages[i];
             engine_post(r->worker, &messages[i]);
