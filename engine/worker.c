@@ -2,9 +2,9 @@
  * worker.c - a worker: its pools, its mailbox, and engine_poll.
  *
  * Everything belongs to the thread that created the worker; only engine_post comes from outside,
- * through a lock-free mailbox. What engine_poll delivered in one call (requests, closed handles) is
- * recycled at the start of the next, so that the receiver may still look at a handle while it works
- * through a batch.
+ * through a lock-free mailbox. A request goes back to its pool when it is delivered. A closed handle
+ * goes back at the start of the next engine_poll, so that the receiver may still look at it while it
+ * works through a batch.
  *
  * Sleeping: the worker swaps `asleep` to true, then looks at the mailbox once more, then waits; a
  * poster posts, then swaps `asleep` to false. Of the two swaps one comes first: the later one sees
@@ -63,19 +63,13 @@ int engine_worker_create(engine *e, engine_worker **ret_worker) {
     return SLUICE_OK;
 }
 
-/* Delivered requests and closed handles go back to their pools. */
+/* Closed handles go back to their pool. */
 static void recycle(engine_worker *w) {
-    w->retired_handles = 0;
     engine_ready *ready;
     while ((ready = engine_ready_pop(&w->retired)) != NULL) {
-        if (ready->is_handle) {
-            sl_slots_release(&w->handles, SL_CONTAINER_OF(ready, engine_handle, ready));
-        } else {
-            engine_request *request = SL_CONTAINER_OF(ready, engine_request, ready);
-            request->state = ENGINE_REQUEST_FREE;
-            sl_slots_release(&w->requests, request);
-        }
+        sl_slots_release(&w->handles, SL_CONTAINER_OF(ready, engine_handle, ready));
     }
+    w->retired_handles = 0;
 }
 
 int engine_worker_destroy(engine_worker *w) {
@@ -131,12 +125,13 @@ static void tell_message(engine_message *message, engine_completion *ret) {
 }
 
 static void tell_closed(engine_worker *w, engine_handle *handle, engine_completion *ret) {
-    w->retired_handles++;
     *ret = (engine_completion){
         .kind = ENGINE_CLOSE,
         .user = handle->close_user,
         .handle = handle,
     };
+    engine_ready_push(&w->retired, &handle->ready);
+    w->retired_handles++;
 }
 
 static void tell_done(engine_worker *w, engine_request *request, engine_completion *ret) {
@@ -155,6 +150,8 @@ static void tell_done(engine_worker *w, engine_request *request, engine_completi
     for (unsigned i = 0; i < request->opening_count; i++) {
         ret->opened[i] = request->opening[i];
     }
+    request->state = ENGINE_REQUEST_FREE;
+    sl_slots_release(&w->requests, request);
 }
 
 /* Messages first, then what ended; each taken once. Internal messages act and deliver nothing
@@ -177,7 +174,6 @@ static unsigned deliver_batch(engine_worker *w, engine_completion *out, unsigned
         } else {
             tell_done(w, SL_CONTAINER_OF(ready, engine_request, ready), &out[count++]);
         }
-        engine_ready_push(&w->retired, ready);
     }
     return count;
 }
@@ -203,7 +199,9 @@ unsigned engine_poll(engine_worker *w, engine_completion *ret_completions, unsig
                      uint64_t deadline_ns) {
     engine_check_owner(w);
     SL_CHECK(capacity > 0, "engine_poll needs room for a completion");
-    recycle(w);
+    if (w->retired.first != NULL) {
+        recycle(w);
+    }
     if (++w->polls_since_wait >= ENGINE_POLLS_PER_WAIT) {
         wait_until(w, 0);
     }
@@ -212,7 +210,8 @@ unsigned engine_poll(engine_worker *w, engine_completion *ret_completions, unsig
         if (w->timers.count > 0) {
             engine_connect_on_timer(w, sl_clock_now_ns(w->engine->clock));
         }
-        if (w->ops->flush != NULL) {
+        if (w->wants_flush) {
+            w->wants_flush = false;
             w->ops->flush(w);
         }
         unsigned count = deliver_batch(w, ret_completions, capacity);
