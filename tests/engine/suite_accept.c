@@ -295,37 +295,25 @@ static void run_spread_worker(void *context) {
     rig *r = rig_open_on(w->first);
     engine_handle *listener = NULL;
     engine_request_id accept = 0;
-    bool stopping = false;
     EXPECT_STATUS(engine_endpoint_join(w->endpoint, r->worker, &listener), SLUICE_OK);
     EXPECT_STATUS(engine_accept(listener, NULL, &accept), SLUICE_OK);
     atomic_store(&w->worker, r->worker);
-    while (!stopping) {
-        engine_completion completion;
-        if (rig_poll(r, &completion, 1, rig_after_ns(r, T_AWAIT_NS)) == 0) {
-            continue;
+    for (;;) {
+        if (r->inbox_count == 0) {
+            (void)rig_pump(r, rig_after_ns(r, T_AWAIT_NS));
         }
-        if (completion.kind == ENGINE_MESSAGE) {
-            stopping = true;
-        } else {
-            EXPECT(completion.id == accept);
+        if (rig_has(r, accept)) {
+            engine_completion completion = rig_await(r, accept);
             EXPECT_STATUS(completion.status, SLUICE_OK);
             w->served++;
             EXPECT_STATUS(engine_accept(listener, NULL, &accept), SLUICE_OK);
             rig_send(r, completion.opened[0], "w", 1);
             rig_close_handle(r, completion.opened[0]);
-            stopping = r->inbox_count > 0 && r->inbox[0].kind == ENGINE_MESSAGE;
-            EXPECT(stopping || r->inbox_count <= 1);
-            if (!stopping && r->inbox_count == 1) { /* the next accept came meanwhile */
-                engine_completion next = rig_await(r, accept);
-                EXPECT_STATUS(next.status, SLUICE_OK);
-                w->served++;
-                EXPECT_STATUS(engine_accept(listener, NULL, &accept), SLUICE_OK);
-                rig_send(r, next.opened[0], "w", 1);
-                rig_close_handle(r, next.opened[0]);
-            }
+        } else if (r->inbox_count > 0) {
+            EXPECT(rig_await_message(r).message == &w->stop);
+            break;
         }
     }
-    r->inbox_count = 0; /* the message */
     rig_close_handle(r, listener);
     rig_await_status(r, accept, SLUICE_ECANCELED);
     rig_close(r);
