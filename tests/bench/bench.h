@@ -73,9 +73,9 @@ extern const bench_subject bench_engine; /* subject_engine.c */
 /*
  * `count` buffers of `size` bytes (a multiple of 64), written to once, the first at the beginning
  * of a page, each next one 64 bytes further into its own, so that they do not share cache sets.
- * Both subjects get theirs here: on Zen 3 a 64 KiB receive into a buffer that begins 16 bytes into a
- * page, as malloc hands out large ones, takes 19 us instead of 11, and the ratio would measure the
- * allocator.
+ * Both subjects get theirs here: on Zen 3 a 64 KiB receive into a buffer that begins 16 bytes into
+ * a page, as malloc hands out large ones, takes 19 us instead of 11, and the ratio would measure
+ * the allocator.
  */
 typedef struct bench_buffers {
     void *base; /* to free */
