@@ -22,10 +22,12 @@
 
 const char *const t_scale_names[] = {"full", "ci", "wine", "tsan", NULL};
 
-/* The one table of scale factors: full size, CI (the issue's numbers), under Wine, where one pipe
+/*
+ * The one table of scale factors: full size, CI (the issue's numbers), under Wine, where one pipe
  * call costs tens of microseconds, and under ThreadSanitizer. RACES counts per kind of stream:
- * pair, pipe, TCP, and on threaded backends pipes and TCP between two threads; together 200,000 and more,
- * but for ThreadSanitizer. */
+ * pair, pipe, TCP, and on threaded backends pipes and TCP between two threads; together 200,000
+ * and more, but for ThreadSanitizer.
+ */
 static const struct {
     const char *name;
     unsigned by_scale[4];

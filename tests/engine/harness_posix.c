@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -15,14 +16,12 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/status.h"
-
-#define OS_CHILD_POLL_NS (5 * SL_NS_PER_MS)
 
 extern char **environ;
 
@@ -187,22 +186,19 @@ bool os_run_child(const char *const *arguments, uint64_t limit_ns, os_end *ret_e
     if (!ok) {
         return false;
     }
-    uint64_t deadline_ns = sl_clock_now_ns(sl_clock_system()) + limit_ns;
     int status = 0;
-    *ret_end = OS_END_EXITED;
-    while (waitpid(child, &status, WNOHANG) == 0) {
-        struct timespec pause = {.tv_nsec =
-                                     OS_CHILD_POLL_NS}; /* a child's end has no deadline wait */
-        if (sl_clock_now_ns(sl_clock_system()) > deadline_ns) {
-            kill(child, SIGKILL);
-            waitpid(child, &status, 0);
-            *ret_end = OS_END_HUNG;
-            return true;
-        }
-        nanosleep(&pause, NULL);
+    struct pollfd end = {.fd = (int)syscall(SYS_pidfd_open, child, 0), .events = POLLIN};
+    bool ended = end.fd >= 0 && poll(&end, 1, (int)(limit_ns / SL_NS_PER_MS)) == 1;
+    if (!ended) {
+        kill(child, SIGKILL);
     }
+    waitpid(child, &status, 0);
+    if (end.fd >= 0) {
+        close(end.fd);
+    }
+    *ret_end = ended ? OS_END_EXITED : OS_END_HUNG;
     *ret_code = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
-    if (WIFSIGNALED(status)) {
+    if (ended && WIFSIGNALED(status)) {
         *ret_end = WTERMSIG(status) == SIGABRT ? OS_END_ABORTED : OS_END_CRASHED;
     }
     return true;

@@ -14,6 +14,7 @@
 #define WAKE_SPINS_MAX    500
 #define WAKE_LIMIT_NS     (UINT64_C(10) * SL_NS_PER_S)
 #define OWN_ROUNDS        200
+#define STARVE_POLLS_MAX  1000 /* turns are taken; a few dozen do, more where I/O is slow */
 #define LATE_MAX_NS       (UINT64_C(5) * SL_NS_PER_S)
 
 /* ---- messages from four threads -------------------------------------------------------------- */
@@ -216,6 +217,42 @@ static void from_own_thread(void) {
     rig_close(r);
 }
 
+/* Messages that are posted again whenever they are delivered leave room for what ended. */
+static void messages_do_not_starve(void) {
+    static engine_message messages[64];
+    rig *r = rig_open();
+    engine_handle *ends[2];
+    uint8_t bytes[2] = {0, 0};
+    unsigned polls = 0;
+    unsigned ended = 0;
+    rig_stream(r, STREAM_PAIR, ends);
+    memset(messages, 0, sizeof(messages));
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(messages); i++) {
+        engine_post(r->worker, &messages[i]);
+    }
+    (void)rig_read(r, ends[0], bytes, 1);
+    engine_buffer buffer = {"x", 1};
+    EXPECT_STATUS(engine_write(ends[1], &buffer, 1, NULL, NULL), SLUICE_OK);
+    for (; ended < 2; polls++) {
+        engine_completion completion;
+        EXPECT(polls < STARVE_POLLS_MAX);
+        EXPECT_INT(rig_poll(r, &completion, 1, rig_after_ns(r, T_AWAIT_NS)), 1);
+        if (completion.kind == ENGINE_MESSAGE) {
+            engine_post(r->worker, completion.message);
+        } else {
+            EXPECT_STATUS(completion.status, SLUICE_OK);
+            ended++;
+        }
+    }
+    t_note("  2 completions among %zu busy messages took %u polls", SL_ARRAY_COUNT(messages),
+           polls);
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(messages); i++) {
+        (void)rig_await_message(r);
+    }
+    rig_close_stream(r, ends);
+    rig_close(r);
+}
+
 /* ---- deadlines ------------------------------------------------------------------------------- */
 
 static void poll_deadline(void) {
@@ -265,6 +302,7 @@ static const t_case cases[] = {
     {"while_busy", T_THREADED, while_busy},
     {"wakes", T_THREADED, wakes},
     {"from_own_thread", T_SMOKE, from_own_thread},
+    {"messages_do_not_starve", T_SMOKE, messages_do_not_starve},
     {"poll_deadline", T_SMOKE, poll_deadline},
     {"poll_deadline_while_pending", T_SMOKE, poll_deadline_while_pending},
 };
