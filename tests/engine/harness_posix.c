@@ -23,19 +23,30 @@
 
 #include "base/status.h"
 
+#define OS_DIRECTORY_VARIABLE "SLUICE_TEST_DIRECTORY"
+
 extern char **environ;
 
 /* cmocka takes these over with a handler that jumps: wrong on a thread that is not its own. */
 static const int crash_signals[] = {SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGSYS};
 static struct sigaction crash_actions[SL_ARRAY_COUNT(crash_signals)];
 static char directory[] = "/tmp/sluice-test-XXXXXX";
+static bool is_child;
 static struct rlimit usual_limit;
 
 void os_start(void) {
     for (unsigned i = 0; i < SL_ARRAY_COUNT(crash_signals); i++) {
         (void)sigaction(crash_signals[i], NULL, &crash_actions[i]);
     }
-    if (mkdtemp(directory) == NULL || getrlimit(RLIMIT_NOFILE, &usual_limit) != 0) {
+    /* A scene that dies cannot tidy up: it uses, and leaves to us, the directory of its parent. */
+    const char *inherited = getenv(OS_DIRECTORY_VARIABLE);
+    is_child = inherited != NULL && strlen(inherited) < sizeof(directory);
+    if (is_child) {
+        strcpy(directory, inherited);
+    }
+    if ((!is_child && mkdtemp(directory) == NULL) ||
+        setenv(OS_DIRECTORY_VARIABLE, directory, 1) != 0 ||
+        getrlimit(RLIMIT_NOFILE, &usual_limit) != 0) {
         fprintf(stderr, "cannot prepare: %s\n", strerror(errno));
         os_exit_now(2);
     }
@@ -44,6 +55,9 @@ void os_start(void) {
 }
 
 void os_stop(void) {
+    if (is_child) {
+        return;
+    }
     DIR *entries = opendir(directory);
     if (entries != NULL) {
         for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
@@ -83,7 +97,8 @@ bool os_is_wine(void) {
 }
 
 void os_pipe_name(char ret_name[ENGINE_PIPE_NAME_BYTES], unsigned number, unsigned extra) {
-    int length = snprintf(ret_name, ENGINE_PIPE_NAME_BYTES, "%s/p%u", directory, number);
+    int length =
+        snprintf(ret_name, ENGINE_PIPE_NAME_BYTES, "%s/p%u-%u", directory, os_process_id(), number);
     for (unsigned i = 0; i < extra && (unsigned)length + 1 < ENGINE_PIPE_NAME_BYTES; i++) {
         ret_name[length++] = 'x';
     }

@@ -1,11 +1,13 @@
 /*
- * marks_posix.c - peers that put marks into a stream (Linux): urgent data and descriptors sent along.
+ * marks_posix.c - peers that put marks into a stream (Linux): urgent data and descriptors sent
+ * along.
  *
  * A recv(2) ends at such a mark although more is there, so a short read does not mean that the
- * stream was drained; an engine that believes it waits for an edge that never comes. And closing a
- * descriptor that a peer sent along can take as long as the peer likes, inside our recv.
+ * stream was drained; an engine that believes it waits for an edge that never comes. And closing
+ * a descriptor that a peer sent along can take as long as the peer likes, inside our recv.
  *
- * The engine runs on a thread of its own, as everywhere; the peer is this thread, with raw sockets.
+ * The engine runs on a thread of its own, as everywhere; the peer is this thread, with raw
+ * sockets.
  */
 #include <arpa/inet.h>
 #include <setjmp.h>
