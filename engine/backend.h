@@ -131,7 +131,8 @@ struct engine_worker {
     sl_atomic_bool asleep; /* about to wait or waiting in the kernel: a poster must wake it */
     sl_atomic_u32 posters; /* threads inside engine_post: the worker outlives them */
     unsigned polls_since_wait;
-    bool wants_flush; /* set by the backend's start(): engine_poll calls ops->flush, and clears it */
+    bool ended_first; /* what ended came before messages in the last batch; next time it is after */
+    bool wants_flush; /* set by start(): engine_poll clears it and calls ops->flush */
     uint32_t os_error;
     uint32_t closing_count;
     uint32_t retired_handles; /* on `retired`: closed and delivered, not recycled yet */

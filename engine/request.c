@@ -241,7 +241,8 @@ int engine_accept(engine_handle *listener, void *user, engine_request_id *ret_id
 int engine_connect(engine_worker *w, const engine_address *address, uint64_t deadline_ns,
                    void *user, engine_request_id *ret_id) {
     engine_check_owner(w);
-    if (address->family == ENGINE_ADDRESS_NONE) {
+    bool is_pipe = address->family == ENGINE_ADDRESS_PIPE;
+    if (address->family == ENGINE_ADDRESS_NONE || (!is_pipe && address->port == 0)) {
         return SLUICE_EINVAL;
     }
     engine_request *request;

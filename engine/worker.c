@@ -2,9 +2,9 @@
  * worker.c - a worker: its pools, its mailbox, and engine_poll.
  *
  * Everything belongs to the thread that created the worker; only engine_post comes from outside,
- * through a lock-free mailbox. A request goes back to its pool when it is delivered. A closed handle
- * goes back at the start of the next engine_poll, so that the receiver may still look at it while it
- * works through a batch.
+ * through a lock-free mailbox. A request goes back to its pool when it is delivered. A closed
+ * handle goes back at the start of the next engine_poll, so that the receiver may still look at it
+ * while it works through a batch.
  *
  * Sleeping: the worker swaps `asleep` to true, then looks at the mailbox once more, then waits; a
  * poster posts, then swaps `asleep` to false. Of the two swaps one comes first: the later one sees
@@ -154,9 +154,8 @@ static void tell_done(engine_worker *w, engine_request *request, engine_completi
     sl_slots_release(&w->requests, request);
 }
 
-/* Messages first, then what ended; each taken once. Internal messages act and deliver nothing
- * themselves. */
-static unsigned deliver_batch(engine_worker *w, engine_completion *out, unsigned capacity) {
+/* Internal messages act, and deliver nothing themselves. */
+static unsigned deliver_messages(engine_worker *w, engine_completion *out, unsigned capacity) {
     unsigned count = 0;
     engine_message *message;
     while (count < capacity && (message = next_message(w)) != NULL) {
@@ -167,6 +166,11 @@ static unsigned deliver_batch(engine_worker *w, engine_completion *out, unsigned
             tell_message(message, &out[count++]);
         }
     }
+    return count;
+}
+
+static unsigned deliver_ended(engine_worker *w, engine_completion *out, unsigned capacity) {
+    unsigned count = 0;
     engine_ready *ready;
     while (count < capacity && (ready = engine_ready_pop(&w->ready)) != NULL) {
         if (ready->is_handle) {
@@ -176,6 +180,20 @@ static unsigned deliver_batch(engine_worker *w, engine_completion *out, unsigned
         }
     }
     return count;
+}
+
+/* Messages and what ended go first in turn, so that neither can fill every batch and keep the other
+ * out (a message that is posted again whenever it is delivered never runs dry). What ended comes
+ * last in any case: an internal message may just have ended something, and nobody would wait for
+ * it. */
+static unsigned deliver_batch(engine_worker *w, engine_completion *out, unsigned capacity) {
+    unsigned count = 0;
+    w->ended_first = !w->ended_first;
+    if (w->ended_first) {
+        count = deliver_ended(w, out, capacity);
+    }
+    count += deliver_messages(w, out + count, capacity - count);
+    return count + deliver_ended(w, out + count, capacity - count);
 }
 
 /* Waits for the kernel, a message or a timer, until deadline_ns at most. */

@@ -14,7 +14,7 @@
 #define WAKE_SPINS_MAX    500
 #define WAKE_LIMIT_NS     (UINT64_C(10) * SL_NS_PER_S)
 #define OWN_ROUNDS        200
-#define STARVE_POLLS_MAX  1000 /* turns are taken; a few dozen do, more where I/O is slow */
+#define STARVE_POLLS_MAX  20000 /* the simulator's clock moves with every 16th poll only */
 #define LATE_MAX_NS       (UINT64_C(5) * SL_NS_PER_S)
 
 /* ---- messages from four threads -------------------------------------------------------------- */
