@@ -27,7 +27,7 @@
 
 /* Something engine_poll will deliver: a request that is done, or a handle that is closed. */
 typedef struct engine_ready {
-    struct engine_ready *next; /* in worker->ready, then in worker->retired */
+    struct engine_ready *next; /* in worker->ready; a handle then in worker->retired */
     bool is_handle;
 } engine_ready;
 
@@ -41,7 +41,7 @@ typedef enum engine_request_state {
     ENGINE_REQUEST_FREE,
     ENGINE_REQUEST_WAITING, /* in a queue of its handle; the backend does not know it */
     ENGINE_REQUEST_STARTED, /* the backend has it; ends only by engine_request_finish */
-    ENGINE_REQUEST_DONE     /* in worker->ready, or delivered and about to be recycled */
+    ENGINE_REQUEST_DONE     /* in worker->ready */
 } engine_request_state;
 
 typedef struct engine_request engine_request;
@@ -124,13 +124,15 @@ struct engine_worker {
     sl_slots handles;
     sl_heap timers;
     engine_ready_queue ready;   /* to deliver */
-    engine_ready_queue retired; /* delivered by the last poll, recycled by the next */
+    engine_ready_queue retired; /* handles whose close the last poll delivered: for the next one */
     sl_list loose;              /* requests STARTED without a handle (connect, pair, resolve) */
     sl_mailbox mailbox;
     sl_mail *mail;  /* taken from the mailbox, not yet delivered, oldest first */
     sl_atomic_bool asleep; /* about to wait or waiting in the kernel: a poster must wake it */
     sl_atomic_u32 posters; /* threads inside engine_post: the worker outlives them */
     unsigned polls_since_wait;
+    bool ended_first; /* what ended came before messages in the last batch; next time it is after */
+    bool wants_flush; /* set by start(): engine_poll clears it and calls ops->flush */
     uint32_t os_error;
     uint32_t closing_count;
     uint32_t retired_handles; /* on `retired`: closed and delivered, not recycled yet */
@@ -178,8 +180,8 @@ typedef struct engine_ops {
     /* Any thread: make a wait() that runs or comes next return soon. */
     void (*wake)(engine_worker *worker);
 
-    /* Does what start() put off, without waiting; finished requests go to worker->ready. May be
-     * NULL. */
+    /* Does what start() put off, without waiting; finished requests go to worker->ready. Called by
+     * engine_poll when worker->wants_flush is set; may be NULL in a backend that never sets it. */
     void (*flush)(engine_worker *worker);
 
     /* Waits until something happened or deadline_ns (0 = only look), finishes what ended, and

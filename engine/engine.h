@@ -204,7 +204,8 @@ int engine_destroy(engine *engine, uint64_t grace_ns);
 /* ---- workers ---- */
 
 /* Makes a worker that belongs to the calling thread. (Linux: blocks SIGPIPE in that thread, because
- * write(2) on a pipe has no flag against it.) SLUICE_OK, ENOMEM, EOSLIMIT. */
+ * write(2) on a pipe has no flag against it.) SLUICE_OK, ENOMEM, EOSLIMIT, EINVAL (a limit over
+ * 2^31 - 1). */
 int engine_worker_create(engine *engine, engine_worker **ret_worker);
 
 /* SLUICE_EBUSY while handles, requests or undelivered completions are left; then nothing happens.
@@ -270,8 +271,11 @@ int engine_udp_open(engine_worker *worker, const engine_address *bind_address,
 int engine_endpoint_create(engine *engine, const engine_address *pipe,
                            const engine_listen_options *options, engine_endpoint **ret_endpoint);
 /* Makes this worker one of those that get connections, spread evenly. The listener is a handle like
- * any other; closing it leaves the endpoint. Connections that wait at the last listener of an
- * endpoint are dropped when it closes. Errors as engine_listen. */
+ * any other; closing it leaves the endpoint. Connections that wait at a listener that closes go to
+ * the others where the system allows (Linux); a Windows pipe instance cannot change its port, so
+ * there, and at the last listener everywhere, they are dropped. Joining an endpoint that has had
+ * listeners and has none takes the name anew: ENAMETAKEN where somebody holds it, or where on
+ * Windows connections of the former listeners are still open. Errors as engine_listen. */
 int engine_endpoint_join(engine_endpoint *endpoint, engine_worker *worker,
                          engine_handle **ret_listener);
 /* SLUICE_EBUSY while it has listeners. Any thread. NULL is allowed. */
@@ -301,7 +305,7 @@ int engine_handle_local_address(engine_handle *handle, engine_address *ret_addre
  * end of file or an error is there), takes nothing, and completes with OK and 0 bytes, or already
  * with the end of file or the error.
  * Status: OK; EEOF at the end of the stream, and again for every later read; ECANCELED, ERESET,
- * EOS.
+ * EOSLIMIT, EOS.
  * OK with 0 bytes and length > 0 is possible on a Windows pipe whose peer wrote 0 bytes: that is
  * not the end of file. */
 int engine_read(engine_handle *handle, void *buffer, size_t length, void *user,
@@ -314,8 +318,8 @@ typedef struct engine_buffer {
 
 /* Writes all buffers in order: 1 to ENGINE_GATHER_MAX of them, together 1 byte to ENGINE_IO_MAX.
  * The array is copied, the bytes are not. OK = all bytes are with the kernel; otherwise R6 applies.
- * Status: OK, ECANCELED, EBROKENPIPE, ERESET, EOS. (A Windows pipe has no gather: its buffers go
- * out one after another.) */
+ * Status: OK, ECANCELED, EBROKENPIPE, ERESET, EOSLIMIT, EOS. (A Windows pipe has no gather: its
+ * buffers go out one after another.) */
 int engine_write(engine_handle *handle, const engine_buffer *buffers, unsigned buffer_count,
                  void *user, engine_request_id *ret_id);
 
@@ -339,8 +343,9 @@ int engine_half_close(engine_handle *handle, void *user, engine_request_id *ret_
 int engine_accept(engine_handle *listener, void *user, engine_request_id *ret_id);
 
 /* Connects to a pipe or TCP address until deadline_ns on the engine's clock (ETIMEDOUT). A busy
- * pipe is tried again by timer. Status: OK, ECANCELED, ETIMEDOUT, EREFUSED, ENOTFOUND,
- * EUNREACHABLE, ERESET, EACCESS, ENAMETOOLONG, EINVAL, EQUOTA (opener queue), EOSLIMIT, EOS. */
+ * pipe is tried again by timer. Refused at once: EINVAL (no address, TCP port 0). Status: OK,
+ * ECANCELED, ETIMEDOUT, EREFUSED, ENOTFOUND, EUNREACHABLE (also: no such protocol or no free port
+ * here), ERESET, EACCESS, ENAMETOOLONG, EINVAL, EQUOTA (opener queue), EOSLIMIT, EOS. */
 int engine_connect(engine_worker *worker, const engine_address *address, uint64_t deadline_ns,
                    void *user, engine_request_id *ret_id);
 

@@ -61,6 +61,7 @@ typedef struct engine_epoll_call_table {
     ssize_t (*recv)(int fd, void *buffer, size_t size, int flags);
     ssize_t (*recvfrom)(int fd, void *buffer, size_t size, int flags, struct sockaddr *address,
                         socklen_t *length);
+    ssize_t (*recvmsg)(int fd, struct msghdr *message, int flags);
     ssize_t (*send)(int fd, const void *buffer, size_t size, int flags);
     ssize_t (*sendmsg)(int fd, const struct msghdr *message, int flags);
     int (*setsockopt)(int fd, int level, int name, const void *value, socklen_t length);
@@ -115,6 +116,7 @@ typedef struct engine_epoll_handle {
     engine_epoll_role role;
     engine_epoll_readiness readiness[2];
     bool has_ended[2]; /* hang-up or error seen: calls return at once, a short read says nothing */
+    bool has_marks;    /* urgent data or descriptors came: a short read need not be the last */
     bool wants_out;    /* registered for EPOLLOUT too */
     bool is_tcp;
     int error;                   /* errno that ended a stream; the kernel tells it only once */
@@ -168,6 +170,11 @@ int engine_epoll_listen(engine_worker *worker, engine_handle *handle, const engi
 int engine_epoll_udp_open(engine_worker *worker, engine_handle *handle,
                           const engine_address *address);
 int engine_epoll_local_address(engine_handle *handle, engine_address *ret_address);
+
+/* A Unix stream socket that takes no descriptors from its peer, where the kernel can see to that;
+ * else it sets engine_epoll_takes_rights. -1: errno. */
+extern sl_atomic_bool engine_epoll_takes_rights;
+int engine_epoll_unix_socket(void);
 
 /* 0 or a negative status. */
 int engine_epoll_sockaddr(const engine_address *address, struct sockaddr_storage *ret_storage,

@@ -172,7 +172,7 @@ static int take_locked(engine_epoll_name *name, const struct sockaddr_storage *s
     if (error != 0) {
         return error;
     }
-    name->fd = CALLS.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    name->fd = engine_epoll_unix_socket();
     if (name->fd < 0) {
         return errno;
     }

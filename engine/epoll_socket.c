@@ -107,6 +107,31 @@ static int set_option(int fd, int level, int name) {
     return CALLS.setsockopt(fd, level, name, &on, sizeof(on)) == 0 ? 0 : errno;
 }
 
+/* Since Linux 6.16; connections inherit it from their listener. Debian 12's headers lack it. */
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
+/*
+ * A peer may send descriptors with its bytes (SCM_RIGHTS). We never ask for them, so the kernel
+ * closes them inside our recv(2) or close(2), and closing can wait as long as their sender likes: a
+ * TCP socket with SO_LINGER and a full send buffer waits for its linger time (measured: a worker
+ * stood still for all of it). So a peer must not be able to send any. A kernel before 6.16 refuses
+ * the option; there a local peer that may connect can delay a worker (docs/design.md).
+ */
+sl_atomic_bool engine_epoll_takes_rights;
+
+int engine_epoll_unix_socket(void) {
+    int fd = CALLS.socket(AF_UNIX, SOCK_STREAM | SOCKET_FLAGS, 0);
+    if (fd >= 0) {
+        const int off = 0;
+        if (CALLS.setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off)) != 0) {
+            atomic_store_explicit(&engine_epoll_takes_rights, true, memory_order_relaxed);
+        }
+    }
+    return fd;
+}
+
 /* ---- listening and UDP ---------------------------------------------------------------------- */
 
 /*
@@ -250,8 +275,7 @@ static bool is_connections_own(int error) {
     case EHOSTDOWN:
     case ENONET:
     case EHOSTUNREACH:
-    case ENETUNREACH:
-    case EPERM: return true;
+    case ENETUNREACH: return true;
     default: return false;
     }
 }
@@ -368,7 +392,8 @@ void engine_epoll_connect(engine_epoll_worker *worker, engine_epoll_handle *self
         connect_failed(self, status, 0);
         return;
     }
-    self->fd = CALLS.socket(storage.ss_family, SOCK_STREAM | SOCKET_FLAGS, 0);
+    self->fd = is_tcp ? CALLS.socket(storage.ss_family, SOCK_STREAM | SOCKET_FLAGS, 0)
+                      : engine_epoll_unix_socket();
     if (self->fd < 0) {
         connect_failed(self, connect_status(errno), errno);
         return;

@@ -68,6 +68,7 @@ engine_epoll_call_table engine_epoll_calls = {
     .read = read,
     .recv = recv,
     .recvfrom = receive_from,
+    .recvmsg = recvmsg,
     .send = send,
     .sendmsg = sendmsg,
     .setsockopt = setsockopt,

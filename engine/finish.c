@@ -26,7 +26,7 @@ void engine_request_start(engine_request *request) {
 
 void engine_queue_pump(engine_handle *handle, engine_direction direction) {
     engine_queue *queue = &handle->queue[direction];
-    if (sl_list_is_empty(&queue->waiting) || queue->pumping) {
+    if (queue->pumping) {
         return; /* the loop below goes on when ops->start returns */
     }
     queue->pumping = true;
@@ -98,9 +98,14 @@ void engine_request_finish(engine_request *request, int status, uint32_t os_erro
     }
     complete(request, status, os_error, bytes, in_doubt);
     if (handle != NULL) {
-        handle->queue[direction].started_count--;
-        engine_queue_pump(handle, direction);
-        engine_close_continue(handle);
+        engine_queue *queue = &handle->queue[direction];
+        queue->started_count--;
+        if (!sl_list_is_empty(&queue->waiting)) {
+            engine_queue_pump(handle, direction);
+        }
+        if (handle->closing) {
+            engine_close_continue(handle);
+        }
     }
 }
 

@@ -35,6 +35,7 @@
 
 #define IOCP_PIPE_QUOTA_BYTES   0x10000 /* of a pipe's buffer, each direction */
 #define IOCP_PIPE_CHUNK_BYTES   0x10000 /* of a pipe write in the kernel at a time */
+#define IOCP_SEND_BYTES         0x40000 /* of a socket write in the kernel at a time */
 #define IOCP_DATAGRAM_MAX_BYTES 0x10000 /* no UDP datagram is longer (65,535 with headers) */
 #define IOCP_ACCEPTS_MAX        16      /* AcceptEx calls in the kernel per listener */
 #define IOCP_ENDPOINT_INSTANCES 4       /* default per worker and endpoint, see iocp_pipe.c */

@@ -472,11 +472,21 @@ void engine_iocp_endpoint_destroy(engine_endpoint *base) {
 
 int engine_iocp_endpoint_join(engine_endpoint *base, engine_worker *worker, engine_handle *handle) {
     iocp_endpoint *endpoint = SL_CONTAINER_OF(base, iocp_endpoint, endpoint);
-    (void)worker;
+    HANDLE first = atomic_exchange(&endpoint->first, NULL);
+    if (first == NULL && atomic_load(&base->listener_count) == 1) { /* only us, counted already */
+        /* Nothing held the name: an instance that is not the first might be one of a squatter's. */
+        int status = take_name(&endpoint->name, &first, &worker->os_error);
+        if (status != SLUICE_OK) {
+            return status;
+        }
+    }
     iocp_listener *listener = listener_create(engine_iocp_handle(handle), endpoint->instances);
     if (listener == NULL) {
+        if (first != NULL) {
+            (void)CloseHandle(first);
+        }
         return SLUICE_ENOMEM;
     }
     listener->name = &endpoint->name;
-    return listener_open(listener, atomic_exchange(&endpoint->first, NULL));
+    return listener_open(listener, first);
 }

@@ -295,6 +295,16 @@ static void on_accept_packet(iocp_op *op, DWORD bytes) {
 
 /* ---- TCP: connecting ---- */
 
+/* What engine.h allows a connect to say. No local address: no IPv6 here, or no free port. */
+static void connect_failed(iocp_request *r, DWORD code) {
+    int status = engine_iocp_status(code);
+    if (status == SLUICE_EADDRNOTAVAIL || status == SLUICE_EADDRINUSE || status == SLUICE_ENOTSUP) {
+        engine_request_finish(&r->request, SLUICE_EUNREACHABLE, code, 0, 0);
+    } else {
+        engine_iocp_fail(&r->request, code, 0, 0);
+    }
+}
+
 static void on_connect_packet(iocp_op *op, DWORD bytes) {
     iocp_request *r = engine_iocp_request_of_op(op);
     DWORD code = engine_iocp_packet_code(op);
@@ -306,7 +316,7 @@ static void on_connect_packet(iocp_op *op, DWORD bytes) {
         stream_opened(r, r->address.socket_address.ss_family);
     } else {
         drop_socket(r);
-        engine_iocp_fail(&r->request, code, 0, 0);
+        connect_failed(r, code);
     }
 }
 
@@ -334,13 +344,13 @@ static DWORD prepare_connect(iocp_request *r, int length) {
 void engine_iocp_tcp_connect_start(iocp_request *r) {
     iocp_engine *e = engine_iocp_engine(r->request.worker);
     int length = to_sockaddr(&r->request.address, &r->address.socket_address);
-    if (length == 0 || r->request.address.port == 0) {
+    if (length == 0) {
         engine_request_finish(&r->request, SLUICE_EINVAL, 0, 0, 0);
         return;
     }
     DWORD error = prepare_connect(r, length);
     if (error != 0) {
-        engine_iocp_fail(&r->request, error, 0, 0);
+        connect_failed(r, error);
         return;
     }
     engine_iocp_op_begin(&r->op, on_connect_packet);
@@ -350,7 +360,7 @@ void engine_iocp_tcp_connect_start(iocp_request *r) {
     }
     if (!engine_iocp_op_accepted(&r->op, error)) {
         drop_socket(r);
-        engine_iocp_fail(&r->request, error, 0, 0);
+        connect_failed(r, error);
     }
 }
 

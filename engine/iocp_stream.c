@@ -5,9 +5,10 @@
  * data, an end of file or an error, and takes nothing (WINDOWS-IO.md). A read that the kernel
  * aborted has taken nothing from the stream (R5).
  *
- * A write is one WSASend of all its buffers, or on a pipe, which has no gather, one WriteFile after
+ * A write is one WSASend of its buffers, or on a pipe, which has no gather, one WriteFile after
  * another, each when the packet of the one before is in. Pipe writes are cut into chunks of the
- * pipe's quota, so that what is in doubt after a cancel stays small. request->done counts the bytes
+ * pipe's quota and sends into IOCP_SEND_BYTES, so that what is in doubt after a cancel, and what
+ * the kernel locks, stays small. request->done counts the bytes
  * whose packets said success. The byte count of a failed write is not used: drivers disagree about
  * it (WINDOWS-IO.md), so all that was in the kernel is in doubt.
  */
@@ -110,14 +111,19 @@ static DWORD socket_write(iocp_request *r) {
     WSABUF buffers[ENGINE_GATHER_MAX]; /* copied by the call [docs: WSASend] */
     DWORD count = 0;
     size_t offset = r->offset;
-    for (unsigned i = r->buffer; i < r->request.buffer_count; i++) {
+    r->issued = 0;
+    for (unsigned i = r->buffer; i < r->request.buffer_count && r->issued < IOCP_SEND_BYTES; i++) {
+        size_t size = r->request.buffers[i].length - offset;
+        if (size > IOCP_SEND_BYTES - r->issued) {
+            size = IOCP_SEND_BYTES - r->issued;
+        }
         /* WSABUF has no const; a send does not write there. */
         buffers[count].buf = (char *)(uintptr_t)r->request.buffers[i].bytes + offset;
-        buffers[count].len = (ULONG)(r->request.buffers[i].length - offset);
+        buffers[count].len = (ULONG)size;
+        r->issued += size;
         count++;
         offset = 0;
     }
-    r->issued = r->request.length - r->request.done;
     int result = WSASend(socket_of(r), buffers, count, NULL, 0, &r->op.overlapped, NULL);
     return result == 0 ? 0 : (DWORD)WSAGetLastError();
 }

@@ -8,9 +8,9 @@
  * HELD -> DONE and HELD -> ABANDONED are one compare-and-swap each, so exactly one of them happens.
  *
  * Workers only post to a lock-free mailbox and set an event. The openers take turns under a mutex
- * that no worker ever takes: the one whose turn it is waits for a job, takes it, passes the turn on
- * and runs it. The first thread starts with the first job; an opener that leaves nobody waiting
- * starts the next, up to the limit.
+ * that no worker takes, but for the engine's first job, when nobody can hold it for long: the one
+ * whose turn it is waits for a job, takes it, passes the turn on and runs it. The first thread
+ * starts with the first job; an opener that leaves nobody waiting starts the next, up to the limit.
  */
 #include <string.h>
 
@@ -223,7 +223,7 @@ void engine_opener_submit(engine_opener_job *job) {
     sl_mutex_lock(&opener->turn);
     int status = start_thread(opener);
     if (status != SLUICE_OK) {
-        atomic_store(&opener->begun, false);
+        (void)atomic_exchange(&opener->begun, false); /* sees every post before a swap to true */
         refuse_jobs(opener, status);
     }
     sl_mutex_unlock(&opener->turn);

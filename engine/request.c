@@ -77,9 +77,15 @@ static void enqueue(engine_handle *handle, engine_request *request, engine_reque
     engine_direction direction = engine_kind_direction(request->kind);
     request->handle = handle;
     handle->pending++;
-    sl_list_push_back(&handle->queue[direction].waiting, &request->link);
     publish_id(request, ret_id);
-    engine_queue_pump(handle, direction);
+    engine_queue *queue = &handle->queue[direction];
+    if (queue->started_count < queue->started_max && sl_list_is_empty(&queue->waiting)) {
+        sl_list_push_back(&queue->started, &request->link);
+        queue->started_count++;
+        engine_request_start(request);
+    } else {
+        sl_list_push_back(&queue->waiting, &request->link);
+    }
 }
 
 /* A request without a handle. */
@@ -235,7 +241,8 @@ int engine_accept(engine_handle *listener, void *user, engine_request_id *ret_id
 int engine_connect(engine_worker *w, const engine_address *address, uint64_t deadline_ns,
                    void *user, engine_request_id *ret_id) {
     engine_check_owner(w);
-    if (address->family == ENGINE_ADDRESS_NONE) {
+    bool is_pipe = address->family == ENGINE_ADDRESS_PIPE;
+    if (address->family == ENGINE_ADDRESS_NONE || (!is_pipe && address->port == 0)) {
         return SLUICE_EINVAL;
     }
     engine_request *request;

@@ -2,9 +2,9 @@
  * worker.c - a worker: its pools, its mailbox, and engine_poll.
  *
  * Everything belongs to the thread that created the worker; only engine_post comes from outside,
- * through a lock-free mailbox. What engine_poll delivered in one call (requests, closed handles) is
- * recycled at the start of the next, so that the receiver may still look at a handle while it works
- * through a batch.
+ * through a lock-free mailbox. A request goes back to its pool when it is delivered. A closed
+ * handle goes back at the start of the next engine_poll, so that the receiver may still look at it
+ * while it works through a batch.
  *
  * Sleeping: the worker swaps `asleep` to true, then looks at the mailbox once more, then waits; a
  * poster posts, then swaps `asleep` to false. Of the two swaps one comes first: the later one sees
@@ -63,19 +63,13 @@ int engine_worker_create(engine *e, engine_worker **ret_worker) {
     return SLUICE_OK;
 }
 
-/* Delivered requests and closed handles go back to their pools. */
+/* Closed handles go back to their pool. */
 static void recycle(engine_worker *w) {
-    w->retired_handles = 0;
     engine_ready *ready;
     while ((ready = engine_ready_pop(&w->retired)) != NULL) {
-        if (ready->is_handle) {
-            sl_slots_release(&w->handles, SL_CONTAINER_OF(ready, engine_handle, ready));
-        } else {
-            engine_request *request = SL_CONTAINER_OF(ready, engine_request, ready);
-            request->state = ENGINE_REQUEST_FREE;
-            sl_slots_release(&w->requests, request);
-        }
+        sl_slots_release(&w->handles, SL_CONTAINER_OF(ready, engine_handle, ready));
     }
+    w->retired_handles = 0;
 }
 
 int engine_worker_destroy(engine_worker *w) {
@@ -131,12 +125,13 @@ static void tell_message(engine_message *message, engine_completion *ret) {
 }
 
 static void tell_closed(engine_worker *w, engine_handle *handle, engine_completion *ret) {
-    w->retired_handles++;
     *ret = (engine_completion){
         .kind = ENGINE_CLOSE,
         .user = handle->close_user,
         .handle = handle,
     };
+    engine_ready_push(&w->retired, &handle->ready);
+    w->retired_handles++;
 }
 
 static void tell_done(engine_worker *w, engine_request *request, engine_completion *ret) {
@@ -155,11 +150,12 @@ static void tell_done(engine_worker *w, engine_request *request, engine_completi
     for (unsigned i = 0; i < request->opening_count; i++) {
         ret->opened[i] = request->opening[i];
     }
+    request->state = ENGINE_REQUEST_FREE;
+    sl_slots_release(&w->requests, request);
 }
 
-/* Messages first, then what ended; each taken once. Internal messages act and deliver nothing
- * themselves. */
-static unsigned deliver_batch(engine_worker *w, engine_completion *out, unsigned capacity) {
+/* Internal messages act, and deliver nothing themselves. */
+static unsigned deliver_messages(engine_worker *w, engine_completion *out, unsigned capacity) {
     unsigned count = 0;
     engine_message *message;
     while (count < capacity && (message = next_message(w)) != NULL) {
@@ -170,6 +166,11 @@ static unsigned deliver_batch(engine_worker *w, engine_completion *out, unsigned
             tell_message(message, &out[count++]);
         }
     }
+    return count;
+}
+
+static unsigned deliver_ended(engine_worker *w, engine_completion *out, unsigned capacity) {
+    unsigned count = 0;
     engine_ready *ready;
     while (count < capacity && (ready = engine_ready_pop(&w->ready)) != NULL) {
         if (ready->is_handle) {
@@ -177,9 +178,22 @@ static unsigned deliver_batch(engine_worker *w, engine_completion *out, unsigned
         } else {
             tell_done(w, SL_CONTAINER_OF(ready, engine_request, ready), &out[count++]);
         }
-        engine_ready_push(&w->retired, ready);
     }
     return count;
+}
+
+/* Messages and what ended go first in turn, so that neither can fill every batch and keep the other
+ * out (a message that is posted again whenever it is delivered never runs dry). What ended comes
+ * last in any case: an internal message may just have ended something, and nobody would wait for
+ * it. */
+static unsigned deliver_batch(engine_worker *w, engine_completion *out, unsigned capacity) {
+    unsigned count = 0;
+    w->ended_first = !w->ended_first;
+    if (w->ended_first) {
+        count = deliver_ended(w, out, capacity);
+    }
+    count += deliver_messages(w, out + count, capacity - count);
+    return count + deliver_ended(w, out + count, capacity - count);
 }
 
 /* Waits for the kernel, a message or a timer, until deadline_ns at most. */
@@ -203,7 +217,9 @@ unsigned engine_poll(engine_worker *w, engine_completion *ret_completions, unsig
                      uint64_t deadline_ns) {
     engine_check_owner(w);
     SL_CHECK(capacity > 0, "engine_poll needs room for a completion");
-    recycle(w);
+    if (w->retired.first != NULL) {
+        recycle(w);
+    }
     if (++w->polls_since_wait >= ENGINE_POLLS_PER_WAIT) {
         wait_until(w, 0);
     }
@@ -212,7 +228,8 @@ unsigned engine_poll(engine_worker *w, engine_completion *ret_completions, unsig
         if (w->timers.count > 0) {
             engine_connect_on_timer(w, sl_clock_now_ns(w->engine->clock));
         }
-        if (w->ops->flush != NULL) {
+        if (w->wants_flush) {
+            w->wants_flush = false;
             w->ops->flush(w);
         }
         unsigned count = deliver_batch(w, ret_completions, capacity);

@@ -56,6 +56,8 @@ static const char help_text_2[] =
     "  engine_bench --case inflight64 --subject engine --iterations 1000000 --rounds 1\n"
     "                                               under perf or callgrind\n"
     "\n"
+    "Where memory happens to lie differs from launch to launch and moves a ratio by up to 7 %:\n"
+    "for a figure to rely on take several launches (tests/bench/launches.sh).\n"
     "On a machine that does other things believe the ratio's median and look at its min and\n"
     "max; the absolute figures are only as good as the quiet around them. docs/bench.md has\n"
     "the reached figures and what they mean.\n";

@@ -48,6 +48,7 @@ typedef struct raw_loop {
     uint64_t random_state;
     uint64_t cancelled_count;
     end *ends;
+    bench_buffers blocks;  /* the first to receive into, the second to send from */
     unsigned char *block;  /* what is received */
     unsigned char *source; /* what a bulk writer sends */
     struct epoll_event events[BENCH_EVENTS];
@@ -119,8 +120,7 @@ static void raw_close(void *context) {
         (void)close(self->epoll);
     }
     free(self->ends);
-    free(self->block);
-    free(self->source);
+    bench_buffers_deinit(&self->blocks);
     free(self);
 }
 
@@ -130,9 +130,10 @@ static int raw_open(const bench_setup *setup, void **ret_self) {
     self->setup = setup;
     self->client_count = setup->what->connections;
     self->ends = calloc((size_t)self->client_count * 2, sizeof *self->ends);
-    self->block = calloc(1, BENCH_BLOCK_BYTES);
-    self->source = calloc(1, BENCH_BLOCK_BYTES);
-    SL_CHECK(self->ends != NULL && self->block != NULL && self->source != NULL, "out of memory");
+    SL_CHECK(self->ends != NULL, "out of memory");
+    bench_buffers_init(&self->blocks, 2, BENCH_BLOCK_BYTES);
+    self->block = bench_buffer(&self->blocks, 0);
+    self->source = bench_buffer(&self->blocks, 1);
     self->epoll = epoll_create1(EPOLL_CLOEXEC);
     int status = self->epoll >= 0 ? SLUICE_OK : SLUICE_EOSLIMIT;
     for (unsigned index = 0; index < self->client_count && status == SLUICE_OK; index++) {

@@ -44,8 +44,8 @@ typedef struct raw_loop {
     unsigned end_count;
     unsigned outstanding; /* requests whose packet has not come */
     end *ends;            /* clients first, then, when they are ours, their far ends */
-    unsigned char *buffers;
-    unsigned char *source;
+    bench_buffers buffers; /* of the ends */
+    bench_buffers source;  /* what the bulk writer sends */
     uint64_t random_state;
     uint64_t started;
     uint64_t done;
@@ -133,8 +133,8 @@ static void raw_close(void *context) {
     }
     (void)CloseHandle(self->port);
     free(self->ends);
-    free(self->buffers);
-    free(self->source);
+    bench_buffers_deinit(&self->buffers);
+    bench_buffers_deinit(&self->source);
     free(self);
 }
 
@@ -145,12 +145,12 @@ static void allocate(raw_loop *self) {
                                              : BENCH_RECEIVE_BYTES;
     self->client_count = self->setup->what->connections;
     self->ends = calloc((size_t)self->client_count * 2, sizeof *self->ends);
-    self->buffers = calloc((size_t)self->client_count * 2, in_bytes);
-    self->source = calloc(1, BENCH_BLOCK_BYTES);
-    SL_CHECK(self->ends != NULL && self->buffers != NULL && self->source != NULL, "out of memory");
+    SL_CHECK(self->ends != NULL, "out of memory");
+    bench_buffers_init(&self->buffers, (size_t)self->client_count * 2, in_bytes);
+    bench_buffers_init(&self->source, 1, BENCH_BLOCK_BYTES);
     for (unsigned index = 0; index < self->client_count * 2; index++) {
         self->ends[index].pipe = INVALID_HANDLE_VALUE;
-        self->ends[index].in = self->buffers + index * in_bytes;
+        self->ends[index].in = bench_buffer(&self->buffers, index);
         self->ends[index].in_bytes = in_bytes;
     }
 }
@@ -282,7 +282,8 @@ static void run_bulk(raw_loop *self) {
     end *reader = self->end_count > 1 ? &self->ends[1] : NULL;
     uint64_t received_bytes = reader != NULL ? 0 : total_bytes;
     while (self->started < self->units && self->started < BENCH_BULK_WRITES) {
-        issue_write(self, writer, self->source, BENCH_BLOCK_BYTES, &writer->write[self->started]);
+        OVERLAPPED *how = &writer->write[self->started];
+        issue_write(self, writer, self->source.first, BENCH_BLOCK_BYTES, how);
         self->started++;
     }
     while (self->done < self->units || received_bytes < total_bytes) {
@@ -297,7 +298,8 @@ static void run_bulk(raw_loop *self) {
             }
             self->done++;
             if (self->started < self->units) {
-                issue_write(self, writer, self->source, BENCH_BLOCK_BYTES, entry->lpOverlapped);
+                issue_write(self, writer, self->source.first, BENCH_BLOCK_BYTES,
+                            entry->lpOverlapped);
                 self->started++;
             }
         }

@@ -35,8 +35,8 @@ typedef struct engine_subject {
     unsigned client_count;
     unsigned end_count;
     end *ends; /* clients first, then, when they are ours, their far ends */
-    unsigned char *buffers;
-    unsigned char *source; /* what the bulk writer sends */
+    bench_buffers buffers; /* of the ends */
+    bench_buffers source;  /* what the bulk writer sends */
     uint64_t random_state;
     uint64_t started; /* units of this run */
     uint64_t done;
@@ -111,8 +111,8 @@ static void subject_close(void *context) {
     must(engine_worker_destroy(self->worker), "something is left on the worker");
     must(engine_destroy(self->engine, 5 * SL_NS_PER_S), "something is left in the engine");
     free(self->ends);
-    free(self->buffers);
-    free(self->source);
+    bench_buffers_deinit(&self->buffers);
+    bench_buffers_deinit(&self->source);
     free(self);
 }
 
@@ -150,11 +150,11 @@ static void allocate(engine_subject *self) {
     self->client_count = self->setup->what->connections;
     self->end_count = with_peer ? self->client_count : self->client_count * 2;
     self->ends = calloc((size_t)self->client_count * 2, sizeof *self->ends);
-    self->buffers = calloc((size_t)self->client_count * 2, in_bytes);
-    self->source = calloc(1, BENCH_BLOCK_BYTES);
-    SL_CHECK(self->ends != NULL && self->buffers != NULL && self->source != NULL, "out of memory");
+    SL_CHECK(self->ends != NULL, "out of memory");
+    bench_buffers_init(&self->buffers, (size_t)self->client_count * 2, in_bytes);
+    bench_buffers_init(&self->source, 1, BENCH_BLOCK_BYTES);
     for (unsigned index = 0; index < self->client_count * 2; index++) {
-        self->ends[index].in = self->buffers + index * in_bytes;
+        self->ends[index].in = bench_buffer(&self->buffers, index);
         self->ends[index].in_bytes = in_bytes;
     }
 }
@@ -278,7 +278,7 @@ static void run_pingpong(engine_subject *self) {
 
 static void write_block(engine_subject *self) {
     end *writer = &self->ends[0];
-    engine_buffer buffer = {self->source, BENCH_BLOCK_BYTES};
+    engine_buffer buffer = {self->source.first, BENCH_BLOCK_BYTES};
     self->started++;
     must(engine_write(writer->handle, &buffer, 1, writer, NULL), "a write was refused");
 }

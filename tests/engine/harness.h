@@ -30,7 +30,7 @@
 #define T_QUIET_NS    (UINT64_C(20) * SL_NS_PER_MS) /* how long "nothing comes" is watched */
 #define T_NOTES_BYTES 8192
 
-#if defined(__MINGW32__)
+#if defined(__MINGW_PRINTF_FORMAT) /* stdio.h: the compiler's idea of its own printf */
 #define T_PRINTF(text, first) __attribute__((format(__MINGW_PRINTF_FORMAT, text, first)))
 #elif defined(__GNUC__)
 #define T_PRINTF(text, first) __attribute__((format(printf, text, first)))

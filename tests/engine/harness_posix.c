@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -15,14 +16,14 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/status.h"
 
-#define OS_CHILD_POLL_NS (5 * SL_NS_PER_MS)
+#define OS_DIRECTORY_VARIABLE "SLUICE_TEST_DIRECTORY"
 
 extern char **environ;
 
@@ -30,13 +31,22 @@ extern char **environ;
 static const int crash_signals[] = {SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGSYS};
 static struct sigaction crash_actions[SL_ARRAY_COUNT(crash_signals)];
 static char directory[] = "/tmp/sluice-test-XXXXXX";
+static bool is_child;
 static struct rlimit usual_limit;
 
 void os_start(void) {
     for (unsigned i = 0; i < SL_ARRAY_COUNT(crash_signals); i++) {
         (void)sigaction(crash_signals[i], NULL, &crash_actions[i]);
     }
-    if (mkdtemp(directory) == NULL || getrlimit(RLIMIT_NOFILE, &usual_limit) != 0) {
+    /* A scene that dies cannot tidy up: it uses, and leaves to us, the directory of its parent. */
+    const char *inherited = getenv(OS_DIRECTORY_VARIABLE);
+    is_child = inherited != NULL && strlen(inherited) < sizeof(directory);
+    if (is_child) {
+        strcpy(directory, inherited);
+    }
+    if ((!is_child && mkdtemp(directory) == NULL) ||
+        setenv(OS_DIRECTORY_VARIABLE, directory, 1) != 0 ||
+        getrlimit(RLIMIT_NOFILE, &usual_limit) != 0) {
         fprintf(stderr, "cannot prepare: %s\n", strerror(errno));
         os_exit_now(2);
     }
@@ -45,6 +55,9 @@ void os_start(void) {
 }
 
 void os_stop(void) {
+    if (is_child) {
+        return;
+    }
     DIR *entries = opendir(directory);
     if (entries != NULL) {
         for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
@@ -84,7 +97,8 @@ bool os_is_wine(void) {
 }
 
 void os_pipe_name(char ret_name[ENGINE_PIPE_NAME_BYTES], unsigned number, unsigned extra) {
-    int length = snprintf(ret_name, ENGINE_PIPE_NAME_BYTES, "%s/p%u", directory, number);
+    int length =
+        snprintf(ret_name, ENGINE_PIPE_NAME_BYTES, "%s/p%u-%u", directory, os_process_id(), number);
     for (unsigned i = 0; i < extra && (unsigned)length + 1 < ENGINE_PIPE_NAME_BYTES; i++) {
         ret_name[length++] = 'x';
     }
@@ -187,22 +201,19 @@ bool os_run_child(const char *const *arguments, uint64_t limit_ns, os_end *ret_e
     if (!ok) {
         return false;
     }
-    uint64_t deadline_ns = sl_clock_now_ns(sl_clock_system()) + limit_ns;
     int status = 0;
-    *ret_end = OS_END_EXITED;
-    while (waitpid(child, &status, WNOHANG) == 0) {
-        struct timespec pause = {.tv_nsec =
-                                     OS_CHILD_POLL_NS}; /* a child's end has no deadline wait */
-        if (sl_clock_now_ns(sl_clock_system()) > deadline_ns) {
-            kill(child, SIGKILL);
-            waitpid(child, &status, 0);
-            *ret_end = OS_END_HUNG;
-            return true;
-        }
-        nanosleep(&pause, NULL);
+    struct pollfd end = {.fd = (int)syscall(SYS_pidfd_open, child, 0), .events = POLLIN};
+    bool ended = end.fd >= 0 && poll(&end, 1, (int)(limit_ns / SL_NS_PER_MS)) == 1;
+    if (!ended) {
+        kill(child, SIGKILL);
     }
+    waitpid(child, &status, 0);
+    if (end.fd >= 0) {
+        close(end.fd);
+    }
+    *ret_end = ended ? OS_END_EXITED : OS_END_HUNG;
     *ret_code = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
-    if (WIFSIGNALED(status)) {
+    if (ended && WIFSIGNALED(status)) {
         *ret_end = WTERMSIG(status) == SIGABRT ? OS_END_ABORTED : OS_END_CRASHED;
     }
     return true;

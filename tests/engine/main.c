@@ -27,7 +27,7 @@ static const char usage[] =
     "  --backend NAME       epoll, iocp or sim; default: this platform's\n"
     "  --test NAME          only this group or test; \"smoke\" = the fast ones of every group\n"
     "  --seed N             repeats a run of the random tests; default: from the clock\n"
-    "  --scale full|ci|wine how often; default: ci, under Wine wine\n"
+    "  --scale full|ci|wine|tsan  how often; default: ci, or what this build runs under\n"
     "  --list               groups and tests\n"
     "  --help               this\n";
 
@@ -121,6 +121,15 @@ static bool take_option(t_options *options, const char *name, const char *value)
     return false;
 }
 
+/* An index into t_scale_names. */
+static unsigned default_scale(void) {
+#if defined(__SANITIZE_THREAD__)
+    return 3;
+#else
+    return os_is_wine() ? 2 : 1;
+#endif
+}
+
 static int run_all(const t_options *options) {
     int failed = 0;
     unsigned count = 0;
@@ -144,7 +153,7 @@ int main(int argument_count, char **arguments) {
     t_options options = {.program = arguments[0]};
     options.backend = engine_backend_find(NULL);
     options.seed = sl_clock_now_ns(sl_clock_system());
-    options.scale = os_is_wine() ? 2 : 1;
+    options.scale = default_scale();
     for (int i = 1; i < argument_count; i += 2) {
         if (strcmp(arguments[i], "--help") == 0) {
             printf("%s", usage);

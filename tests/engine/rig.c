@@ -117,10 +117,20 @@ engine_counters rig_counters(rig *r) {
     return counters;
 }
 
+/* R7: nothing of a handle comes after its close. */
+static void expect_close_last(const engine_completion *completions, unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        for (unsigned j = i + 1; completions[i].kind == ENGINE_CLOSE && j < count; j++) {
+            EXPECT(completions[j].handle != completions[i].handle);
+        }
+    }
+}
+
 unsigned rig_poll(rig *r, engine_completion *ret_completions, unsigned capacity,
                   uint64_t deadline_ns) {
     unsigned count = engine_poll(r->worker, ret_completions, capacity, deadline_ns);
     EXPECT(count <= capacity);
+    expect_close_last(ret_completions, count);
     engine_counters counters = rig_counters(r);
     t_publish(&counters);
     return count;
@@ -380,23 +390,16 @@ size_t rig_receive_pattern_to_end(rig *r, engine_handle *handle, uint32_t lane, 
     }
 }
 
-engine_request_id rig_fill(rig *r, engine_handle *handle, uint32_t lane, size_t *ret_before) {
-    static const size_t piece = 64u << 10;
-    size_t before = 0;
-    for (;;) {
-        EXPECT(before < (64u << 20)); /* no pipe holds that much */
-        engine_request_id id = rig_write(r, handle, pattern_at(lane, before), piece);
-        uint64_t deadline_ns = rig_after_ns(r, T_QUIET_NS);
-        while (!rig_has(r, id) && rig_now_ns(r) < deadline_ns) {
-            (void)rig_pump(r, deadline_ns);
-        }
-        if (!rig_has(r, id)) {
-            *ret_before = before;
-            return id;
-        }
-        EXPECT_INT(rig_await_status(r, id, SLUICE_OK), piece);
-        before += piece;
+engine_request_id rig_fill(rig *r, engine_handle *handle, uint32_t lane) {
+    engine_buffer buffers[ENGINE_GATHER_MAX];
+    engine_request_id id = 0;
+    for (unsigned i = 0; i < ENGINE_GATHER_MAX; i++) {
+        buffers[i].bytes = pattern_at(lane, (uint64_t)i * PATTERN_BLOCK);
+        buffers[i].length = PATTERN_BLOCK;
     }
+    EXPECT_STATUS(engine_write(handle, buffers, ENGINE_GATHER_MAX, r, &id), SLUICE_OK);
+    rig_expect_quiet(r);
+    return id;
 }
 
 /* ---- patterns and poison --------------------------------------------------------------------- */

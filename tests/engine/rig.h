@@ -101,9 +101,10 @@ size_t rig_receive_pattern_to_end(rig *r, engine_handle *handle, uint32_t lane, 
 /* Reads `length` bytes, checking the pattern from `offset` on. */
 void rig_receive_pattern(rig *r, engine_handle *handle, uint32_t lane, size_t offset,
                          size_t length);
-/* Writes into a handle until a write stays pending; returns its id, and how many bytes went
- * before it. The writes are 64 KiB each, of the lane's pattern. */
-engine_request_id rig_fill(rig *r, engine_handle *handle, uint32_t lane, size_t *ret_before);
+/* One write of RIG_FILL_BYTES of the lane's pattern, from offset 0: more than pipes and sockets
+ * hold, so it stays pending until most of it was read. Returns its id when nothing moves any
+ * more. */
+engine_request_id rig_fill(rig *r, engine_handle *handle, uint32_t lane);
 
 /* ---- patterns and poison --------------------------------------------------------------------- */
 
@@ -115,6 +116,8 @@ engine_request_id rig_fill(rig *r, engine_handle *handle, uint32_t lane, size_t 
 const uint8_t *pattern_at(uint32_t lane, uint64_t offset);
 void pattern_fill(uint8_t *bytes, size_t length, uint32_t lane, uint64_t offset);
 void pattern_expect(const uint8_t *bytes, size_t length, uint32_t lane, uint64_t offset);
+
+#define RIG_FILL_BYTES ((size_t)ENGINE_GATHER_MAX * PATTERN_BLOCK)
 
 #define POISON_BEFORE 0xB5
 #define POISON_AFTER  0x5B

@@ -74,10 +74,9 @@ static void close_stream_pending(rig *r, stream_kind kind, bool poll_first) {
     uint8_t bytes[PENDING];
     engine_request_id reads[PENDING];
     engine_request_id writes[PENDING + 1];
-    size_t before = 0;
     rig_stream(r, kind, ends);
     if (poll_first) {
-        writes[PENDING] = rig_fill(r, ends[1], LANE, &before);
+        writes[PENDING] = rig_fill(r, ends[1], LANE);
     } else {
         writes[PENDING] = rig_write(r, ends[1], pattern_at(LANE, 0), PATTERN_BLOCK);
     }
@@ -137,9 +136,8 @@ static void close_udp_pending(rig *r, bool poll_first) {
 static void close_half_close_pending(rig *r) {
     engine_handle *ends[2];
     engine_request_id ids[2];
-    size_t before = 0;
     rig_stream(r, STREAM_TCP, ends);
-    ids[0] = rig_fill(r, ends[1], LANE, &before);
+    ids[0] = rig_fill(r, ends[1], LANE);
     EXPECT_STATUS(engine_half_close(ends[1], NULL, &ids[1]), SLUICE_OK);
     EXPECT_STATUS(engine_close(ends[1], NULL), SLUICE_OK);
     expect_drained(r, ends[1], ids, 2, true);

@@ -60,7 +60,7 @@ static void max_handles(void) {
             rig_stream(r, STREAM_PAIR, ends[i]);
         }
         EXPECT_INT(rig_counters(r).handles, MAX_HANDLES);
-        engine_address_loopback(&address, 0);
+        engine_address_loopback(&address, 1);
         EXPECT_STATUS(engine_pair(r->worker, NULL, &id), SLUICE_EQUOTA);
         EXPECT_STATUS(engine_udp_open(r->worker, &address, &extra), SLUICE_EQUOTA);
         EXPECT_STATUS(engine_listen(r->worker, &address, NULL, &extra), SLUICE_EQUOTA);

@@ -7,11 +7,15 @@
 
 #include "tests/engine/rig.h"
 
-#define POSTERS     4
-#define IN_FLIGHT   64 /* messages of one poster */
-#define DEADLINES   20
-#define WAKES       200
-#define LATE_MAX_NS (UINT64_C(5) * SL_NS_PER_S)
+#define POSTERS           4
+#define IN_FLIGHT         64 /* messages of one poster */
+#define DEADLINES         20
+#define WAKES_PER_MESSAGE 5
+#define WAKE_SPINS_MAX    500
+#define WAKE_LIMIT_NS     (UINT64_C(10) * SL_NS_PER_S)
+#define OWN_ROUNDS        200
+#define STARVE_POLLS_MAX  20000 /* the simulator's clock moves with every 16th poll only */
+#define LATE_MAX_NS       (UINT64_C(5) * SL_NS_PER_S)
 
 /* ---- messages from four threads -------------------------------------------------------------- */
 
@@ -140,41 +144,55 @@ static void while_busy(void) {
 typedef struct waker {
     engine_worker *worker;
     engine_message message;
-    sl_event go;
+    sl_atomic_u32 wanted;
     sl_atomic_bool stop;
 } waker;
 
+/* Posts once per `wanted`, after a pause of random length: spinning, so that the post can come at
+ * any moment of the worker's way to sleep. */
+static void spin_a_while(waker *w, sl_random_seeded *random) {
+    for (uint32_t spins = sl_random_seeded_below(random, WAKE_SPINS_MAX); spins > 0; spins--) {
+        (void)atomic_load(&w->stop);
+    }
+}
+
 static void run_waker(void *context) {
     waker *w = context;
-    for (;;) {
-        EXPECT(sl_event_wait_until(&w->go, sl_clock_now_ns(sl_clock_system()) + T_AWAIT_NS));
-        if (atomic_load(&w->stop)) {
-            return;
+    sl_random_seeded random;
+    uint32_t posted = 0;
+    sl_random_seeded_init(&random, t_seed());
+    while (!atomic_load(&w->stop)) {
+        if (atomic_load(&w->wanted) == posted) {
+            continue;
         }
+        posted++;
+        spin_a_while(w, &random);
         engine_post(w->worker, &w->message);
     }
 }
 
-/* A worker that sleeps without a deadline is woken, however close the post is to its falling
- * asleep. */
+/* A worker that goes to sleep is woken, however close the post is to its falling asleep. */
 static void wakes(void) {
     rig *r = rig_open();
     waker w = {.worker = r->worker};
     t_thread thread;
-    EXPECT_STATUS(sl_event_init(&w.go), SLUICE_OK);
+    sl_random_seeded random;
     w.message.user = &w;
+    sl_random_seeded_init(&random, t_seed() + 1);
     t_thread_start(&thread, run_waker, &w);
-    for (unsigned i = 0; i < WAKES * 10; i++) {
+    for (unsigned i = 0; i < WAKES_PER_MESSAGE * t_scale(T_COUNT_MESSAGES); i++) {
         engine_completion completion;
-        sl_event_set(&w.go);
-        EXPECT_INT(rig_poll(r, &completion, 1, SL_CLOCK_NEVER), 1); /* the watchdog guards it */
+        atomic_fetch_add(&w.wanted, 1);
+        spin_a_while(&w, &random); /* the post may come before the poll, too */
+        uint64_t limit_ns = rig_after_ns(r, WAKE_LIMIT_NS);
+        if (rig_poll(r, &completion, 1, limit_ns) != 1 || rig_now_ns(r) >= limit_ns) {
+            t_fail(__FILE__, __LINE__, "message %u did not wake the worker", i);
+        }
         EXPECT(completion.kind == ENGINE_MESSAGE && completion.message == &w.message);
         EXPECT(completion.user == &w);
     }
     atomic_store(&w.stop, true);
-    sl_event_set(&w.go);
     t_thread_join(&thread);
-    sl_event_deinit(&w.go);
     rig_close(r);
 }
 
@@ -183,7 +201,7 @@ static void from_own_thread(void) {
     rig *r = rig_open();
     engine_message messages[10];
     memset(messages, 0, sizeof(messages));
-    for (unsigned round = 0; round < WAKES; round++) {
+    for (unsigned round = 0; round < OWN_ROUNDS; round++) {
         for (unsigned i = 0; i < SL_ARRAY_COUNT(messages); i++) {
             messages[i].user = &messages[i];
             engine_post(r->worker, &messages[i]);
@@ -196,6 +214,42 @@ static void from_own_thread(void) {
         }
     }
     rig_expect_quiet(r);
+    rig_close(r);
+}
+
+/* Messages that are posted again whenever they are delivered leave room for what ended. */
+static void messages_do_not_starve(void) {
+    static engine_message messages[64];
+    rig *r = rig_open();
+    engine_handle *ends[2];
+    uint8_t bytes[2] = {0, 0};
+    unsigned polls = 0;
+    unsigned ended = 0;
+    rig_stream(r, STREAM_PAIR, ends);
+    memset(messages, 0, sizeof(messages));
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(messages); i++) {
+        engine_post(r->worker, &messages[i]);
+    }
+    (void)rig_read(r, ends[0], bytes, 1);
+    engine_buffer buffer = {"x", 1};
+    EXPECT_STATUS(engine_write(ends[1], &buffer, 1, NULL, NULL), SLUICE_OK);
+    for (; ended < 2; polls++) {
+        engine_completion completion;
+        EXPECT(polls < STARVE_POLLS_MAX);
+        EXPECT_INT(rig_poll(r, &completion, 1, rig_after_ns(r, T_AWAIT_NS)), 1);
+        if (completion.kind == ENGINE_MESSAGE) {
+            engine_post(r->worker, completion.message);
+        } else {
+            EXPECT_STATUS(completion.status, SLUICE_OK);
+            ended++;
+        }
+    }
+    t_note("  2 completions among %zu busy messages took %u polls", SL_ARRAY_COUNT(messages),
+           polls);
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(messages); i++) {
+        (void)rig_await_message(r);
+    }
+    rig_close_stream(r, ends);
     rig_close(r);
 }
 
@@ -248,6 +302,7 @@ static const t_case cases[] = {
     {"while_busy", T_THREADED, while_busy},
     {"wakes", T_THREADED, wakes},
     {"from_own_thread", T_SMOKE, from_own_thread},
+    {"messages_do_not_starve", T_SMOKE, messages_do_not_starve},
     {"poll_deadline", T_SMOKE, poll_deadline},
     {"poll_deadline_while_pending", T_SMOKE, poll_deadline_while_pending},
 };

@@ -245,17 +245,14 @@ static void full_pipe(void) {
     for (int kind = 0; kind < STREAM_KINDS; kind++) {
         t_phase(stream_names[kind]);
         engine_handle *ends[2];
-        size_t before = 0;
-        size_t total = t_scale(T_COUNT_BULK_BYTES);
-        size_t submitted = 0;
-        size_t received = 0;
+        size_t received = RIG_FILL_BYTES;
+        size_t total = RIG_FILL_BYTES + t_scale(T_COUNT_BULK_BYTES);
         rig_stream(r, (stream_kind)kind, ends);
-        engine_request_id stuck = rig_fill(r, ends[1], LANE, &before);
+        engine_request_id stuck = rig_fill(r, ends[1], LANE);
         rig_expect_quiet(r); /* a full pipe stays full */
-        submitted = before + (64u << 10);
-        rig_receive_pattern(r, ends[0], LANE, 0, submitted);
-        EXPECT_INT(rig_await_status(r, stuck, SLUICE_OK), 64u << 10);
-        for (received = submitted; received < total; received += piece) {
+        rig_receive_pattern(r, ends[0], LANE, 0, RIG_FILL_BYTES);
+        EXPECT_INT(rig_await_status(r, stuck, SLUICE_OK), RIG_FILL_BYTES);
+        for (; received < total; received += piece) {
             engine_request_id id = rig_write(r, ends[1], pattern_at(LANE, received), piece);
             rig_receive_pattern(r, ends[0], LANE, received, piece);
             EXPECT_INT(rig_await_status(r, id, SLUICE_OK), piece);
