@@ -32,7 +32,7 @@ while IFS= read -r object; do
     case $headers in *.gnu.lto_*) echo "opaque link-time optimisation" ;; esac
     "$nm" "$object" 2>/dev/null |
         awk 'NF == 2 { print "symbol", $1, $2 } NF == 3 { print "symbol", $2, $3 }'
-    "$strings" -d -n 5 "$object" | sed 's/^/literal /'
+    "$strings" -d -n 4 "$object" | sed 's/^/literal /'
     "$objdump" -d --no-show-raw-insn "$object" |
         awk -F '\t' '$2 ~ /^(syscall|sysenter|int +\$0x(80|2e))/ { print "instruction", $2 }'
 done <"$list" >"$facts"
