@@ -44,8 +44,8 @@ static void lose_in_the_middle(rig *r, bool is_silent, int expected) {
     for (int i = 0; i < THREADS; i++) {
         assert_int_equal(sl_thread_start(&threads[i], "victim", run_victim, &victims[i]), 0);
     }
-    /* Until each thread's first call is with the broker: one that the library had not sent yet would
-     * find its handle stale instead of its call lost. */
+    /* Until each thread's first call is with the broker: one that the library had not sent yet
+     * would find its handle stale instead of its call lost. */
     while (fake_count(&r->fake, SL_REQUEST_READ) < reads_before + THREADS) {
         sl_thread_yield();
     }
