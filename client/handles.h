@@ -24,7 +24,7 @@ struct client_entry {
     bool is_closing;
     char *address; /* NULL = none */
     size_t address_size;
-    sl_list reads; /* client_operation.read_link: sent, oldest first */
+    sl_list reads; /* client_operation.read_link: queued or sent, oldest first */
     uint8_t *stash;
     size_t stash_size; /* allocated */
     size_t stash_begin;

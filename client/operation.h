@@ -89,7 +89,7 @@ struct sluice_operation {
     sl_list link;         /* in `waiting` or a lane */
     sl_list cancel_link;  /* in the lane of cancels */
     sl_list all_link;     /* every operation that is not retired */
-    sl_list read_link;    /* reads of the handle that are sent */
+    sl_list read_link;    /* reads of the handle that are queued or sent */
     sl_heap_node timer;
     uint32_t sent;     /* a write's bytes that are in frames */
     uint32_t received; /* a read's bytes in the buffer */

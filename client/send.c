@@ -162,6 +162,10 @@ static bool put_request(filler *f) {
     if (!fits || !has_credit(core, op)) {
         return false;
     }
+    if (client_operation_is_read(op) && op->entry == NULL) { /* to be sent again, and closed */
+        client_core_end(core, op, SLUICE_ECLOSED, 0);
+        return true;
+    }
     sl_list_remove(&op->link);
     begin_to_wait(core);
     client_wire_add(core, op);
@@ -180,9 +184,6 @@ static bool put_request(filler *f) {
     }
     if (client_operation_is_read(op)) {
         op->wire_max = op->request.as.read.max_bytes;
-        if (!sl_list_is_linked(&op->read_link)) { /* sent again, it keeps its place */
-            sl_list_push_back(&op->entry->reads, &op->read_link);
-        }
     }
     client_watch_sent(core, op);
     return true;

@@ -5,7 +5,6 @@
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/deploy/lib.sh"
-export SLUICE_BROKER=ON # see CMakeLists.txt
 
 native_iterations=2000
 wine_iterations=100
