@@ -275,7 +275,7 @@ void client_core_enqueue(client_core *core, client_operation *op) {
             return;
         }
         op->request.as.read.max_bytes = op->in_size - op->received;
-        /* From here on, not from its sending: bytes that an earlier read brings late are its own. */
+        /* From here on, not from its sending: what an earlier read brings late is its own. */
         sl_list_push_back(&op->entry->reads, &op->read_link);
     }
     op->state = CLIENT_OPERATION_QUEUED;
