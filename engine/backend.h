@@ -203,6 +203,12 @@ typedef struct engine_ops {
     int (*udp_open)(engine_worker *worker, engine_handle *handle, const engine_address *address);
     int (*local_address)(engine_handle *handle, engine_address *ret_address);
 
+    /* Who is at the other end; who we are (any thread). */
+    int (*peer_identity)(engine_handle *handle, engine_peer *ret_peer);
+    int (*peer_is_among)(engine_handle *handle, const engine_identity *whom, unsigned count,
+                         bool *ret_is_among);
+    int (*own_identity)(engine *engine, engine_identity *ret_identity);
+
     int (*endpoint_create)(engine_endpoint *endpoint, const engine_listen_options *options);
     void (*endpoint_destroy)(engine_endpoint *endpoint);
     int (*endpoint_join)(engine_endpoint *endpoint, engine_worker *worker, engine_handle *handle);

@@ -6,6 +6,7 @@
  *   request.c  submitting each kind of request           close.c    ending a handle
  *   connect.c  deadline and retries of a connect         address.c  addresses
  *   opener.c   threads for what blocks; resolve.c        name look-up on them
+ *   identity.c users and groups; who is at the other end
  */
 #ifndef SLUICE_ENGINE_CORE_H
 #define SLUICE_ENGINE_CORE_H

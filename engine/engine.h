@@ -29,7 +29,7 @@
  *      the handle is a zombie, visible in the counters, and never closed from under its request.
  *  R8  A worker, its handles and its requests belong to one thread, the one that created the
  *      worker; every call checks it. Other threads may call engine_post, the engine_backend_*
- *      functions and engine_endpoint_create/destroy. The thread must outlive its I/O.
+ *      functions, engine_own_identity and engine_endpoint_create/destroy. The thread must outlive its I/O.
  *  R9  A worker never blocks but in engine_poll. What has no asynchronous form (opening a pipe by
  *      name on Windows, looking up a host name) runs on the engine's opener threads.
  *  R10 No heap allocation per request in steady state; pools grow in chunks up to the worker's
@@ -51,6 +51,8 @@
  *  wake       PostQueuedCompletionStatus        eventfd                    a flag
  *  pipes      named pipes, byte mode            Unix stream sockets; a     in memory
  *                                               pair is a pipe2
+ *  peers      the client's token; the pipe's    SO_PEERCRED                the user of the
+ *             owner                                                        peer's engine
  *  endpoints  every worker has instances of     one acceptor thread        round robin
  *             its own; the kernel spreads       deals descriptors out
  */
@@ -290,6 +292,71 @@ enum {
     ENGINE_CAN_DATAGRAM = 16
 };
 unsigned engine_handle_capabilities(const engine_handle *handle);
+
+/* ---- who is at the other end ---- */
+
+#define ENGINE_IDENTITY_BYTES      68  /* of a SID (SECURITY_MAX_SID_SIZE); a Linux id takes 4 */
+#define ENGINE_IDENTITY_TEXT_BYTES 184 /* of its text with the NUL: a SID's [docs: MS-DTYP] */
+#define ENGINE_PEER_GROUPS_MAX     1024 /* a peer in more groups is in none that we can tell */
+
+typedef enum engine_identity_kind {
+    ENGINE_IDENTITY_NONE,
+    ENGINE_IDENTITY_UID, /* Linux: a user */
+    ENGINE_IDENTITY_GID, /* Linux: a group */
+    ENGINE_IDENTITY_SID  /* Windows: a user or a group */
+} engine_identity_kind;
+
+/* A user or a group as the system's kernel knows it, never a name: a look-up may block. Opaque;
+ * compare it with engine_identity_equal. All 0 = nobody. */
+typedef struct engine_identity {
+    uint8_t kind;   /* engine_identity_kind */
+    uint8_t length; /* of the bytes in use */
+    uint8_t bytes[ENGINE_IDENTITY_BYTES];
+} engine_identity;
+
+/* false where one of them is nobody. */
+bool engine_identity_equal(const engine_identity *a, const engine_identity *b);
+/* "uid 1000", "gid 100", "S-1-5-21-..."; "nobody known". Formats by hand: workers may call it. */
+void engine_identity_text(const engine_identity *identity,
+                          char ret_text[ENGINE_IDENTITY_TEXT_BYTES]);
+/* The reverse. SLUICE_OK, or EINVAL. */
+int engine_identity_parse(const char *text, engine_identity *ret_identity);
+void engine_identity_uid(engine_identity *ret_identity, uint32_t uid);
+void engine_identity_gid(engine_identity *ret_identity, uint32_t gid);
+
+/* The user as which this process runs. Any thread. Does not wait. SLUICE_OK, EOS. */
+int engine_own_identity(engine *engine, engine_identity *ret_identity);
+
+typedef struct engine_peer {
+    engine_identity user;
+    /* Accepted pipes: root, LocalSystem, or an enabled member of Administrators. */
+    bool is_administrator;
+    uint64_t process_id; /* for people; 0 = not known. Numbers are used again: no identity */
+} engine_peer;
+
+/*
+ * Who is at the other end of a pipe that was accepted or connected by name; asked of the kernel, at
+ * any time until the handle closes. Does not wait, submits nothing. The worker's thread.
+ *   Linux: SO_PEERCRED. Of an accepted pipe who connected, of a connected one who listened, as he
+ *   was at that moment, whoever has the descriptor now.
+ *   Windows, accepted: the token with which the client connected (ImpersonateNamedPipeClient). He
+ *   decides what is shown: SECURITY_ANONYMOUS is EACCESS; with SECURITY_CONTEXT_TRACKING, and by
+ *   the documentation always, it is EBUSY until something was read from him: ask again then.
+ *   Windows, connected: the owner of the pipe object, whom only its first server sets. It must be
+ *   that server's user, or a group that may own in his name (Administrators, by default of their
+ *   members); only an administrator can name somebody else. A server's process id would say less:
+ *   it is of whoever made this instance, and may be another process's by the time one looks.
+ * SLUICE_OK; ENOTSUP (an anonymous pipe, a socket, a listener), ECLOSED (closing, or the peer has
+ * gone and the system does not tell any more), EBUSY, EACCESS, EOS.
+ */
+int engine_peer_identity(engine_handle *handle, engine_peer *ret_peer);
+
+/* Is the peer of an accepted pipe one of these users, or a member of one of these groups? As it was
+ * when he connected. Errors as engine_peer_identity. */
+int engine_peer_is_among(engine_handle *handle, const engine_identity *whom, unsigned count,
+                         bool *ret_is_among);
+
+/* ---- */
 
 /* The address a socket is bound to. SLUICE_OK, ECLOSED, ENOTSUP (pipes), EOS. */
 int engine_handle_local_address(engine_handle *handle, engine_address *ret_address);

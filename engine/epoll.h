@@ -4,6 +4,7 @@
  *   epoll.c           workers, wait, flush, start, cancel, release; streams and anonymous pipes
  *   epoll_socket.c    listening, accepting, connecting, datagrams, addresses
  *   epoll_endpoint.c  exclusive pipe names; one listening socket dealt out to several workers
+ *   epoll_identity.c  who is at the other end of a Unix socket
  *   epoll_status.c    the border to the C library: the calls we make, and what errno means
  *
  * A descriptor becomes a handle once, registered edge-triggered; the flags below remember what
@@ -170,6 +171,13 @@ int engine_epoll_listen(engine_worker *worker, engine_handle *handle, const engi
 int engine_epoll_udp_open(engine_worker *worker, engine_handle *handle,
                           const engine_address *address);
 int engine_epoll_local_address(engine_handle *handle, engine_address *ret_address);
+
+/* ---- peers (epoll_identity.c) -------------------------------------------------------------------- */
+
+int engine_epoll_peer_identity(engine_handle *handle, engine_peer *ret_peer);
+int engine_epoll_peer_is_among(engine_handle *handle, const engine_identity *whom, unsigned count,
+                               bool *ret_is_among);
+int engine_epoll_own_identity(engine *engine, engine_identity *ret_identity);
 
 /* A Unix stream socket that takes no descriptors from its peer, where the kernel can see to that;
  * else it sets engine_epoll_takes_rights. -1: errno. */

@@ -5,6 +5,7 @@
  *   iocp_stream.c  read and write on pipes and connected sockets
  *   iocp_pipe.c    pipe names, who may connect, listeners and endpoints
  *   iocp_socket.c  TCP and UDP
+ *   iocp_identity.c  who is at the other end of a pipe
  *   opener_win.c   pipe clients, anonymous pairs, name look-up: what runs on opener threads
  *   iocp_status.c  Windows errors to statuses, one table
  *
@@ -64,6 +65,7 @@ typedef struct iocp_engine {
     LPFN_CONNECTEX connect_ex;
     iocp_nt_to_win32_fn nt_to_win32;
     WCHAR own_sid[IOCP_SID_CHARS];       /* this process's user, as text */
+    engine_identity own;                 /* and as bytes */
     PSECURITY_DESCRIPTOR private_access; /* of pipes: this user only; LocalFree */
 } iocp_engine;
 
@@ -81,9 +83,13 @@ typedef enum iocp_type {
     IOCP_UDP_SOCKET
 } iocp_type;
 
+/* At the other end of a pipe. */
+typedef enum iocp_peer { IOCP_PEER_NONE, IOCP_PEER_CLIENT, IOCP_PEER_SERVER } iocp_peer;
+
 typedef struct iocp_handle {
     engine_handle handle;
     iocp_type type;
+    iocp_peer peer;
     HANDLE os; /* a pipe, or a SOCKET; NULL for a pipe listener */
     int family;
     bool was_reset;                 /* stream socket: a request met ERESET, see iocp_stream.c */
@@ -182,7 +188,8 @@ HANDLE engine_iocp_pipe_create(const WCHAR *path, PSECURITY_DESCRIPTOR access, D
                                DWORD instances_max);
 
 /* Makes a joined pipe end a handle of the engine. */
-void engine_iocp_pipe_opened(engine_handle *handle, HANDLE pipe, unsigned capabilities);
+void engine_iocp_pipe_opened(engine_handle *handle, HANDLE pipe, unsigned capabilities,
+                             iocp_peer peer);
 
 int engine_iocp_pipe_listen(engine_worker *worker, iocp_handle *h, const engine_address *address,
                             const engine_listen_options *options);
@@ -193,6 +200,16 @@ int engine_iocp_endpoint_create(engine_endpoint *endpoint, const engine_listen_o
 void engine_iocp_endpoint_destroy(engine_endpoint *endpoint);
 int engine_iocp_endpoint_join(engine_endpoint *endpoint, engine_worker *worker,
                               engine_handle *handle);
+
+/* ---- iocp_identity.c ---- */
+
+/* The user of a token. */
+bool engine_iocp_token_user(HANDLE token, engine_identity *ret_user);
+
+int engine_iocp_peer_identity(engine_handle *handle, engine_peer *ret_peer);
+int engine_iocp_peer_is_among(engine_handle *handle, const engine_identity *whom, unsigned count,
+                              bool *ret_is_among);
+int engine_iocp_own_identity(engine *engine, engine_identity *ret_identity);
 
 /* ---- opener_win.c ---- */
 

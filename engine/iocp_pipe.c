@@ -64,18 +64,13 @@ int engine_iocp_pipe_path(const char *name, WCHAR ret_path[ENGINE_PIPE_NAME_BYTE
 /* ---- who may connect ---- */
 
 static int read_own_sid(iocp_engine *e) {
-    union {
-        TOKEN_USER user;
-        unsigned char bytes[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
-    } info;
     HANDLE token;
-    DWORD size = 0;
     WCHAR *text = NULL;
     if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token)) {
         return SLUICE_EOS;
     }
-    bool ok = GetTokenInformation(token, TokenUser, &info, sizeof(info), &size) &&
-              ConvertSidToStringSidW(info.user.User.Sid, &text);
+    bool ok = engine_iocp_token_user(token, &e->own) &&
+              ConvertSidToStringSidW((PSID)e->own.bytes, &text);
     (void)CloseHandle(token);
     if (!ok) {
         return SLUICE_EOS;
@@ -110,9 +105,12 @@ static const WCHAR *find_section(const WCHAR *sddl, WCHAR tag) {
  * "this user only") the two cannot be told apart by an entry; such a client could open our process
  * as well. The engine adds its own entry so that no caller can forget it and be left with a
  * listener that serves `backlog` clients and no more. A NULL DACL (everybody) is refused.
+ *
+ * The owner is this process's user, so that clients see whose pipe it is (iocp_identity.c): the
+ * default of an administrator's token would be the group of administrators.
  */
 static int make_access(const iocp_engine *e, const WCHAR *sddl, PSECURITY_DESCRIPTOR *ret_access) {
-    WCHAR text[IOCP_ACCESS_CHARS + IOCP_SID_CHARS + 32];
+    WCHAR text[IOCP_ACCESS_CHARS + 2 * IOCP_SID_CHARS + 32];
     PSECURITY_DESCRIPTOR access = NULL;
     BOOL is_present = FALSE;
     BOOL is_default = FALSE;
@@ -125,9 +123,12 @@ static int make_access(const iocp_engine *e, const WCHAR *sddl, PSECURITY_DESCRI
     while (place < end && *place != L'(') {
         place++;
     }
-    size_t before = (size_t)(place - sddl);
-    memcpy(text, sddl, before * sizeof(WCHAR));
-    text[before] = 0;
+    text[0] = 0;
+    if (*find_section(sddl, L'O') == 0) {
+        wcscat(text, L"O:");
+        wcscat(text, e->own_sid);
+    }
+    wcsncat(text, sddl, (size_t)(place - sddl));
     if (wcsstr(text, L"NO_ACCESS_CONTROL") != NULL) {
         return SLUICE_EINVAL;
     }
@@ -177,9 +178,11 @@ HANDLE engine_iocp_pipe_create(const WCHAR *path, PSECURITY_DESCRIPTOR access, D
         IOCP_PIPE_QUOTA_BYTES, IOCP_PIPE_QUOTA_BYTES, 0, &attributes);
 }
 
-void engine_iocp_pipe_opened(engine_handle *handle, HANDLE pipe, unsigned capabilities) {
+void engine_iocp_pipe_opened(engine_handle *handle, HANDLE pipe, unsigned capabilities,
+                             iocp_peer peer) {
     iocp_handle *h = engine_iocp_handle(handle);
     h->type = IOCP_PIPE;
+    h->peer = peer;
     h->os = pipe;
     h->listener = NULL;
     engine_handle_opened(handle, capabilities, 1);
@@ -331,7 +334,8 @@ static void listener_serve(iocp_listener *listener) {
             iocp_instance *instance = SL_LIST_ENTRY(node, iocp_instance, link);
             HANDLE pipe = instance->pipe;
             instance->pipe = NULL;
-            engine_iocp_pipe_opened(request->opening[0], pipe, ENGINE_CAN_READ | ENGINE_CAN_WRITE);
+            engine_iocp_pipe_opened(request->opening[0], pipe, ENGINE_CAN_READ | ENGINE_CAN_WRITE,
+                                    IOCP_PEER_CLIENT);
             listener_refill(listener);
             engine_request_finish(request, SLUICE_OK, 0, 0, 0);
         } else if (listener->in_kernel_count == 0) {

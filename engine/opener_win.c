@@ -45,9 +45,10 @@ static DWORD take_handles(engine_opener_job *job) {
     }
     for (unsigned i = 0; i < SL_ARRAY_COUNT(job->os_handles); i++) {
         if (job->os_handles[i] != 0) {
-            engine_iocp_pipe_opened(
-                request->opening[i], (HANDLE)job->os_handles[i],
-                request->kind == ENGINE_PAIR ? pair[i] : ENGINE_CAN_READ | ENGINE_CAN_WRITE);
+            bool is_pair = request->kind == ENGINE_PAIR;
+            engine_iocp_pipe_opened(request->opening[i], (HANDLE)job->os_handles[i],
+                                    is_pair ? pair[i] : ENGINE_CAN_READ | ENGINE_CAN_WRITE,
+                                    is_pair ? IOCP_PEER_NONE : IOCP_PEER_SERVER);
             job->os_handles[i] = 0;
         }
     }

@@ -67,6 +67,7 @@ extern const t_suite suite_race;
 extern const t_suite suite_accept;
 extern const t_suite suite_socket;
 extern const t_suite suite_errors;
+extern const t_suite suite_identity;
 extern const t_suite suite_limits;
 extern const t_suite suite_messages;
 extern const t_suite suite_many;

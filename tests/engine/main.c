@@ -20,6 +20,7 @@
 static const t_suite *const suites[] = {
     &suite_streams, &suite_eof,    &suite_cancel, &suite_close,    &suite_race, &suite_accept,
     &suite_socket,  &suite_errors, &suite_limits, &suite_messages, &suite_many, &suite_memory,
+    &suite_identity,
 };
 
 static const char usage[] =

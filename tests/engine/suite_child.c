@@ -110,6 +110,11 @@ static void die_worker_destroy(void) {
     (void)engine_worker_destroy(foreign()->r->worker);
 }
 
+static void die_peer_identity(void) {
+    engine_peer peer;
+    (void)engine_peer_identity(foreign()->ends[0], &peer);
+}
+
 static const t_case cases[] = {
     {"die_poll", T_CHILD, die_poll},         {"die_read", T_CHILD, die_read},
     {"die_write", T_CHILD, die_write},       {"die_half_close", T_CHILD, die_half_close},
@@ -118,6 +123,7 @@ static const t_case cases[] = {
     {"die_udp_open", T_CHILD, die_udp_open}, {"die_connect", T_CHILD, die_connect},
     {"die_pair", T_CHILD, die_pair},         {"die_resolve", T_CHILD, die_resolve},
     {"die_join", T_CHILD, die_join},         {"die_worker_destroy", T_CHILD, die_worker_destroy},
+    {"die_peer_identity", T_CHILD, die_peer_identity},
 };
 
 const t_suite suite_child = {"child", cases, SL_ARRAY_COUNT(cases)};

@@ -329,6 +329,50 @@ static int sim_local_address(engine_handle *base, engine_address *ret_address) {
     return SLUICE_OK;
 }
 
+/* The connection of a named pipe, or NULL. */
+static sim_connection *pipe_of(engine_handle *base) {
+    sim_connection *connection = sim_handle_of(base)->connection;
+    return connection != NULL && connection->transport == SIM_TRANSPORT_PIPE ? connection : NULL;
+}
+
+static int sim_peer_identity(engine_handle *base, engine_peer *ret_peer) {
+    unsigned side = sim_handle_of(base)->side;
+    sim_connection *connection = pipe_of(base);
+    if (connection == NULL) {
+        return SLUICE_ENOTSUP;
+    }
+    if (side == 1 && connection->peer_busy_count > 0) {
+        connection->peer_busy_count--;
+        return SLUICE_EBUSY;
+    }
+    engine_identity_uid(&ret_peer->user, connection->user[1 - side]);
+    ret_peer->is_administrator = side == 1 && connection->user[0] == 0;
+    return SLUICE_OK;
+}
+
+static int sim_peer_is_among(engine_handle *base, const engine_identity *whom, unsigned count,
+                             bool *ret_is_among) {
+    const sim_connection *connection = pipe_of(base);
+    if (connection == NULL) {
+        return SLUICE_ENOTSUP;
+    }
+    engine_identity user;
+    engine_identity group;
+    engine_identity_uid(&user, connection->user[0]);
+    engine_identity_gid(&group, connection->group[0]);
+    *ret_is_among = false;
+    for (unsigned i = 0; i < count; i++) {
+        *ret_is_among = *ret_is_among || engine_identity_equal(&whom[i], &user) ||
+                        engine_identity_equal(&whom[i], &group);
+    }
+    return SLUICE_OK;
+}
+
+static int sim_own_identity(engine *base, engine_identity *ret_identity) {
+    engine_identity_uid(ret_identity, SL_CONTAINER_OF(base, sim_engine, engine)->user);
+    return SLUICE_OK;
+}
+
 /* ---- waiting --------------------------------------------------------------------------------- */
 
 static void sim_wake_worker(engine_worker *worker) {
@@ -404,6 +448,8 @@ static int sim_engine_open(engine *base) {
     sl_clock_manual_init(&probe, 0);
     SL_CHECK(base->clock->now_ns == probe.clock.now_ns, "the simulator needs an sl_clock_manual");
     sl_clock_manual *clock = SL_CONTAINER_OF(base->clock, sl_clock_manual, clock);
+    e->user = options == NULL ? SIM_USER : options->user_id;
+    e->group = options == NULL ? SIM_USER : options->group_id;
     e->owns_world = options == NULL || options->world == NULL;
     e->world = e->owns_world ? sim_world_create(options, clock) : options->world;
     SL_CHECK(e->world->clock == clock, "a world has one clock");
@@ -450,6 +496,9 @@ static const engine_ops sim_ops = {
     .listen = sim_listen,
     .udp_open = sim_udp_open,
     .local_address = sim_local_address,
+    .peer_identity = sim_peer_identity,
+    .peer_is_among = sim_peer_is_among,
+    .own_identity = sim_own_identity,
     .endpoint_create = sim_endpoint_create,
     .endpoint_destroy = sim_endpoint_destroy,
     .endpoint_join = sim_endpoint_join,

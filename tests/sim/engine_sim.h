@@ -128,9 +128,11 @@ typedef struct sim_host {
     uint32_t address_count;
 } sim_host;
 
+#define SIM_USER 1000u
+
 typedef struct sim_options {
     uint64_t seed;
-    sim_world *world; /* use this world, and nothing else of these options; NULL = a private one */
+    sim_world *world; /* use this world, and of these options only the user; NULL = a private one */
     sl_allocator *allocator; /* the world's memory; NULL = the system's */
     uint64_t delay_min_ns;   /* an event takes so long, uniformly */
     uint64_t delay_max_ns;   /* (below 4 s) */
@@ -144,6 +146,11 @@ typedef struct sim_options {
     uint32_t handles_max;     /* the simulated system's descriptors: more = EOSLIMIT */
     unsigned accepts_started; /* accepts a listener has in the kernel at a time */
     bool windows_pipes;       /* named pipes have no half-close */
+    /* The user of the engine that is made with these options, also on another's world; 0 is root.
+     * Presets: SIM_USER. Connections remember it on both sides (engine_peer_identity). */
+    uint32_t user_id;
+    uint32_t group_id; /* his only one (engine_peer_is_among) */
+    unsigned peer_busy_count; /* so many times who accepts asks in vain (EBUSY), as on Windows */
     uint16_t per_mille[SIM_FAULT_COUNT];
     const sim_host *hosts; /* must outlive the world */
     uint32_t host_count;

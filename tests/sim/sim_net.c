@@ -261,10 +261,20 @@ bool sim_deal(sim_world *world, sim_handle *listener) {
 
 /* ---- connect --------------------------------------------------------------------------------- */
 
+static void set_owner(sim_connection *connection, unsigned side, engine *base) {
+    const sim_engine *e = SL_CONTAINER_OF(base, sim_engine, engine);
+    connection->user[side] = e->user;
+    connection->group[side] = e->group;
+}
+
 /* A connection whose far side is in the listener's backlog. */
-static sim_connection *reach(sim_world *world, sim_handle *listener, const engine_address *to) {
+static sim_connection *reach(sim_world *world, sim_handle *listener, const sim_request *request) {
+    const engine_address *to = &request->request.address;
     sim_transport transport = listener->binding->transport;
     sim_connection *connection = sim_connection_create(world, transport);
+    set_owner(connection, 0, request->request.worker->engine);
+    set_owner(connection, 1, listener->handle.worker->engine);
+    connection->peer_busy_count = world->options.peer_busy_count;
     if (transport == SIM_TRANSPORT_TCP) {
         static const uint8_t loopback6[16] = {[15] = 1};
         engine_address from;
@@ -294,7 +304,7 @@ void sim_connect_fail(sim_world *world, sim_request *request, int status, uint32
         sim_binding *binding = sim_binding_find(world, transport_of(to), to);
         sim_handle *listener = binding != NULL ? pick_listener(binding) : NULL;
         if (listener != NULL) {
-            sim_connection_close_side(world, reach(world, listener, to), 0);
+            sim_connection_close_side(world, reach(world, listener, request), 0);
         }
     }
     sim_request_finish(world, request, status, os_error, 0, 0, 0);
@@ -360,7 +370,7 @@ bool sim_connect_step(sim_world *world, sim_request *request) {
     if (listener == NULL) {
         return meet_busy(world, request);
     }
-    request->connection = reach(world, listener, to);
+    request->connection = reach(world, listener, request);
     if (!request->is_last_try && sim_strikes(world, SIM_LATE)) {
         sim_request_schedule(world, request);
         request->phase = SIM_PHASE_LATE;

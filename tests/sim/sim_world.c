@@ -43,6 +43,8 @@ static void set_options(sim_options *options, uint64_t seed, unsigned preset) {
         .datagrams_max = 128,
         .handles_max = 1u << 18,
         .accepts_started = 4,
+        .user_id = SIM_USER,
+        .group_id = SIM_USER,
     };
     memcpy(options->per_mille, presets[preset], sizeof(options->per_mille));
 }

@@ -105,6 +105,9 @@ typedef struct sim_connection {
     bool closed[2];
     bool swallowed;          /* a write to the closed peer has "succeeded" once */
     engine_address local[2]; /* TCP only */
+    uint32_t user[2];        /* whose each side is: who connected, who listened */
+    uint32_t group[2];
+    unsigned peer_busy_count; /* left of the option */
 } sim_connection;
 
 /* A name or address that is taken. */
@@ -166,6 +169,8 @@ typedef struct sim_engine {
     engine engine; /* first: what the core knows */
     sim_world *world;
     bool owns_world;
+    uint32_t user;
+    uint32_t group;
 } sim_engine;
 
 typedef struct sim_endpoint {

@@ -1,0 +1,101 @@
+/*
+ * epoll_identity.c - who is at the other end of a Unix socket.
+ *
+ * The kernel keeps the credentials of the one who connected, and of the one who called listen, with
+ * the socket (unix(7), SO_PEERCRED, SO_PEERGROUPS): as they were at that moment, in our user
+ * namespace, and out of the peer's reach. A call that copies some bytes; it cannot wait.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/epoll.h"
+
+#define CALLS engine_epoll_calls
+
+/* Since Linux 4.13; Debian 12's C library headers have it, older ones do not. */
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+
+static int read_credentials(engine_handle *handle, struct ucred *ret_credentials) {
+    engine_epoll_handle *self = engine_epoll_handle_of(handle);
+    socklen_t length = sizeof(*ret_credentials);
+    if (self->role != ENGINE_EPOLL_SOCKET || self->is_tcp) {
+        return SLUICE_ENOTSUP;
+    }
+    if (CALLS.getsockopt(self->fd, SOL_SOCKET, SO_PEERCRED, ret_credentials, &length) != 0) {
+        return engine_epoll_status(errno);
+    }
+    /* A user of no meaning in our namespace reads as 65534, like everybody of that kind: he is
+     * refused or let in together with all of them. Nobody connected: -1. */
+    return ret_credentials->uid != (uid_t)-1 ? SLUICE_OK : SLUICE_ECLOSED;
+}
+
+int engine_epoll_peer_identity(engine_handle *handle, engine_peer *ret_peer) {
+    struct ucred credentials;
+    int status = read_credentials(handle, &credentials);
+    if (status == SLUICE_OK) {
+        engine_identity_uid(&ret_peer->user, credentials.uid);
+        ret_peer->is_administrator = credentials.uid == 0;
+        ret_peer->process_id = credentials.pid > 0 ? (uint64_t)credentials.pid : 0;
+    }
+    return status;
+}
+
+static bool is_named(const engine_identity *whom, unsigned count, const engine_identity *who) {
+    for (unsigned i = 0; i < count; i++) {
+        if (engine_identity_equal(&whom[i], who)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_group(const engine_identity *whom, unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        if (whom[i].kind == ENGINE_IDENTITY_GID) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The groups beside the first. A peer in too many (ERANGE) is in none that we can tell. */
+static bool is_in_group(int fd, const engine_identity *whom, unsigned count) {
+    gid_t groups[ENGINE_PEER_GROUPS_MAX];
+    socklen_t length = sizeof(groups);
+    if (CALLS.getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length) != 0) {
+        return false;
+    }
+    for (size_t i = 0; i < length / sizeof(groups[0]); i++) {
+        engine_identity group;
+        engine_identity_gid(&group, groups[i]);
+        if (is_named(whom, count, &group)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int engine_epoll_peer_is_among(engine_handle *handle, const engine_identity *whom, unsigned count,
+                               bool *ret_is_among) {
+    struct ucred credentials;
+    engine_identity user;
+    engine_identity group;
+    int status = read_credentials(handle, &credentials);
+    if (status == SLUICE_OK) {
+        engine_identity_uid(&user, credentials.uid);
+        engine_identity_gid(&group, credentials.gid);
+        *ret_is_among = is_named(whom, count, &user) || is_named(whom, count, &group) ||
+                        (has_group(whom, count) &&
+                         is_in_group(engine_epoll_handle_of(handle)->fd, whom, count));
+    }
+    return status;
+}
+
+int engine_epoll_own_identity(engine *e, engine_identity *ret_identity) {
+    (void)e;
+    engine_identity_uid(ret_identity, geteuid());
+    return SLUICE_OK;
+}

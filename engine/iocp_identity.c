@@ -1,0 +1,160 @@
+/*
+ * iocp_identity.c - who is at the other end of a pipe.
+ *
+ * Of a client: his token, seen by taking his part for a moment. Between ImpersonateNamedPipeClient
+ * and RevertToSelf the thread does nothing but open the token; a thread that cannot go back must
+ * not go on [docs: RevertToSelf]. The file system control behind it is answered by the pipe driver
+ * at once and, having no OVERLAPPED of ours, queues no packet. Looking at a token asks the kernel
+ * and nobody else; names, which would ask the security authority or a domain controller, are never
+ * looked up here.
+ *
+ * Of a server: the owner of the pipe object, which the client may read (READ_CONTROL). Our pipes
+ * name their user as owner (iocp_pipe.c).
+ */
+#include "engine/iocp.h"
+
+#include <string.h>
+
+#define TOKEN_USER_BYTES (sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE)
+
+_Static_assert(ENGINE_IDENTITY_BYTES >= SECURITY_MAX_SID_SIZE, "a SID fits an identity");
+
+static bool take_sid(PSID sid, engine_identity *ret_identity) {
+    if (sid == NULL || !IsValidSid(sid)) {
+        return false;
+    }
+    DWORD length = GetLengthSid(sid);
+    memset(ret_identity, 0, sizeof(*ret_identity));
+    ret_identity->kind = ENGINE_IDENTITY_SID;
+    ret_identity->length = (uint8_t)length;
+    memcpy(ret_identity->bytes, sid, length);
+    return true;
+}
+
+bool engine_iocp_token_user(HANDLE token, engine_identity *ret_user) {
+    union {
+        TOKEN_USER user;
+        unsigned char bytes[TOKEN_USER_BYTES];
+    } info;
+    DWORD size = 0;
+    return GetTokenInformation(token, TokenUser, &info, sizeof(info), &size) &&
+           take_sid(info.user.User.Sid, ret_user);
+}
+
+static int status_of(DWORD error) {
+    switch (error) {
+    case ERROR_CANNOT_IMPERSONATE: return SLUICE_EBUSY; /* nothing was read yet */
+    case ERROR_CANT_OPEN_ANONYMOUS:
+    case ERROR_BAD_IMPERSONATION_LEVEL: return SLUICE_EACCESS;
+    case ERROR_NO_DATA:
+    case ERROR_BROKEN_PIPE:
+    case ERROR_PIPE_NOT_CONNECTED: return SLUICE_ECLOSED;
+    default: return SLUICE_EOS;
+    }
+}
+
+/* The client's token, to be closed. OpenAsSelf: it is ours to look at, not the client's. */
+static int open_client_token(HANDLE pipe, HANDLE *ret_token) {
+    if (!ImpersonateNamedPipeClient(pipe)) {
+        return status_of(GetLastError());
+    }
+    BOOL is_open = OpenThreadToken(GetCurrentThread(), TOKEN_QUERY, TRUE, ret_token);
+    DWORD error = is_open ? 0 : GetLastError();
+    BOOL is_back = RevertToSelf();
+    SL_CHECK(is_back, "a thread that took a client's part goes back to its own");
+    return is_open ? SLUICE_OK : status_of(error);
+}
+
+/* Enabled, that is: not the group of an administrator's everyday token, which is for denying only.
+ * CheckTokenMembership wants an impersonation token, which the client's is. */
+static bool is_member(HANDLE token, const engine_identity *of) {
+    BOOL is = FALSE;
+    return of->kind == ENGINE_IDENTITY_SID && CheckTokenMembership(token, (PSID)of->bytes, &is) &&
+           is;
+}
+
+static bool is_administrator(HANDLE token, const engine_identity *user) {
+    engine_identity system;
+    engine_identity administrators;
+    int status = engine_identity_parse("S-1-5-18", &system);
+    SL_CHECK(status == SLUICE_OK, "LocalSystem [docs: well-known SIDs]");
+    status = engine_identity_parse("S-1-5-32-544", &administrators);
+    SL_CHECK(status == SLUICE_OK, "Administrators [docs: well-known SIDs]");
+    return engine_identity_equal(user, &system) || is_member(token, &administrators);
+}
+
+static int ask_client(HANDLE pipe, engine_peer *ret_peer) {
+    HANDLE token;
+    ULONG process_id = 0;
+    int status = open_client_token(pipe, &token);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    bool is_known = engine_iocp_token_user(token, &ret_peer->user);
+    if (is_known) {
+        ret_peer->is_administrator = is_administrator(token, &ret_peer->user);
+    }
+    (void)CloseHandle(token);
+    if (GetNamedPipeClientProcessId(pipe, &process_id)) {
+        ret_peer->process_id = process_id;
+    }
+    return is_known ? SLUICE_OK : SLUICE_EOS;
+}
+
+static int ask_server(HANDLE pipe, engine_peer *ret_peer) {
+    union {
+        SECURITY_DESCRIPTOR descriptor;
+        unsigned char bytes[sizeof(SECURITY_DESCRIPTOR) + SECURITY_MAX_SID_SIZE];
+    } security;
+    DWORD size = 0;
+    PSID owner = NULL;
+    BOOL is_default = FALSE;
+    ULONG process_id = 0;
+    if (!GetKernelObjectSecurity(pipe, OWNER_SECURITY_INFORMATION, &security.descriptor,
+                                 sizeof(security), &size)) {
+        return GetLastError() == ERROR_ACCESS_DENIED ? SLUICE_EACCESS : status_of(GetLastError());
+    }
+    if (!GetSecurityDescriptorOwner(&security.descriptor, &owner, &is_default) ||
+        !take_sid(owner, &ret_peer->user)) {
+        return SLUICE_EOS;
+    }
+    if (GetNamedPipeServerProcessId(pipe, &process_id)) {
+        ret_peer->process_id = process_id;
+    }
+    return SLUICE_OK;
+}
+
+int engine_iocp_peer_identity(engine_handle *handle, engine_peer *ret_peer) {
+    const iocp_handle *h = engine_iocp_handle(handle);
+    if (h->type != IOCP_PIPE || h->peer == IOCP_PEER_NONE) {
+        return SLUICE_ENOTSUP;
+    }
+    return h->peer == IOCP_PEER_CLIENT ? ask_client(h->os, ret_peer) : ask_server(h->os, ret_peer);
+}
+
+int engine_iocp_peer_is_among(engine_handle *handle, const engine_identity *whom, unsigned count,
+                              bool *ret_is_among) {
+    const iocp_handle *h = engine_iocp_handle(handle);
+    HANDLE token;
+    if (h->type != IOCP_PIPE || h->peer != IOCP_PEER_CLIENT) {
+        return SLUICE_ENOTSUP;
+    }
+    int status = open_client_token(h->os, &token);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    engine_identity user;
+    bool is_known = engine_iocp_token_user(token, &user);
+    bool is_among = false;
+    for (unsigned i = 0; i < count && is_known && !is_among; i++) {
+        is_among = engine_identity_equal(&user, &whom[i]) || is_member(token, &whom[i]);
+    }
+    (void)CloseHandle(token);
+    *ret_is_among = is_among;
+    return is_known ? SLUICE_OK : SLUICE_EOS;
+}
+
+int engine_iocp_own_identity(engine *e, engine_identity *ret_identity) {
+    *ret_identity = SL_CONTAINER_OF(e, iocp_engine, engine)->own;
+    return SLUICE_OK;
+}
