@@ -29,7 +29,8 @@
  *      the handle is a zombie, visible in the counters, and never closed from under its request.
  *  R8  A worker, its handles and its requests belong to one thread, the one that created the
  *      worker; every call checks it. Other threads may call engine_post, the engine_backend_*
- *      functions, engine_own_identity and engine_endpoint_create/destroy. The thread must outlive its I/O.
+ *      functions, engine_own_identity and engine_endpoint_create/destroy. The thread must outlive
+ *      its I/O.
  *  R9  A worker never blocks but in engine_poll. What has no asynchronous form (opening a pipe by
  *      name on Windows, looking up a host name) runs on the engine's opener threads.
  *  R10 No heap allocation per request in steady state; pools grow in chunks up to the worker's

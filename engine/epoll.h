@@ -172,13 +172,6 @@ int engine_epoll_udp_open(engine_worker *worker, engine_handle *handle,
                           const engine_address *address);
 int engine_epoll_local_address(engine_handle *handle, engine_address *ret_address);
 
-/* ---- peers (epoll_identity.c) -------------------------------------------------------------------- */
-
-int engine_epoll_peer_identity(engine_handle *handle, engine_peer *ret_peer);
-int engine_epoll_peer_is_among(engine_handle *handle, const engine_identity *whom, unsigned count,
-                               bool *ret_is_among);
-int engine_epoll_own_identity(engine *engine, engine_identity *ret_identity);
-
 /* A Unix stream socket that takes no descriptors from its peer, where the kernel can see to that;
  * else it sets engine_epoll_takes_rights. -1: errno. */
 extern sl_atomic_bool engine_epoll_takes_rights;
@@ -187,6 +180,13 @@ int engine_epoll_unix_socket(void);
 /* 0 or a negative status. */
 int engine_epoll_sockaddr(const engine_address *address, struct sockaddr_storage *ret_storage,
                           socklen_t *ret_length);
+
+/* ---- peers (epoll_identity.c) --------------------------------------------------------------- */
+
+int engine_epoll_peer_identity(engine_handle *handle, engine_peer *ret_peer);
+int engine_epoll_peer_is_among(engine_handle *handle, const engine_identity *whom, unsigned count,
+                               bool *ret_is_among);
+int engine_epoll_own_identity(engine *engine, engine_identity *ret_identity);
 
 /* ---- names and endpoints (epoll_endpoint.c) ------------------------------------------------- */
 
