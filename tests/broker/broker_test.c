@@ -90,6 +90,29 @@ static void test_torn(test_rig *rig) {
     client_close(c);
 }
 
+/* The peer would take the end of a torn stream for a good one: a half-close is refused, too. */
+static void test_torn_half_close(test_rig *rig) {
+    raw_client *c = client_open(rig);
+    raw_reply listener;
+    raw_reply near;
+    raw_reply reply;
+    EXPECT(call_address(c, SL_REQUEST_LISTEN, "tcp:127.0.0.1:0", &listener) == SLUICE_OK);
+    EXPECT(call_address(c, SL_REQUEST_CONNECT, listener.local_address, &near) == SLUICE_OK);
+    EXPECT(call_plain(c, SL_REQUEST_ACCEPT, listener.opened[0], &reply) == SLUICE_OK);
+    bool is_torn = false;
+    for (unsigned i = 0; i < 256 && !is_torn; i++) { /* until the system's buffers are full */
+        uint64_t big = start_write(c, near.opened[0], pattern, 1 << 20, 50 * SL_NS_PER_MS);
+        EXPECT(client_await(c, big, &reply));
+        EXPECT(reply.status == SLUICE_OK || reply.status == SLUICE_ETIMEDOUT);
+        is_torn = reply.status != SLUICE_OK && reply.done + reply.in_doubt > 0;
+    }
+    EXPECT(is_torn);
+    EXPECT(call_plain(c, SL_REQUEST_HALF_CLOSE, near.opened[0], &reply) == SLUICE_ETORN);
+    EXPECT(call_plain(c, SL_REQUEST_ACKNOWLEDGE_TORN, near.opened[0], &reply) == SLUICE_OK);
+    EXPECT(call_plain(c, SL_REQUEST_HALF_CLOSE, near.opened[0], &reply) == SLUICE_OK);
+    client_close(c);
+}
+
 static void test_sockets(test_rig *rig) {
     raw_client *c = client_open(rig);
     raw_reply listener;
@@ -184,6 +207,7 @@ static void test_ops(test_rig *rig) {
             rows += reply.rows[i].handle == ends[0] && reply.rows[i].kind == SL_REQUEST_READ;
         }
         ops.as.ops.cursor = reply.next_cursor;
+        reply_free(&reply);
     } while (ops.as.ops.cursor != 0);
     EXPECT(rows == 150);
     client_close(c);
@@ -231,6 +255,7 @@ static void run_all(const sim_options *sim, uint32_t workers) {
     test_basics(&rig);
     test_cancel(&rig);
     test_torn(&rig);
+    test_torn_half_close(&rig);
     test_sockets(&rig);
     test_violations(&rig);
     test_credits(&rig);

@@ -22,11 +22,12 @@ uint64_t start_write(raw_client *client, uint64_t handle, const void *bytes, uin
     request.as.write.handle = handle;
     request.as.write.length_bytes = length;
     request.as.write.timeout_ns = timeout_ns;
-    uint32_t first = length < 65536 ? length : 65536;
+    uint32_t most = client_limits(client)->fragment_bytes;
+    uint32_t first = length < most ? length : most;
     client_send(client, &request, bytes, first);
     for (uint32_t at = first; at < length;) {
         sl_request more = {.id = request.id, .kind = SL_REQUEST_WRITE_DATA};
-        uint32_t count = length - at < 65536 ? length - at : 65536;
+        uint32_t count = length - at < most ? length - at : most;
         client_send(client, &more, (const uint8_t *)bytes + at, count);
         at += count;
     }

@@ -9,7 +9,7 @@
 #include "proto/frame.h"
 #include "tests/broker/rig.h"
 
-#define REPLIES_MAX 8192u
+#define REPLIES_FIRST 64u /* room for so many that nobody has asked for; then twice as many */
 
 /* What a completion belongs to. */
 typedef struct raw_job {
@@ -28,6 +28,8 @@ struct raw_client {
     bool is_closed;
     uint32_t jobs;
     int goodbye;
+    char goodbye_detail[SL_DETAIL_BYTES + 1];
+    sl_session_limits limits;
     uint64_t drainings;
     uint8_t *input;
     size_t input_length;
@@ -35,6 +37,7 @@ struct raw_client {
     raw_reply *replies; /* that nobody has asked for yet; the unfinished ones too */
     bool *is_whole;
     uint32_t reply_count;
+    uint32_t reply_size;
 };
 
 static void *allocate(size_t size) {
@@ -52,7 +55,7 @@ static raw_job *job_new(raw_client *client, uint8_t *bytes) {
 }
 
 static void read_more(raw_client *client) {
-    if (client->is_reading || client->is_stopped || client->is_over) {
+    if (client->is_reading || client->is_stopped || client->is_over || client->is_closing) {
         return;
     }
     if (client->input_size - client->input_length < 65536) {
@@ -94,25 +97,45 @@ static void take_body(raw_reply *reply, const sl_response *response) {
     } else if (response->kind == SL_RESPONSE_OPS) {
         reply->row_count = response->as.ops.count;
         reply->next_cursor = response->as.ops.next_cursor;
-        memcpy(reply->rows, response->as.ops.rows, reply->row_count * sizeof(reply->rows[0]));
+        reply->rows = allocate((reply->row_count + 1) * sizeof(reply->rows[0]));
+        if (reply->row_count > 0) {
+            memcpy(reply->rows, response->as.ops.rows, reply->row_count * sizeof(reply->rows[0]));
+        }
+    }
+}
+
+static raw_reply *reply_new(raw_client *client, uint64_t id) {
+    if (client->reply_count == client->reply_size) {
+        uint32_t size = client->reply_size == 0 ? REPLIES_FIRST : client->reply_size * 2;
+        client->replies = realloc(client->replies, size * sizeof(*client->replies));
+        client->is_whole = realloc(client->is_whole, size * sizeof(*client->is_whole));
+        EXPECT(client->replies != NULL && client->is_whole != NULL);
+        client->reply_size = size;
+    }
+    raw_reply *made = &client->replies[client->reply_count];
+    client->is_whole[client->reply_count++] = false;
+    memset(made, 0, sizeof(*made));
+    made->id = id;
+    return made;
+}
+
+static void take_event(raw_client *client, const sl_event_message *event) {
+    client->drainings += event->kind == SL_EVENT_DRAINING;
+    if (event->kind == SL_EVENT_GOODBYE) {
+        client->goodbye = event->status;
+        strncpy(client->goodbye_detail, event->detail != NULL ? event->detail : "",
+                SL_DETAIL_BYTES);
     }
 }
 
 static void take_response(raw_client *client, const sl_response *response, const sl_frame *frame) {
     if (response->kind == SL_RESPONSE_EVENT) {
-        client->drainings += response->as.event.kind == SL_EVENT_DRAINING;
-        if (response->as.event.kind == SL_EVENT_GOODBYE) {
-            client->goodbye = response->as.event.status;
-        }
+        take_event(client, &response->as.event);
         return;
     }
     raw_reply *reply = reply_of(client, response->id);
     if (reply == NULL) {
-        EXPECT(client->reply_count < REPLIES_MAX);
-        reply = &client->replies[client->reply_count++];
-        memset(reply, 0, sizeof(*reply));
-        reply->id = response->id;
-        client->is_whole[client->reply_count - 1] = false;
+        reply = reply_new(client, response->id);
     }
     EXPECT(!client->is_whole[reply - client->replies]); /* exactly one outcome */
     if (frame->payload_length > 0) {
@@ -125,6 +148,7 @@ static void take_response(raw_client *client, const sl_response *response, const
         reply->status = response->status;
         reply->done = response->done;
         reply->in_doubt = response->in_doubt;
+        strncpy(reply->detail, response->detail != NULL ? response->detail : "", SL_DETAIL_BYTES);
         take_body(reply, response);
         client->is_whole[reply - client->replies] = true;
     }
@@ -169,9 +193,7 @@ void client_on_completion(const engine_completion *completion) {
             client->input_length += completion->bytes;
             parse(client);
         }
-        if (!client->is_closing) {
-            read_more(client);
-        }
+        read_more(client);
     } else if (completion->kind == ENGINE_CLOSE) {
         client->is_closed = true;
     }
@@ -184,46 +206,63 @@ void client_on_completion(const engine_completion *completion) {
 raw_client *client_connect(test_rig *rig) {
     raw_client *made = allocate(sizeof(*made));
     made->rig = rig;
-    made->replies = allocate(REPLIES_MAX * sizeof(raw_reply));
-    made->is_whole = allocate(REPLIES_MAX * sizeof(bool));
     while (made->pipe == NULL) {
         made->is_over = false;
         EXPECT(engine_connect(rig->worker, &rig->endpoint, SL_CLOCK_NEVER, job_new(made, NULL),
                               NULL) == SLUICE_OK);
+        uint64_t since_ns = 0;
         while (made->jobs > 0) {
-            rig_step(rig);
+            rig_wait(rig, &since_ns);
         }
     }
     read_more(made);
     return made;
 }
 
+raw_client *client_open_with(test_rig *rig, const sl_session_limits *wishes) {
+    raw_client *made = client_connect(rig);
+    sl_request hello = {.id = client_id(made), .kind = SL_REQUEST_HELLO};
+    raw_reply answer;
+    hello.as.hello.version_min = 1;
+    hello.as.hello.version_max = 1;
+    hello.as.hello.client_name = "test";
+    if (wishes != NULL) {
+        hello.as.hello.limits = *wishes;
+    }
+    client_send(made, &hello, NULL, 0);
+    if (!client_await(made, hello.id, &answer)) {
+        client_close(made);
+        return NULL;
+    }
+    EXPECT(answer.status == SLUICE_OK && answer.kind == SL_RESPONSE_HELLO);
+    made->limits = answer.hello.limits;
+    reply_free(&answer);
+    return made;
+}
+
 raw_client *client_open(test_rig *rig) {
-    for (;;) {
-        raw_client *made = client_connect(rig);
-        sl_request hello = {.id = client_id(made), .kind = SL_REQUEST_HELLO};
-        raw_reply answer;
-        hello.as.hello.version_min = 1;
-        hello.as.hello.version_max = 1;
-        hello.as.hello.client_name = "test";
-        client_send(made, &hello, NULL, 0);
-        if (client_await(made, hello.id, &answer)) {
-            EXPECT(answer.status == SLUICE_OK && answer.kind == SL_RESPONSE_HELLO);
-            reply_free(&answer);
-            return made;
-        }
-        client_close(made); /* the simulated system broke the connection */
+    raw_client *made;
+    do { /* the simulated system may break the connection */
+        made = client_open_with(rig, NULL);
+    } while (made == NULL);
+    return made;
+}
+
+void client_hang_up(raw_client *client) {
+    if (!client->is_closing) {
+        client->is_closing = true;
+        EXPECT(engine_close(client->pipe, job_new(client, NULL)) == SLUICE_OK);
     }
 }
 
 void client_close(raw_client *client) {
-    client->is_closing = true;
-    EXPECT(engine_close(client->pipe, job_new(client, NULL)) == SLUICE_OK);
+    uint64_t since_ns = 0;
+    client_hang_up(client);
     while (!client->is_closed || client->jobs > 0) {
-        rig_step(client->rig);
+        rig_wait(client->rig, &since_ns);
     }
     for (uint32_t i = 0; i < client->reply_count; i++) {
-        free(client->replies[i].payload);
+        reply_free(&client->replies[i]);
     }
     free(client->replies);
     free(client->is_whole);
@@ -265,11 +304,12 @@ bool client_has(raw_client *client, uint64_t id) {
 }
 
 bool client_await(raw_client *client, uint64_t id, raw_reply *ret_reply) {
+    uint64_t since_ns = 0;
     while (!client_has(client, id)) {
         if (client->is_over) {
             return false;
         }
-        rig_step(client->rig);
+        rig_wait(client->rig, &since_ns);
     }
     raw_reply *reply = reply_of(client, id);
     uint32_t last = --client->reply_count;
@@ -280,8 +320,9 @@ bool client_await(raw_client *client, uint64_t id, raw_reply *ret_reply) {
 }
 
 int client_await_end(raw_client *client) {
+    uint64_t since_ns = 0;
     while (!client->is_over) {
-        rig_step(client->rig);
+        rig_wait(client->rig, &since_ns);
     }
     return client->goodbye;
 }
@@ -299,7 +340,17 @@ void client_stop_reading(raw_client *client, bool is_stopped) {
     read_more(client);
 }
 
+const char *client_goodbye_detail(const raw_client *client) {
+    return client->goodbye_detail;
+}
+
+const sl_session_limits *client_limits(const raw_client *client) {
+    return &client->limits;
+}
+
 void reply_free(raw_reply *reply) {
     free(reply->payload);
+    free(reply->rows);
     reply->payload = NULL;
+    reply->rows = NULL;
 }

@@ -24,6 +24,8 @@ static void open_broker(test_rig *rig, const rig_options *options, const sim_opt
     settings.clock = rig->clock;
     settings.random = rig->is_simulated ? &rig->random.random : NULL;
     settings.version = "test";
+    settings.allocator = options->allocator;
+    settings.log = options->log;
     if (options->limits != NULL) {
         settings.limits = *options->limits;
     }
@@ -101,6 +103,13 @@ void rig_step(test_rig *rig) {
     poll_clients(rig, 0);
 }
 
+void rig_wait(test_rig *rig, uint64_t *since_ns) {
+    uint64_t now_ns = sl_clock_now_ns(rig->clock);
+    *since_ns = *since_ns != 0 ? *since_ns : now_ns;
+    EXPECT(now_ns - *since_ns <= RIG_WAIT_NS);
+    rig_step(rig);
+}
+
 void rig_run_for(test_rig *rig, uint64_t time_ns) {
     uint64_t end_ns = sl_clock_now_ns(rig->clock) + time_ns;
     while (sl_clock_now_ns(rig->clock) < end_ns) {
@@ -108,34 +117,46 @@ void rig_run_for(test_rig *rig, uint64_t time_ns) {
     }
 }
 
-void rig_await_empty(test_rig *rig) {
-    for (;;) {
-        broker_counters counters;
-        broker_counters_get(rig->broker, &counters);
-        if (counters.sessions == 0) {
-            EXPECT(counters.handles == 0 && counters.operations == 0 && counters.zombies == 0);
-            EXPECT(counters.operations_started == counters.operations_finished);
-            return;
-        }
-        rig_step(rig);
+broker_counters rig_counters(const test_rig *rig) {
+    broker_counters counters;
+    broker_counters_get(rig->broker, &counters);
+    return counters;
+}
+
+void rig_await_sessions(test_rig *rig, uint64_t count) {
+    uint64_t since_ns = 0;
+    while (rig_counters(rig).sessions != count) {
+        rig_wait(rig, &since_ns);
     }
 }
 
+void rig_await_empty(test_rig *rig) {
+    rig_await_sessions(rig, 0);
+    broker_counters counters = rig_counters(rig);
+    EXPECT(counters.handles == 0 && counters.operations == 0 && counters.zombies == 0);
+    EXPECT(counters.operations_started == counters.operations_finished);
+}
+
 void rig_close(test_rig *rig) {
+    rig_close_stuck(rig, 0);
+}
+
+void rig_close_stuck(test_rig *rig, uint64_t stuck_count) {
     broker_end end;
+    uint64_t since_ns = 0;
     broker_drain(rig->broker, 0);
     for (uint32_t i = 0; i < rig->worker_count;) {
         if (!rig->is_simulated) {
-            rig_step(rig);
+            rig_wait(rig, &since_ns);
             i = broker_join(rig->broker, sl_clock_now_ns(rig->clock)) ? rig->worker_count : i;
         } else if (rig->has_ended[i]) {
             EXPECT(broker_worker_close(rig->broker, i) == SLUICE_OK);
             i++;
         } else {
-            rig_step(rig);
+            rig_wait(rig, &since_ns);
         }
     }
-    EXPECT(broker_has_ended(rig->broker, &end) && end.stuck_count == 0);
+    EXPECT(broker_has_ended(rig->broker, &end) && end.stuck_count == stuck_count);
     EXPECT(broker_destroy(rig->broker, SL_NS_PER_S) == SLUICE_OK);
     while (engine_worker_destroy(rig->worker) != SLUICE_OK) {
         poll_clients(rig, sl_clock_now_ns(rig->clock) + STEP_NS);

@@ -36,16 +36,27 @@ typedef struct rig_options {
     const sim_options *sim;  /* NULL = the platform's own backend, with threads */
     uint32_t worker_count;   /* 0 = 1 */
     const sl_limits *limits; /* NULL = the defaults */
+    sl_allocator *allocator; /* the broker's; NULL = the system's */
+    sl_log *log;             /* NULL = no log */
 } rig_options;
 
 void rig_open(test_rig *rig, const rig_options *options);
 /* Drains the broker with no grace and checks that nothing is left. */
 void rig_close(test_rig *rig);
+/* The same of a broker that told of so much stuck work when it gave up. */
+void rig_close_stuck(test_rig *rig, uint64_t stuck_count);
 /* Lets something happen. */
 void rig_step(test_rig *rig);
+/* The same in a loop that waits for something: *since_ns is 0 at first. Fails when that takes
+ * longer than RIG_WAIT_NS on the rig's clock. */
+#define RIG_WAIT_NS (120 * SL_NS_PER_S)
+void rig_wait(test_rig *rig, uint64_t *since_ns);
 void rig_run_for(test_rig *rig, uint64_t time_ns);
 /* Until the broker has no session, handle and operation left. */
 void rig_await_empty(test_rig *rig);
+broker_counters rig_counters(const test_rig *rig);
+/* Until the broker has so many sessions, those with zombies included. */
+void rig_await_sessions(test_rig *rig, uint64_t count);
 
 typedef struct raw_reply {
     uint64_t id;
@@ -58,10 +69,11 @@ typedef struct raw_reply {
     char local_address[SL_ADDRESS_BYTES + 1];
     sl_hello_reply hello; /* without its texts */
     sl_status_reply counters;
+    char detail[SL_DETAIL_BYTES + 1];
     uint32_t row_count;
-    sl_ops_row rows[SL_OPS_ROWS_MAX]; /* without names */
+    sl_ops_row *rows; /* without names */
     uint64_t next_cursor;
-    uint8_t *payload; /* free with reply_free */
+    uint8_t *payload; /* free both with reply_free */
     size_t length;
 } raw_reply;
 
@@ -69,9 +81,13 @@ typedef struct raw_client raw_client;
 
 /* Connects and says Hello (with default wishes). */
 raw_client *client_open(test_rig *rig);
+/* The same with wishes; NULL: the broker ended the session first. */
+raw_client *client_open_with(test_rig *rig, const sl_session_limits *wishes);
 /* Connects only. */
 raw_client *client_connect(test_rig *rig);
 void client_close(raw_client *client);
+/* Begins to; client_close waits for it. */
+void client_hang_up(raw_client *client);
 
 uint64_t client_id(raw_client *client); /* the next */
 void client_send_bytes(raw_client *client, const void *bytes, size_t length);
@@ -84,6 +100,10 @@ bool client_await(raw_client *client, uint64_t id, raw_reply *ret_reply);
 bool client_has(raw_client *client, uint64_t id);
 /* Runs until the broker has ended the session. Returns the status of its Goodbye, or 0. */
 int client_await_end(raw_client *client);
+/* Its words, "" = none. */
+const char *client_goodbye_detail(const raw_client *client);
+/* What Hello granted. */
+const sl_session_limits *client_limits(const raw_client *client);
 bool client_is_over(const raw_client *client);
 uint64_t client_drainings(const raw_client *client);
 /* Takes no replies from now on, or again. */
