@@ -155,6 +155,10 @@ static void on_completion(broker_target *target, const engine_completion *comple
         return;
     }
     if (completion->status != SLUICE_OK) {
+        if (input->end > input->start) {
+            (void)sl_reason_set(&session->leave_reason, completion->status, "connection",
+                                "it ended in the middle of a frame");
+        }
         session_end(session, completion->status); /* EEOF: the client has gone */
         return;
     }

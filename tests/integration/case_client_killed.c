@@ -1,0 +1,129 @@
+/*
+ * case_client_killed.c - a client with 1,000 pending reads is killed. Its 2,000 handles are gone
+ * from the broker within a second, and another client's null RPC does not become slow meanwhile.
+ *
+ * A round compares the p99 of the second behind the kill with that of the second before it, in
+ * which the victim exists and does nothing: what else the machine does changes more slowly. The
+ * median over the rounds counts. If it is more than it may be, rounds are added, up to ROUNDS_MAX:
+ * all of them count, none is dropped, so this takes noise away but no lasting difference.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/integration/place.h"
+
+#define READS       1000u
+#define WINDOW_NS   SL_NS_PER_S
+#define ROUNDS      5u
+#define ROUNDS_MAX  15u
+#define ROUNDS_LONG 101u
+#define SAMPLES_MAX (1u << 20)
+#define RATIO_MAX   2.0
+#define ASK_EVERY   32u /* pings between two looks at the counters */
+
+typedef struct window {
+    uint64_t p50_ns;
+    uint64_t p99_ns;
+    uint64_t max_ns;
+    uint64_t gone_ns; /* until the handles were gone */
+} window;
+
+static uint32_t samples[SAMPLES_MAX];
+static window solo[ROUNDS_LONG];
+static window after[ROUNDS_LONG];
+
+static int compare_u32(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a;
+    uint32_t y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* One second of pings, one behind the other. With `is_killed`: until when are there handles? */
+static window measure(sluice_session *session, bool is_killed) {
+    uint64_t start_ns = place_now_ns();
+    uint64_t end_ns = start_ns + WINDOW_NS;
+    uint64_t begin_ns = start_ns;
+    uint32_t count = 0;
+    window w = {0};
+    while (begin_ns < end_ns && count < SAMPLES_MAX) {
+        EXPECT(sluice_ping(session, PLACE_LONG_NS, NULL) == SLUICE_OK);
+        uint64_t now_ns = place_now_ns();
+        uint64_t took_ns = now_ns - begin_ns;
+        samples[count++] = took_ns > UINT32_MAX ? UINT32_MAX : (uint32_t)took_ns;
+        if (is_killed && w.gone_ns == 0 && count % ASK_EVERY == 0) {
+            sluice_broker_info info = place_status(session);
+            now_ns = place_now_ns();
+            w.gone_ns = info.handles == 0 && info.sessions == 1 ? now_ns - start_ns : 0;
+        }
+        begin_ns = now_ns;
+    }
+    EXPECT(count > 100);
+    qsort(samples, count, sizeof(samples[0]), compare_u32);
+    w.p50_ns = samples[count / 2];
+    w.p99_ns = samples[count / 100 * 99];
+    w.max_ns = samples[count - 1];
+    return w;
+}
+
+static int compare_double(const void *a, const void *b) {
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Of p99 behind the kill to p99 before it. */
+static double median_ratio(uint32_t count) {
+    static double ratios[ROUNDS_LONG];
+    for (uint32_t i = 0; i < count; i++) {
+        ratios[i] = (double)after[i].p99_ns / (double)solo[i].p99_ns;
+    }
+    qsort(ratios, count, sizeof(ratios[0]), compare_double);
+    return ratios[count / 2];
+}
+
+static void run_round(place *at, sluice_session *session, uint32_t round) {
+    process victim;
+    char count[16];
+    (void)snprintf(count, sizeof(count), "%u", READS);
+    const char *words[] = {at->endpoint, count, NULL};
+    place_start_role(&victim, "pending", words);
+    (void)process_until(&victim, "ready");
+    sluice_broker_info info = place_status(session);
+    EXPECT(info.handles == 2 * READS && info.operations >= READS);
+    solo[round] = measure(session, false);
+    process_kill(&victim);
+    after[round] = measure(session, true);
+    EXPECT(after[round].gone_ns != 0 && after[round].gone_ns <= SL_NS_PER_S);
+    process_deinit(&victim);
+}
+
+static double measure_rounds(place *at, sluice_session *session, uint32_t from, uint32_t to) {
+    for (uint32_t i = from; i < to; i++) {
+        run_round(at, session, i);
+        printf("round %2u: solo p50 %5.1f p99 %6.1f max %8.1f us; killed p50 %5.1f p99 %6.1f "
+               "max %8.1f us, handles gone after %5.1f ms\n",
+               i + 1, (double)solo[i].p50_ns / 1e3, (double)solo[i].p99_ns / 1e3,
+               (double)solo[i].max_ns / 1e3, (double)after[i].p50_ns / 1e3,
+               (double)after[i].p99_ns / 1e3, (double)after[i].max_ns / 1e3,
+               (double)after[i].gone_ns / 1e6);
+    }
+    return median_ratio(to);
+}
+
+/* One worker: the bystander shares it with the victim. */
+void case_client_killed(place *at) {
+    uint32_t rounds = at->is_long ? ROUNDS_LONG : ROUNDS;
+    place_start_broker(at, 1, NULL);
+    sluice_session *session = place_open(at->endpoint, "bystander");
+    double ratio = measure_rounds(at, session, 0, rounds);
+    if (ratio > RATIO_MAX && rounds < ROUNDS_MAX) {
+        ratio = measure_rounds(at, session, rounds, ROUNDS_MAX);
+        rounds = ROUNDS_MAX;
+    }
+    printf("p99 in the second behind the kill: %.2f times that of the second before (median of %u "
+           "rounds)\n",
+           ratio, rounds);
+    EXPECT(ratio <= RATIO_MAX);
+    EXPECT(sluice_session_close(session) == SLUICE_OK);
+    place_stop_broker(at);
+}
