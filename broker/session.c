@@ -213,7 +213,7 @@ void session_end(broker_session *session, int status) {
     if (session->leave_status != 0) {
         status = session->leave_status;
     }
-    /* One that ended for a reason of its own is worth a line; coming, going and stopping are not. */
+    /* One that ended for a reason of its own is worth a line; coming and going are not. */
     bool has_reason = session->leave_reason.text[0] != '\0' && status != SLUICE_ESHUTDOWN;
     log_end(session, has_reason ? SL_LOG_INFO : SL_LOG_DEBUG, "session ended", status);
     sl_list_remove(&session->in_runnable);

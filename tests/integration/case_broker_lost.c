@@ -232,9 +232,12 @@ static void run(place *at, int32_t expected, void (*go)(process *p), void (*back
         open_last = process_open_count();
         open_first = i == 0 ? open_last : open_first;
     }
-    printf("descriptors or handles of the client: %llu after the first round, %llu after the "
-           "last\n",
-           (unsigned long long)open_first, (unsigned long long)open_last);
+    if (open_first == 0) {
+        printf("skipped: this system does not say how many handles are open\n"); /* Wine */
+    } else {
+        printf("open in the client: %llu descriptors after the first round, %llu after the last\n",
+               (unsigned long long)open_first, (unsigned long long)open_last);
+    }
     EXPECT(open_last == open_first);
     EXPECT(sluice_session_close(s.session) == SLUICE_OK); /* checks that its memory is back */
     place_stop_broker(at);

@@ -18,6 +18,11 @@ void place_let_pass(uint64_t time_ns) {
     sl_event_deinit(&never);
 }
 
+void place_skip(const char *why) {
+    printf("skipped: %s\n", why);
+    exit(PLACE_EXIT_SKIPPED);
+}
+
 /* ---- processes ---- */
 
 void place_start_broker(place *at, unsigned workers, const char *const *limits) {

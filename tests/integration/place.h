@@ -13,6 +13,7 @@
 #define PLACE_GRACE_NS SL_NS_PER_S /* call_grace_ns */
 #define PLACE_ENDPOINT_BYTES 256
 #define PLACE_STATUSES 64
+#define PLACE_EXIT_SKIPPED 77 /* CMakeLists.txt */
 
 typedef struct place {
     const char *sluiced; /* absolute path */
@@ -58,6 +59,9 @@ uint32_t place_tally_get(const place_tally *tally, int32_t status);
 /* Opens `count` pairs and starts a read without deadline on each; they are with the broker when
  * this returns. */
 void place_start_reads(sluice_session *session, uint32_t count, place_tally *tally);
+
+/* Ends this process as a test that cannot run here. Nothing may be left open. */
+_Noreturn void place_skip(const char *why);
 
 /* ---- the cases, case_*.c: each returns, or ends this process ---- */
 

@@ -61,7 +61,7 @@ void process_deinit(process *p);
 void process_kill(process *p);
 void process_suspend(process *p);
 void process_resume(process *p);
-/* SIGTERM, or Ctrl-Break. false: there is no way to do that here, and why was said. */
+/* SIGTERM, or Ctrl-Break. false: there is no way to do that here (Wine without a terminal). */
 bool process_interrupt(process *p);
 
 /* Another process by its number, also one that is not our child. 0 = there is none. */

@@ -117,11 +117,7 @@ void process_resume(process *p) {
 }
 
 bool process_interrupt(process *p) {
-    if (!GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, (DWORD)p->id)) {
-        printf("no Ctrl-Break here (Windows error %lu)\n", GetLastError());
-        return false;
-    }
-    return true;
+    return GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, (DWORD)p->id);
 }
 
 uint64_t process_open(uint64_t id) {
