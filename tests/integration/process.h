@@ -20,7 +20,7 @@
 #define PROCESS_TEXT_BYTES (1u << 20)
 #define PROCESS_WORDS_MAX  40u
 /* For what takes no time at all, on a machine that is busy with other things. */
-#define PROCESS_PATIENCE_NS (60 * SL_NS_PER_S)
+#define PROCESS_PATIENCE_NS (30 * SL_NS_PER_S)
 
 typedef struct process {
     uint64_t os_process; /* pidfd, process handle; 0 = none */
