@@ -68,6 +68,7 @@ void close_on_completion(broker_target *target, const engine_completion *complet
                  sl_list_is_empty(&handle->accepters),
              "a closed handle has no operations");
     handle_release_buffer(handle);
+    op_forget_handle(handle);
     if (handle->state == HANDLE_ZOMBIE) {
         counter_subtract(&worker->counters.zombies, 1);
     }

@@ -31,6 +31,7 @@ struct broker_handle {
     /* receive.c */
     broker_target receive_target;
     sl_list readers;
+    broker_op *last_answer; /* the last read that has ended and is not answered yet (op.c) */
     broker_chunk *chunk;
     uint32_t start; /* of the bytes that nobody has taken */
     uint32_t end;

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "broker/handle.h"
 #include "broker/quota.h"
 
 #define BUCKETS_MAX 65536u
@@ -147,12 +148,50 @@ void op_set_timeout(broker_op *op, uint64_t timeout_ns) {
 
 /* ---- the end ---- */
 
+/* A handle's reads are answered in the order in which they ended, each whole before the next one
+ * begins: their bytes are the stream's, whatever the size of the replies, and a client that has
+ * given one of them up must know what its late bytes are followed by. true: it is this one's turn;
+ * false: it waits behind another. */
+static bool takes_turn(broker_op *op, broker_handle *handle) {
+    if (op->kind != SL_REQUEST_READ || handle == NULL) {
+        return true;
+    }
+    broker_op *before = handle->last_answer;
+    handle->last_answer = op;
+    op->last_of = handle;
+    if (before != NULL) {
+        before->next_answer = op;
+        before->last_of = NULL;
+    }
+    return before == NULL;
+}
+
+static void give_turn(broker_op *op) {
+    broker_op *next = op->next_answer;
+    if (op->last_of != NULL) {
+        op->last_of->last_answer = NULL;
+        op->last_of = NULL;
+    }
+    op->next_answer = NULL;
+    if (next != NULL && session_can_reply(op->session)) {
+        output_push(op->session, next);
+    }
+}
+
+void op_forget_handle(broker_handle *handle) {
+    if (handle->last_answer != NULL) {
+        handle->last_answer->last_of = NULL;
+        handle->last_answer = NULL;
+    }
+}
+
 void op_finish(broker_op *op, int status, uint32_t os_error) {
     broker_session *session = op->session;
     broker_worker *worker = session->worker;
     SL_CHECK(op->state < OP_ENDED, "an operation ends once");
     deadline_clear(worker, &op->timer);
     sl_list_remove(&op->link);
+    broker_handle *handle = op->handle;
     op->handle = NULL;
     op->status = status;
     op->os_error = os_error;
@@ -164,10 +203,10 @@ void op_finish(broker_op *op, int status, uint32_t os_error) {
     session->live_count--;
     counter_subtract(&worker->counters.operations, 1);
     counter_add(&worker->counters.operations_finished, 1);
-    if (session_can_reply(session)) {
-        output_push(session, op);
-    } else {
+    if (!session_can_reply(session)) {
         op_answered(op);
+    } else if (takes_turn(op, handle)) {
+        output_push(session, op);
     }
 }
 
@@ -185,6 +224,7 @@ void op_answered(broker_op *op) {
     remove_id(op);
     quota_release(op);
     op->is_answered = true;
+    give_turn(op);
     if (!op->is_pinned) {
         give_back(op);
     }

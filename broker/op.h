@@ -54,6 +54,8 @@ struct broker_op {
     bool is_answered;
     bool has_detail; /* in small */
     bool holds_opener;
+    broker_op *next_answer; /* a read of the same handle that is answered after this one */
+    broker_handle *last_of; /* the handle whose last unanswered read this is */
     uint64_t opened[SL_OPENED_MAX];
     broker_chunk *data; /* a write's bytes; a read's; scratch of a connect; rows */
     uint32_t data_at;
@@ -86,6 +88,8 @@ void op_refuse(broker_op *op, int status, const sl_reason *reason);
 
 /* Its reply is encoded, or will never be. */
 void op_answered(broker_op *op);
+/* The handle is gone; what its reads say still goes out in its order. */
+void op_forget_handle(broker_handle *handle);
 /* What referred to it lets go. */
 void op_unpin(broker_op *op);
 

@@ -185,11 +185,13 @@ void client_core_resend(client_core *core, client_operation *op) {
 /* What needs no connection, or has been decided already. true: it has ended. */
 static bool ends_at_once(client_core *core, client_operation *op) {
     int status = SLUICE_OK;
+    /* A close goes on whatever becomes of the wait for it: nobody else would close the handle. */
+    bool is_close = op->request.kind == SL_REQUEST_CLOSE;
     if (core->phase == CLIENT_STOPPED) {
         status = SLUICE_ECLOSED;
-    } else if (atomic_load(&op->cancel_posted)) {
+    } else if (!is_close && atomic_load(&op->cancel_posted)) {
         status = SLUICE_ECANCELED;
-    } else if (op->timeout_ns == 0 && op->request.kind != SL_REQUEST_CLOSE) {
+    } else if (!is_close && op->timeout_ns == 0) {
         status = SLUICE_ETIMEDOUT;
     } else if (core->operation_count > core->timers.capacity) {
         uint32_t room = core->operation_count < 64 ? 64 : core->operation_count * 2;
@@ -377,9 +379,10 @@ static uint64_t next_deadline_ns(const client_core *core) {
 void client_core_run(client_core *core, uint64_t deadline_ns) {
     engine_completion completions[CLIENT_POLL_BATCH];
     uint64_t own_ns = next_deadline_ns(core);
-    core->expected_wake_ns = own_ns < deadline_ns ? own_ns : deadline_ns;
-    unsigned count = engine_poll(core->worker, completions, CLIENT_POLL_BATCH,
-                                 core->expected_wake_ns);
+    uint64_t wake_ns = own_ns < deadline_ns ? own_ns : deadline_ns;
+    /* A deadline that had passed before was not slept through: it only means "do not wait". */
+    core->expected_wake_ns = wake_ns > core->now_ns ? wake_ns : core->now_ns;
+    unsigned count = engine_poll(core->worker, completions, CLIENT_POLL_BATCH, wake_ns);
     core->now_ns = sl_clock_now_ns(core->clock);
     for (unsigned i = 0; i < count; i++) {
         on_completion(core, &completions[i]);
