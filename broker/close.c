@@ -68,12 +68,10 @@ void close_on_completion(broker_target *target, const engine_completion *complet
                  sl_list_is_empty(&handle->accepters),
              "a closed handle has no operations");
     handle_release_buffer(handle);
-    op_forget_handle(handle);
     if (handle->state == HANDLE_ZOMBIE) {
         counter_subtract(&worker->counters.zombies, 1);
     }
     broker_op *closer = handle->closer;
-    sl_slots_release(&session->handles, handle);
     SL_CHECK(session->quota.handles > 0, "a handle is given back once");
     session->quota.handles--;
     counter_subtract(&worker->counters.handles, 1);
@@ -83,5 +81,7 @@ void close_on_completion(broker_target *target, const engine_completion *complet
         closer->is_pinned = false;
         op_finish(closer, SLUICE_OK, 0);
     }
+    op_forget_handle(handle);
+    sl_slots_release(&session->handles, handle);
     session_wants_reap(session);
 }

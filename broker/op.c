@@ -149,11 +149,11 @@ void op_set_timeout(broker_op *op, uint64_t timeout_ns) {
 /* ---- the end ---- */
 
 /* A handle's reads are answered in the order in which they ended, each whole before the next one
- * begins: their bytes are the stream's, whatever the size of the replies, and a client that has
- * given one of them up must know what its late bytes are followed by. true: it is this one's turn;
- * false: it waits behind another. */
+ * begins, and its close after them: their bytes are the stream's, whatever the size of the replies,
+ * and a client that has given one of them up must know what its late bytes are followed by. true:
+ * it is this one's turn; false: it waits behind another. */
 static bool takes_turn(broker_op *op, broker_handle *handle) {
-    if (op->kind != SL_REQUEST_READ || handle == NULL) {
+    if ((op->kind != SL_REQUEST_READ && op->kind != SL_REQUEST_CLOSE) || handle == NULL) {
         return true;
     }
     broker_op *before = handle->last_answer;

@@ -117,12 +117,13 @@ void transmit_on_completion(broker_target *target, const engine_completion *comp
     op->done += (uint32_t)completion->bytes;
     SL_CHECK(op->done <= op->length, "no more is written than was asked for");
     bool is_whole = op->done == op->length;
-    if (completion->status != SLUICE_OK) {
+    bool is_ok = completion->status == SLUICE_OK;
+    if (is_whole && (is_ok || op->length > 0)) { /* also when it was cancelled too late */
+        end_write(handle, op, SLUICE_OK, 0);
+    } else if (!is_ok) {
         op->in_doubt = (uint32_t)completion->in_doubt;
         bool was_asked = completion->status == SLUICE_ECANCELED && op->cause != 0;
         end_write(handle, op, was_asked ? op->cause : completion->status, completion->os_error);
-    } else if (is_whole) {
-        end_write(handle, op, SLUICE_OK, 0);
     } else if (op->state == OP_CANCELLING) {
         end_write(handle, op, op->cause, 0);
     }

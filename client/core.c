@@ -169,6 +169,10 @@ void client_core_recall(client_core *core, client_operation *op) {
 }
 
 void client_core_resend(client_core *core, client_operation *op) {
+    if (op->entry->is_closing) { /* it would come behind the close */
+        client_core_end(core, op, SLUICE_ECLOSED, 0);
+        return;
+    }
     leave_wire(core, op);
     sl_list_remove(&op->cancel_link);
     op->is_cancelled = false;

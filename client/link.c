@@ -54,7 +54,7 @@ int client_link_begin(client_link *link, engine_handle *handle) {
 }
 
 void client_link_pump(client_link *link) {
-    if (link->is_writing || link->is_given_up || link->handle == NULL) {
+    if (link->is_writing || link->is_given_up || link->handle == NULL || link->broken_ns != 0) {
         return;
     }
     size_t length = client_send_fill(link->core, link->out, sizeof(link->out));
@@ -154,9 +154,10 @@ void client_link_on_completion(client_link *link, const engine_completion *compl
     case ENGINE_WRITE:
         link->is_writing = false;
         /* A failed write is not the end yet: what the broker said before it went may still be
-         * read, a Goodbye for example. The read ends the connection. */
+         * read, a Goodbye for example. The read ends the connection, or else watch.c. */
         if (completion->status != SLUICE_OK) {
-            link->is_writing = true;
+            link->broken_ns = link->core->now_ns;
+            link->broken_os_error = completion->os_error;
         }
         break;
     default:

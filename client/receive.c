@@ -151,11 +151,12 @@ static void end_read(client_core *core, client_operation *op, const sl_response 
                       (response->status == SLUICE_ECANCELED && op->is_recalled);
     if (op->is_detached || (op->in_size != 0 && is_served)) {
         client_core_end(core, op, SLUICE_OK, 0);
-    } else if (!is_served && is_missing && !atomic_load(&op->cancel_posted) && op->entry != NULL) {
-        client_core_resend(core, op);
+    } else if (is_served || !is_missing) {
+        client_core_end(core, op, response->status, response->os_error);
+    } else if (atomic_load(&op->cancel_posted) || op->entry == NULL) {
+        client_core_end(core, op, op->entry == NULL ? SLUICE_ECLOSED : SLUICE_ECANCELED, 0);
     } else {
-        client_core_end(core, op, is_served || !is_missing ? response->status : SLUICE_ECANCELED,
-                        response->os_error);
+        client_core_resend(core, op);
     }
 }
 

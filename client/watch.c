@@ -5,6 +5,9 @@
  * three quarters of the grace after its deadline (so that the rest is left for threads to wake) is
  * detached. Requests that do not wait at the broker have no deadline there, and end here.
  *
+ * A connection on which nothing can be sent any more is given up when what the broker may have said
+ * before has had its time to be read.
+ *
  * Silence: while the broker owes an answer, a ping goes out after ping_interval_ns without any
  * frame; after unresponsive_ns the connection is given up.
  */
@@ -14,6 +17,8 @@
 #define STOPPED_NS (500 * SL_NS_PER_MS)
 /* So long after that no time counts: what was said meanwhile is read first. */
 #define SETTLE_NS (100 * SL_NS_PER_MS)
+/* For a Goodbye that lies in the pipe when a write has failed. */
+#define LAST_WORDS_NS (100 * SL_NS_PER_MS)
 
 static void set_timer(client_core *core, client_operation *op, uint64_t deadline_ns) {
     sl_heap_remove(&core->timers, &op->timer);
@@ -46,9 +51,15 @@ static bool is_owed(const client_core *core) {
     return core->phase == CLIENT_READY && (core->wire_count != 0 || core->ping_id != 0);
 }
 
+static uint64_t broken_deadline_ns(const client_core *core) {
+    return core->link == NULL || core->link->broken_ns == 0
+               ? SL_CLOCK_NEVER
+               : sl_clock_after_ns(core->link->broken_ns, LAST_WORDS_NS);
+}
+
 uint64_t client_watch_deadline_ns(const client_core *core) {
-    uint64_t deadline_ns = SL_CLOCK_NEVER;
-    if (is_owed(core)) {
+    uint64_t deadline_ns = broken_deadline_ns(core);
+    if (deadline_ns == SL_CLOCK_NEVER && is_owed(core)) {
         bool is_pinged = core->ping_id != 0 || core->ping_is_due;
         deadline_ns = sl_clock_after_ns(core->quiet_since_ns, is_pinged
                                                                   ? core->hello.unresponsive_ns
@@ -79,6 +90,9 @@ void client_watch_tick(client_core *core) {
     sl_heap_node *node;
     while ((node = sl_heap_pop_due(&core->timers, core->now_ns)) != NULL) {
         on_late(core, SL_CONTAINER_OF(node, client_operation, timer));
+    }
+    if (core->now_ns >= broken_deadline_ns(core)) {
+        client_connect_lost(core, SLUICE_EBROKERLOST, core->link->broken_os_error);
     }
     if (!is_owed(core)) {
         return;
