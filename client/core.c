@@ -168,6 +168,23 @@ void client_core_recall(client_core *core, client_operation *op) {
     }
 }
 
+/* Where a read that is sent again goes: before the younger ones of its handle. Those that are with
+ * the broker already would keep the bytes that this one lacks until they have all of theirs: they
+ * come back, too. */
+static sl_list *place_of_read(client_core *core, client_operation *op) {
+    sl_list *place = &core->requests;
+    for (sl_list *node = op->read_link.next; node != &op->entry->reads; node = node->next) {
+        client_operation *each = SL_LIST_ENTRY(node, client_operation, read_link);
+        if (each->state == CLIENT_OPERATION_QUEUED && place == &core->requests) {
+            place = &each->link;
+        } else if (each->state == CLIENT_OPERATION_SENT && !each->is_detached &&
+                   each->request.as.read.all) {
+            client_core_recall(core, each);
+        }
+    }
+    return place;
+}
+
 void client_core_resend(client_core *core, client_operation *op) {
     if (op->entry->is_closing) { /* it would come behind the close */
         client_core_end(core, op, SLUICE_ECLOSED, 0);
@@ -181,7 +198,7 @@ void client_core_resend(client_core *core, client_operation *op) {
     op->wire_received = 0;
     op->request.as.read.max_bytes = op->in_size - op->received;
     op->state = CLIENT_OPERATION_QUEUED;
-    sl_list_push_back(&core->requests, &op->link);
+    sl_list_insert_before(place_of_read(core, op), &op->link);
 }
 
 /* ---- the beginning of an operation ----------------------------------------------------------- */

@@ -132,9 +132,19 @@ bool client_handles_serve(client_core *core, client_operation *op) {
     return op->in_size == 0 || is_satisfied(op);
 }
 
+/* It needs no answer any more. */
+static void end_served(client_core *core, client_operation *op) {
+    if (op->state == CLIENT_OPERATION_SENT) {
+        client_core_detach(core, op, SLUICE_OK);
+    } else {
+        client_core_end(core, op, SLUICE_OK, 0);
+    }
+}
+
 /* Gives bytes that `op` has brought to the oldest reads that wait. Usually that is `op`. One that
- * another's bytes have ended needs no answer any more; one that still wants some, but fewer than it
- * has asked for, is asked for again. Returns how many bytes were given. */
+ * another's bytes have ended needs no answer any more, also one of no bytes, which only waits for
+ * some; one that still wants some, but fewer than it has asked for, is asked for again. Returns how
+ * many bytes were given. */
 static size_t give_in_order(client_core *core, client_entry *entry, client_operation *op,
                             const uint8_t *bytes, size_t count) {
     size_t given = 0;
@@ -142,19 +152,24 @@ static size_t give_in_order(client_core *core, client_entry *entry, client_opera
     while (node != &entry->reads && given < count) {
         client_operation *each = SL_LIST_ENTRY(node, client_operation, read_link);
         node = node->next;
-        if (each->is_detached || each->is_replied || each->received == each->in_size) {
+        if (each->is_detached || each->is_replied) {
+            continue;
+        }
+        if (each->in_size == 0) {
+            end_served(core, each);
+            continue;
+        }
+        if (each->received == each->in_size) {
             continue;
         }
         given += give(each, bytes + given, count - given);
         if (each == op) {
             continue; /* its own answer ends it */
         }
-        if (!is_satisfied(each)) {
-            client_core_recall(core, each);
-        } else if (each->state == CLIENT_OPERATION_SENT) {
-            client_core_detach(core, each, SLUICE_OK);
+        if (is_satisfied(each)) {
+            end_served(core, each);
         } else {
-            client_core_end(core, each, SLUICE_OK, 0);
+            client_core_recall(core, each);
         }
     }
     return given;

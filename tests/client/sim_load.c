@@ -11,6 +11,8 @@
 
 /* What polling in turn may add to a bound on time. */
 #define SLACK_NS (10 * SL_NS_PER_MS)
+/* Longer than every timeout with its grace, and every delay. */
+#define SETTLE_NS (3 * SL_NS_PER_S)
 /* Everything must be over by then when it is asked to end. */
 #define END_NS (120 * SL_NS_PER_S)
 
@@ -132,25 +134,26 @@ static void on_connection(void *user) {
 /* ---- calls ----------------------------------------------------------------------------------- */
 
 static uint64_t any_timeout_ns(load *l) {
-    switch (below(l, 6)) {
-    case 0: return 1 + below(l, 100000);
-    case 1: return 1 + below(l, 3000000);
-    case 2: return SL_NS_PER_S;
-    case 3: return one_in(l, 4) ? 0 : below(l, 20000);
+    switch (below(l, 8)) {
+    case 0:
+    case 1:
+    case 2: return 1 + below(l, (uint32_t)l->timeout_max_ns);
+    case 3: return one_in(l, 8) ? 0 : 1 + below(l, (uint32_t)l->timeout_max_ns / 20);
+    case 4: return SL_NS_PER_S;
     default: return SLUICE_NO_TIMEOUT;
     }
 }
 
 static uint32_t any_length(load *l) {
     switch (below(l, 8)) {
-    case 0: return one_in(l, 3) ? 0 : 1;
+    case 0: return one_in(l, 2) ? 0 : 1;
     case 1:
-    case 2:
-    case 3: return 1 + below(l, 20);
-    case 4:
-    case 5: return 1 + below(l, 3000);
-    case 6: return 1 + below(l, 20000);
-    default: return 1 + below(l, 200000);
+    case 2: return 1 + below(l, 20);
+    case 3:
+    case 4: return 1 + below(l, l->largest / 16);
+    case 5:
+    case 6: return 1 + below(l, l->largest / 4);
+    default: return 1 + below(l, l->largest);
     }
 }
 
@@ -219,6 +222,7 @@ static void ask_read(load *l) {
     if (call != NULL) {
         call->stream = stream;
         call->length = length;
+        call->is_all = request.as.read.all;
         call->bytes = allocate(length);
         call->op->in = call->bytes;
         call->op->in_size = length;
@@ -262,13 +266,15 @@ static void ask_close(load *l, load_stream *stream, unsigned side) {
 static void ask_open(load *l) {
     static const sl_request_kind kinds[] = {SL_REQUEST_PAIR, SL_REQUEST_PAIR, SL_REQUEST_LISTEN,
                                             SL_REQUEST_CONNECT, SL_REQUEST_ACCEPT};
-    sl_request request = {.kind = kinds[below(l, SL_ARRAY_COUNT(kinds))]};
+    bool is_any = l->streams_max == LOAD_STREAMS_MAX;
+    sl_request request = {.kind = is_any ? kinds[below(l, SL_ARRAY_COUNT(kinds))]
+                                         : SL_REQUEST_PAIR};
     uint32_t opening = 0;
     for (uint32_t i = 0; i < l->call_count; i++) {
         opening += !l->calls[i].has_ended && l->calls[i].kind != SL_REQUEST_READ &&
                    l->calls[i].kind != SL_REQUEST_WRITE;
     }
-    if (l->stream_count + opening >= LOAD_STREAMS_MAX) {
+    if (l->stream_count + opening >= l->streams_max) {
         return;
     }
     if (request.kind == SL_REQUEST_LISTEN) {
@@ -315,27 +321,21 @@ static void cancel_any(load *l) {
 }
 
 static void act(load *l) {
-    switch (below(l, 24)) {
-    case 0:
-    case 1: ask_open(l); break;
-    case 2: ask_plain(l, SL_REQUEST_PING); break;
-    case 3:
-    case 4: ask_plain(l, SL_REQUEST_ACKNOWLEDGE_TORN); break;
-    case 5:
-        if (one_in(l, 8) && l->stream_count != 0) {
-            ask_close(l, any_stream(l), below(l, 2));
-        }
-        break;
-    case 6:
-    case 7:
-    case 8: cancel_any(l); break;
-    case 9:
-    case 10:
-    case 11:
-    case 12:
-    case 13:
-    case 14: ask_write(l); break;
-    default: ask_read(l); break;
+    uint32_t which = below(l, 32);
+    if (which < l->cancels) {
+        cancel_any(l);
+    } else if (which < 16) {
+        ask_read(l);
+    } else if (which < 26) {
+        ask_write(l);
+    } else if (which < 28) {
+        ask_plain(l, SL_REQUEST_ACKNOWLEDGE_TORN);
+    } else if (which == 28) {
+        ask_plain(l, SL_REQUEST_PING);
+    } else if (which == 29 && one_in(l, 8) && l->stream_count != 0) {
+        ask_close(l, any_stream(l), below(l, 2));
+    } else {
+        ask_open(l);
     }
 }
 
@@ -356,12 +356,18 @@ static void step(load *l) {
 static void choose_world(load *l, sim_options *sim, sl_limits *limits) {
     static const uint64_t delays_ns[] = {50 * SL_NS_PER_US, SL_NS_PER_MS, 5 * SL_NS_PER_MS};
     static const uint32_t small[] = {4096, 10000, 65536};
+    static const uint32_t largest[] = {32, 2000, 20000, 200000};
+    static const uint32_t streams[] = {1, 2, LOAD_STREAMS_MAX};
     switch (l->seed % 4) {
     case 0: sim_options_hostile(sim, l->seed); break;
     case 1: sim_options_gentle(sim, l->seed); break;
     default: sim_options_races(sim, l->seed); break;
     }
     sim->delay_max_ns = delays_ns[below(l, 3)];
+    l->timeout_max_ns = sim->delay_max_ns * (1 + below(l, 8));
+    l->largest = largest[below(l, 4)];
+    l->streams_max = streams[below(l, 3)];
+    l->cancels = one_in(l, 3) ? 0 : 1 + below(l, 6);
     sl_limits_default(limits);
     limits->fragment_bytes = small[below(l, 3)];
     limits->stream_chunk_bytes = small[below(l, 3)];
@@ -392,9 +398,28 @@ static void open_all(load *l) {
                             &l->rig.account, &settings, &hooks) == SLUICE_OK);
 }
 
+/* No read waits for bytes that are certainly there. */
+static void check_waiting(load *l) {
+    for (uint32_t i = 0; i < l->stream_count && l->core.phase == CLIENT_READY; i++) {
+        sl_list *node = sl_list_first(&l->streams[i].reads);
+        const load_call *call = node == NULL ? NULL : SL_LIST_ENTRY(node, load_call, read_link);
+        uint64_t needed = call == NULL || !call->is_all ? 1 : call->length;
+        EXPECT(call == NULL || model_certain(&l->streams[i].model) < needed);
+    }
+}
+
+/* Nothing is begun or cancelled any more, and there are no new faults: what can end does. */
+static void settle(load *l) {
+    sim_world_calm(l->rig.world);
+    uint64_t end_ns = now_ns(l) + SETTLE_NS;
+    while (l->open_count > 0 && now_ns(l) < end_ns) {
+        step(l);
+    }
+    check_waiting(l);
+}
+
 /* Without the connection's end: what is closed is closed at the broker, too. */
 static void end_calls(load *l) {
-    sim_world_calm(l->rig.world);
     uint64_t end_ns = now_ns(l) + END_NS;
     broker_counters counters;
     for (;;) {
@@ -467,6 +492,7 @@ void load_run(load *l, uint64_t seed, unsigned steps, load_counters *counters) {
         }
         step(l);
     }
+    settle(l);
     end_calls(l);
     check_empty(l);
     close_all(l);

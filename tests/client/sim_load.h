@@ -31,6 +31,7 @@ typedef struct load_call {
     uint8_t *bytes; /* lent to the library until the end */
     uint8_t *taken; /* a read's, afterwards */
     uint32_t length;
+    bool is_all;
     uint32_t write_index;
     uint64_t end_by_ns; /* deadline and grace */
     bool has_ended;
@@ -44,7 +45,6 @@ typedef struct load_counters {
     uint64_t bytes;     /* read, and found right */
     uint64_t losses;    /* of the connection */
     uint64_t whole;     /* streams that were read to their end */
-    uint64_t late_reads; /* that brought bytes after their end */
 } load_counters;
 
 typedef struct load {
@@ -54,6 +54,10 @@ typedef struct load {
     engine_worker *worker;
     client_core core;
     client_credit credit;
+    uint32_t streams_max;     /* few: many calls on each */
+    uint32_t cancels;         /* of 32 actions */
+    uint32_t largest;         /* read or write */
+    uint64_t timeout_max_ns;  /* of the short ones */
     load_stream streams[LOAD_STREAMS_MAX];
     uint32_t stream_count;
     load_call calls[LOAD_CALLS_MAX];

@@ -65,6 +65,16 @@ void model_read(model_stream *stream, const uint8_t *bytes, const sluice_result 
     }
 }
 
+uint64_t model_certain(const model_stream *stream) {
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < stream->write_count; i++) {
+        const model_write *w = &stream->writes[i];
+        count += w->has_ended && (int)i >= stream->current && w->done > w->came ? w->done - w->came
+                                                                                : 0;
+    }
+    return stream->has_ended ? 0 : count;
+}
+
 void model_check(const model_stream *stream) {
     for (uint32_t i = 0; i < stream->write_count; i++) {
         const model_write *w = &stream->writes[i];

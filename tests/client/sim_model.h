@@ -41,6 +41,8 @@ uint32_t model_write_begin(model_stream *stream, uint8_t *bytes, uint32_t length
 void model_write_end(model_stream *stream, uint32_t index, const sluice_result *result);
 /* A read has ended; all reads before it are known. */
 void model_read(model_stream *stream, const uint8_t *bytes, const sluice_result *result);
+/* Bytes that are certainly written and have not been read. */
+uint64_t model_certain(const model_stream *stream);
 /* When all reads and writes have ended. */
 void model_check(const model_stream *stream);
 

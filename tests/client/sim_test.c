@@ -13,7 +13,7 @@
 #ifndef SIM_SEEDS
 #define SIM_SEEDS 2000u
 #endif
-#define STEPS 120u
+#define STEPS 150u
 
 static load one;
 static load_counters counters;
