@@ -148,6 +148,13 @@ void client_unprepare(client_operation *op) {
  * behind its own stop mail. */
 int client_post(client_operation *op) {
     sluice_session *session = op->session;
+    if (client_session_is_io_thread(session)) { /* the stop mail has yet to be taken in */
+        if (atomic_load(&session->is_closed)) {
+            return SLUICE_ECLOSED;
+        }
+        client_core_submit_here(&session->core, op);
+        return SLUICE_OK;
+    }
     atomic_fetch_add(&session->posting_count, 1);
     bool is_closed = atomic_load(&session->is_closed);
     if (!is_closed) {
@@ -165,7 +172,7 @@ int client_call(sluice_session *session, const client_arguments *arguments,
     if (client_session_is_forked(session)) {
         return SLUICE_EFORKED;
     }
-    if (sl_thread_self() == session->io_thread_id) {
+    if (client_session_is_io_thread(session)) {
         return SLUICE_EDEADLK;
     }
     client_operation *op;

@@ -1,7 +1,7 @@
 /*
  * core.c - takes operations in, ends them, and turns the wheel once per poll.
  *
- * client_core_finish is the only place that fixes an outcome; client_core_retire the only one that
+ * finish() is the only place that fixes an outcome; client_core_retire the only one that
  * lets go of a wire id and its credit. What the application said comes by mail, in its order.
  */
 #include "client/core.h"
@@ -73,17 +73,15 @@ static void fill_result(client_operation *op, int status, uint32_t os_error) {
     }
 }
 
-void client_core_finish(client_core *core, client_operation *op, int status, uint32_t os_error) {
+/* A reference of the core's goes along. */
+static void finish(client_core *core, client_operation *op, int status, uint32_t os_error) {
     SL_CHECK(!atomic_load(&op->is_finished), "an operation has one outcome");
     fill_result(op, status, os_error);
     sl_heap_remove(&core->timers, &op->timer);
     op->out = NULL;
     op->in = NULL;
-    atomic_store(&op->is_finished, true);
-    if (!op->is_internal) {
-        client_operation_hold(op); /* the delivery's */
-        core->hooks.on_finished(core->hooks.user, op);
-    }
+    atomic_store_explicit(&op->is_finished, true, memory_order_release);
+    core->hooks.on_finished(core->hooks.user, op);
 }
 
 static void leave_wire(client_core *core, client_operation *op) {
@@ -130,10 +128,11 @@ static void drop(client_core *core, client_operation *op) {
 
 void client_core_end(client_core *core, client_operation *op, int status, uint32_t os_error) {
     client_core_retire(core, op);
-    if (!op->is_detached) {
-        client_core_finish(core, op, status, os_error);
+    if (op->is_detached || op->is_internal) {
+        drop(core, op);
+    } else {
+        finish(core, op, status, os_error);
     }
-    drop(core, op);
 }
 
 static bool can_cancel(const client_operation *op) {
@@ -156,7 +155,8 @@ void client_core_detach(client_core *core, client_operation *op, int status) {
              "only what the broker knows, or has to know, is detached");
     op->is_detached = true;
     queue_cancel(core, op);
-    client_core_finish(core, op, status, 0);
+    client_operation_hold(op);
+    finish(core, op, status, 0);
 }
 
 void client_core_recall(client_core *core, client_operation *op) {
@@ -368,6 +368,29 @@ void client_core_submit(engine_worker *worker, client_operation *op) {
     client_core_post(worker, &op->submit);
 }
 
+void client_core_submit_here(client_core *core, client_operation *op) {
+    client_mail *mail = &op->submit;
+    mail->on_core = on_submit;
+    mail->message.mail.next = NULL;
+    if (core->own_first == NULL) {
+        core->own_first = mail;
+    } else {
+        core->own_last->message.mail.next = &mail->message.mail;
+    }
+    core->own_last = mail;
+}
+
+/* Those that are there now; what their callbacks post is taken in by the next round. */
+static void take_own(client_core *core) {
+    sl_mail *next = core->own_first != NULL ? &core->own_first->message.mail : NULL;
+    core->own_first = core->own_last = NULL;
+    while (next != NULL) {
+        client_mail *mail = SL_CONTAINER_OF(next, client_mail, message.mail);
+        next = next->next;
+        mail->on_core(core, mail);
+    }
+}
+
 void client_core_cancel(engine_worker *worker, client_operation *op) {
     if (!atomic_exchange(&op->cancel_posted, true)) {
         client_operation_hold(op);
@@ -388,6 +411,9 @@ static void on_completion(client_core *core, const engine_completion *completion
 }
 
 static uint64_t next_deadline_ns(const client_core *core) {
+    if (core->own_first != NULL) {
+        return 0;
+    }
     uint64_t deadline_ns = sl_heap_deadline_ns(&core->timers);
     uint64_t connect_ns = client_connect_deadline_ns(core);
     uint64_t watch_ns = client_watch_deadline_ns(core);
@@ -408,6 +434,7 @@ void client_core_run(client_core *core, uint64_t deadline_ns) {
     for (unsigned i = 0; i < count; i++) {
         on_completion(core, &completions[i]);
     }
+    take_own(core);
     /* Time counts only when there is nothing left to hear: after a long stop of this process (a
      * debugger) the broker's answers lie waiting. */
     if (count < CLIENT_POLL_BATCH) {

@@ -36,7 +36,8 @@ typedef enum client_phase {
  * functions of the core. */
 typedef struct client_hooks {
     void *user;
-    /* The outcome is fixed; what the operation points at is its owner's again. */
+    /* The outcome is fixed; what the operation points at is its owner's again. A reference goes
+     * along. */
     void (*on_finished)(void *user, client_operation *op);
     /* The wire has forgotten it: credit is free. Before on_finished, except when detached. */
     void (*on_retired)(void *user, client_operation *op);
@@ -92,6 +93,8 @@ struct client_core {
     sl_list all;      /* operations that are not retired */
     sl_list waiting;  /* for a connection */
     sl_heap timers;
+    client_mail *own_first; /* posted on this thread (client_core_submit_here), oldest first */
+    client_mail *own_last;
 
     /* Lanes: link.h, send.c. */
     sl_list cancels;   /* by cancel_link: first of all */
@@ -138,6 +141,9 @@ void client_core_deinit(client_core *core);
 
 /* Any thread. The operation holds a reference for the core. */
 void client_core_submit(engine_worker *worker, client_operation *op);
+/* The same on the core's own thread (an INLINE callback), where it needs no mailbox: taken in
+ * before the core polls again. */
+void client_core_submit_here(client_core *core, client_operation *op);
 /* Any thread, any number of times; takes a reference of its own. */
 void client_core_cancel(engine_worker *worker, client_operation *op);
 /* Any thread. */
@@ -148,11 +154,9 @@ void client_core_launched(client_core *core, int status, uint32_t os_error, cons
 
 /* ---- between the parts ---- */
 
-/* core.c: ends an operation. The only place that fixes an outcome. */
-void client_core_finish(client_core *core, client_operation *op, int status, uint32_t os_error);
-/* The wire does not know it any more, or never did. */
+/* core.c. The wire does not know it any more, or never did. */
 void client_core_retire(client_core *core, client_operation *op);
-/* Finish and retire. */
+/* Finish and retire; the core's reference goes with the outcome. */
 void client_core_end(client_core *core, client_operation *op, int status, uint32_t os_error);
 /* Finishes it although the broker has not answered, and asks the broker to end it. */
 void client_core_detach(client_core *core, client_operation *op, int status);
@@ -189,7 +193,6 @@ int client_receive_frame(client_core *core, const sl_frame *frame);
 
 /* watch.c: time. */
 void client_watch_start(client_core *core, client_operation *op);
-void client_watch_sent(client_core *core, client_operation *op);
 void client_watch_heard(client_core *core);
 void client_watch_tick(client_core *core);
 uint64_t client_watch_deadline_ns(const client_core *core);

@@ -6,9 +6,13 @@
 #include "base/check.h"
 #include "base/status.h"
 
+/* `used`: bytes in the lower part, operations in the upper. Both bounds leave room for every thread
+ * that takes too much for a moment. */
+#define BYTES_BITS 44
+#define ONE        (UINT64_C(1) << BYTES_BITS)
+
 void client_credit_init(client_credit *credit) {
-    atomic_init(&credit->operations, 0);
-    atomic_init(&credit->bytes, 0);
+    atomic_init(&credit->used, 0);
     atomic_init(&credit->operations_max, 1);
     atomic_init(&credit->bytes_max, 0);
     atomic_init(&credit->waiter_count, 0);
@@ -17,7 +21,7 @@ void client_credit_init(client_credit *credit) {
 }
 
 void client_credit_deinit(client_credit *credit) {
-    SL_CHECK(atomic_load(&credit->operations) == 0 && atomic_load(&credit->bytes) == 0,
+    SL_CHECK(atomic_load(&credit->used) == 0,
              "all credit is given back when a session ends");
     sl_cond_deinit(&credit->changed);
     sl_mutex_deinit(&credit->lock);
@@ -39,11 +43,15 @@ void client_credit_set(client_credit *credit, uint64_t operations_max, uint64_t 
     wake(credit);
 }
 
+/* false: it is too much, and has to be given back. */
+static bool add(client_credit *credit, uint64_t bytes) {
+    uint64_t used = atomic_fetch_add(&credit->used, ONE + bytes) + ONE + bytes;
+    return used >> BYTES_BITS <= atomic_load(&credit->operations_max) &&
+           (used & (ONE - 1)) <= atomic_load(&credit->bytes_max);
+}
+
 int client_credit_take(client_credit *credit, uint64_t bytes) {
-    bool is_over = atomic_fetch_add(&credit->operations, 1) + 1 >
-                   atomic_load(&credit->operations_max);
-    is_over |= atomic_fetch_add(&credit->bytes, bytes) + bytes > atomic_load(&credit->bytes_max);
-    if (is_over) {
+    if (!add(credit, bytes)) {
         client_credit_give(credit, bytes);
         return SLUICE_EQUOTA;
     }
@@ -60,16 +68,11 @@ int client_credit_wait(client_credit *credit, uint64_t bytes, uint64_t deadline_
     bool in_time = true;
     for (;;) {
         /* A take that fails gives back under the lock, and so wakes the others once too often. */
-        bool is_over = atomic_fetch_add(&credit->operations, 1) + 1 >
-                       atomic_load(&credit->operations_max);
-        is_over |= atomic_fetch_add(&credit->bytes, bytes) + bytes >
-                   atomic_load(&credit->bytes_max);
-        status = is_over ? SLUICE_EQUOTA : SLUICE_OK;
-        if (!is_over) {
+        status = add(credit, bytes) ? SLUICE_OK : SLUICE_EQUOTA;
+        if (status == SLUICE_OK) {
             break;
         }
-        atomic_fetch_sub(&credit->bytes, bytes);
-        atomic_fetch_sub(&credit->operations, 1);
+        atomic_fetch_sub(&credit->used, ONE + bytes);
         if (!in_time) {
             break;
         }
@@ -81,7 +84,6 @@ int client_credit_wait(client_credit *credit, uint64_t bytes, uint64_t deadline_
 }
 
 void client_credit_give(client_credit *credit, uint64_t bytes) {
-    atomic_fetch_sub(&credit->bytes, bytes);
-    atomic_fetch_sub(&credit->operations, 1);
+    atomic_fetch_sub(&credit->used, ONE + bytes);
     wake(credit);
 }

@@ -11,8 +11,7 @@
 #include "base/thread.h"
 
 typedef struct client_credit {
-    sl_atomic_u64 operations; /* taken */
-    sl_atomic_u64 bytes;
+    sl_atomic_u64 used; /* operations and bytes in one word: a take is one atomic addition */
     sl_atomic_u64 operations_max;
     sl_atomic_u64 bytes_max;
     sl_atomic_u32 waiter_count;

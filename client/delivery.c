@@ -9,9 +9,12 @@
 
 static void run_callback(client_delivery *delivery, client_operation *op) {
     sluice_operation *visible = atomic_load(&op->is_released) ? NULL : op;
-    uint64_t outer = atomic_exchange(&delivery->callback_thread_id, sl_thread_self());
+    /* Relaxed: who asks whether it is this thread sees what it wrote itself, or another's. */
+    sl_atomic_u64 *thread_id = &delivery->callback_thread_id;
+    uint64_t outer = atomic_load_explicit(thread_id, memory_order_relaxed);
+    atomic_store_explicit(thread_id, sl_thread_self(), memory_order_relaxed);
     op->on_done(op->user, visible, &op->result);
-    atomic_store(&delivery->callback_thread_id, outer);
+    atomic_store_explicit(thread_id, outer, memory_order_relaxed);
     atomic_fetch_sub(&delivery->undelivered_count, 1);
     client_pool_drop(op);
 }
@@ -97,7 +100,8 @@ void client_delivery_put(client_delivery *delivery, client_operation *op) {
 }
 
 bool client_delivery_is_callback(const client_delivery *delivery) {
-    return atomic_load(&delivery->callback_thread_id) == sl_thread_self();
+    return atomic_load_explicit(&delivery->callback_thread_id, memory_order_relaxed) ==
+           sl_thread_self();
 }
 
 /* The next one that is due, or NULL. The waitable is unset before the last look at the mailbox. */

@@ -30,6 +30,10 @@ void client_operation_hold(client_operation *op) {
 }
 
 bool client_operation_drop(client_operation *op) {
+    /* The only one there is cannot become more: nobody else has one to take another from. */
+    if (atomic_load_explicit(&op->reference_count, memory_order_acquire) == 1) {
+        return true;
+    }
     unsigned before = atomic_fetch_sub_explicit(&op->reference_count, 1, memory_order_acq_rel);
     SL_CHECK(before != 0, "an operation is not released once too often");
     return before == 1;

@@ -73,6 +73,7 @@ struct sluice_operation {
     sl_event event; /* of a synchronous call; kept when the operation is used again */
     bool has_event;
     bool has_credit;
+    bool holds_session; /* has a reference to it */
     uint32_t credit_bytes;
     struct sluice_operation *next_free;
 

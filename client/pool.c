@@ -1,5 +1,8 @@
 /*
  * pool.c - operations that are used again: no heap in steady state, and no new event per call.
+ *
+ * The I/O thread has a small pool of its own, without a lock: an INLINE callback that starts the
+ * next call pays no atomic operation for it.
  */
 #include "client/session.h"
 
@@ -10,15 +13,34 @@ static void destroy(sluice_session *session, client_operation *op) {
     sl_account_free(&session->account, op, sizeof(*op));
 }
 
+static client_operation *pop(client_operation **pool, uint32_t *count) {
+    client_operation *op = *pool;
+    if (op != NULL) {
+        *pool = op->next_free;
+        (*count)--;
+    }
+    return op;
+}
+
+static bool push(client_operation **pool, uint32_t *count, uint32_t max, client_operation *op) {
+    if (*count >= max) {
+        return false;
+    }
+    op->next_free = *pool;
+    *pool = op;
+    (*count)++;
+    return true;
+}
+
 client_operation *client_pool_take(sluice_session *session, sl_request_kind kind,
                                    uint64_t timeout_ns) {
-    sl_mutex_lock(&session->pool_lock);
-    client_operation *op = session->pool;
-    if (op != NULL) {
-        session->pool = op->next_free;
-        session->pool_count--;
+    bool is_io_thread = client_session_is_io_thread(session);
+    client_operation *op = is_io_thread ? pop(&session->io_pool, &session->io_pool_count) : NULL;
+    if (op == NULL) {
+        sl_mutex_lock(&session->pool_lock);
+        op = pop(&session->pool, &session->pool_count);
+        sl_mutex_unlock(&session->pool_lock);
     }
-    sl_mutex_unlock(&session->pool_lock);
     if (op == NULL) {
         op = sl_account_alloc(&session->account, sizeof(*op));
         if (op == NULL) {
@@ -27,8 +49,21 @@ client_operation *client_pool_take(sluice_session *session, sl_request_kind kind
     }
     client_operation_init(op, kind, timeout_ns);
     op->session = session;
-    atomic_fetch_add_explicit(&session->reference_count, 1, memory_order_relaxed);
+    if (!is_io_thread) {
+        client_session_hold(op);
+    }
     return op;
+}
+
+static bool keep(sluice_session *session, client_operation *op) {
+    if (client_session_is_io_thread(session) &&
+        push(&session->io_pool, &session->io_pool_count, CLIENT_IO_POOL_MAX, op)) {
+        return true;
+    }
+    sl_mutex_lock(&session->pool_lock);
+    bool is_kept = push(&session->pool, &session->pool_count, CLIENT_POOL_MAX, op);
+    sl_mutex_unlock(&session->pool_lock);
+    return is_kept;
 }
 
 void client_pool_drop(client_operation *op) {
@@ -36,27 +71,23 @@ void client_pool_drop(client_operation *op) {
         return;
     }
     sluice_session *session = op->session;
-    sl_account_free(&session->account, op->text, op->text_size);
-    op->text = NULL;
-    sl_mutex_lock(&session->pool_lock);
-    bool is_kept = session->pool_count < CLIENT_POOL_MAX;
-    if (is_kept) {
-        op->next_free = session->pool;
-        session->pool = op;
-        session->pool_count++;
+    bool holds_session = op->holds_session;
+    if (op->text != NULL) {
+        sl_account_free(&session->account, op->text, op->text_size);
+        op->text = NULL;
     }
-    sl_mutex_unlock(&session->pool_lock);
-    if (!is_kept) {
+    if (!keep(session, op)) {
         destroy(session, op);
     }
-    client_session_drop(session);
+    if (holds_session) {
+        client_session_drop(session);
+    }
 }
 
 void client_pool_clear(sluice_session *session) {
-    while (session->pool != NULL) {
-        client_operation *op = session->pool;
-        session->pool = op->next_free;
+    client_operation *op;
+    while ((op = pop(&session->pool, &session->pool_count)) != NULL ||
+           (op = pop(&session->io_pool, &session->io_pool_count)) != NULL) {
         destroy(session, op);
     }
-    session->pool_count = 0;
 }

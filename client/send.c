@@ -185,7 +185,6 @@ static bool put_request(filler *f) {
     if (client_operation_is_read(op)) {
         op->wire_max = op->request.as.read.max_bytes;
     }
-    client_watch_sent(core, op);
     return true;
 }
 

@@ -184,7 +184,7 @@ int32_t sluice_session_close(sluice_session *session) {
     if (client_session_is_forked(session)) {
         return SLUICE_EFORKED;
     }
-    if (sl_thread_self() == session->io_thread_id ||
+    if (client_session_is_io_thread(session) ||
         client_delivery_is_callback(&session->delivery)) {
         return SLUICE_EDEADLK;
     }

@@ -18,6 +18,7 @@
 #include "client/launcher.h"
 
 #define CLIENT_POOL_MAX        1024u   /* free operations that are kept */
+#define CLIENT_IO_POOL_MAX     128u    /* ... by the I/O thread, for its own callbacks */
 #define CLIENT_UNDELIVERED_MAX 131072u /* asynchronous calls whose callback has not run */
 
 struct sluice_session {
@@ -55,7 +56,19 @@ struct sluice_session {
     sl_mutex pool_lock;
     client_operation *pool;
     uint32_t pool_count;
+    client_operation *io_pool; /* the I/O thread's: no lock */
+    uint32_t io_pool_count;
 };
+
+static inline bool client_session_is_io_thread(const sluice_session *session) {
+    return sl_thread_self() == session->io_thread_id;
+}
+
+/* The operation keeps the session's memory. */
+static inline void client_session_hold(client_operation *op) {
+    op->holds_session = true;
+    atomic_fetch_add_explicit(&op->session->reference_count, 1, memory_order_relaxed);
+}
 
 /* A child of fork has no I/O thread, and shares its parent's connection. */
 static inline bool client_session_is_forked(const sluice_session *session) {
@@ -66,7 +79,9 @@ static inline bool client_session_is_forked(const sluice_session *session) {
 int client_io_thread_start(sluice_session *session);
 void client_io_thread_stop(sluice_session *session);
 
-/* pool.c: an operation with a reference for the core. NULL: out of memory. */
+/* pool.c: an operation with a reference for the core. It keeps the session's memory, except when
+ * the I/O thread makes it: then it has to end before that thread does, unless the application gets
+ * to see it (client_session_hold). NULL: out of memory. */
 client_operation *client_pool_take(sluice_session *session, sl_request_kind kind,
                                    uint64_t timeout_ns);
 /* Drops a reference. */

@@ -26,7 +26,10 @@ static int32_t start(sluice_session *session, const client_arguments *arguments,
     op->user = user;
     if (ret_operation != NULL) {
         client_operation_hold(op);
-        atomic_store(&op->is_released, false);
+        atomic_store_explicit(&op->is_released, false, memory_order_relaxed);
+        if (!op->holds_session) {
+            client_session_hold(op);
+        }
         *ret_operation = op;
     }
     status = client_post(op);

@@ -36,11 +36,13 @@ static bool waits_at_broker(const client_operation *op) {
     return (sl_request_traits(op->request.kind) & SL_REQUEST_IS_CANCELLABLE) != 0;
 }
 
-void client_watch_sent(client_core *core, client_operation *op) {
-    if (op->is_detached || op->is_internal || !waits_at_broker(op)) {
-        return;
+/* When the core itself ends it. Looked at when its deadline has come, not when it is sent: most
+ * operations end before, and never touch the heap in between. */
+static uint64_t limit_ns(const client_core *core, const client_operation *op) {
+    if (op->state == CLIENT_OPERATION_SENT && waits_at_broker(op)) {
+        return sl_clock_after_ns(op->deadline_ns, core->settings.call_grace_ns / 4 * 3);
     }
-    set_timer(core, op, sl_clock_after_ns(op->deadline_ns, core->settings.call_grace_ns / 4 * 3));
+    return op->deadline_ns;
 }
 
 void client_watch_heard(client_core *core) {
@@ -69,6 +71,11 @@ uint64_t client_watch_deadline_ns(const client_core *core) {
 }
 
 static void on_late(client_core *core, client_operation *op) {
+    uint64_t due_ns = limit_ns(core, op);
+    if (due_ns > core->now_ns) {
+        set_timer(core, op, due_ns);
+        return;
+    }
     bool goes_on = op->state == CLIENT_OPERATION_SENT ||
                    (op->state == CLIENT_OPERATION_QUEUED && op->request.kind == SL_REQUEST_CLOSE);
     if (goes_on) {

@@ -118,7 +118,8 @@ typedef struct engine_epoll_handle {
     engine_epoll_readiness readiness[2];
     bool has_ended[2]; /* hang-up or error seen: calls return at once, a short read says nothing */
     bool has_marks;    /* urgent data or descriptors came: a short read need not be the last */
-    bool wants_out;    /* registered for EPOLLOUT too */
+    bool is_registered; /* with epoll */
+    bool wants_out;     /* registered for EPOLLOUT too */
     bool is_tcp;
     int error;                   /* errno that ended a stream; the kernel tells it only once */
     int held_fd;                 /* listeners: accepted, but not made a handle yet; or -1 */
