@@ -1,10 +1,14 @@
 /*
- * heap.c - deadlines in order: a binary heap of pointers to nodes embedded in their owners.
+ * heap.c - deadlines in order: a binary heap of deadlines, each with the node it belongs to.
  *
- * Owner: one thread. The heap owns the array of pointers, never the nodes. Each node knows its
- * place (1-based; 0 = in no heap), so that removing from the middle is O(log n) without a search.
- * Order is by deadline, then by a 64-bit sequence given at insertion: equal deadlines come out
- * first in, first out, which also makes a simulated run replay exactly.
+ * Owner: one thread. The heap owns the array, never the nodes. Each node knows its place (1-based;
+ * 0 = in no heap). Order is by deadline, then by a 64-bit sequence given at insertion: equal
+ * deadlines come out first in, first out, which also makes a simulated run replay exactly.
+ *
+ * Most deadlines never come: what they guard ends before. So removing only clears the entry, and
+ * the heap is put in order again when more than half of the entries are cleared (O(1) amortised),
+ * or when a cleared one is on top and somebody asks. The array has room for twice the capacity, so
+ * that an insert always finds a place.
  */
 #include "base/heap.h"
 
@@ -13,70 +17,108 @@
 #include "base/status.h"
 
 #define FIRST_CAPACITY 16u
+#define CLEARED_MIN    16u /* so many are left lying in any case */
 
-static bool comes_before(const sl_heap_node *a, const sl_heap_node *b) {
+static bool comes_before(const sl_heap_entry *a, const sl_heap_entry *b) {
     if (a->deadline_ns != b->deadline_ns) {
         return a->deadline_ns < b->deadline_ns;
     }
     return a->sequence < b->sequence;
 }
 
-static void put(sl_heap *heap, uint32_t position, sl_heap_node *node) {
-    heap->nodes[position - 1] = node;
-    node->position = position;
+static void put(sl_heap *heap, uint32_t position, sl_heap_entry entry) {
+    heap->entries[position - 1] = entry;
+    if (entry.node != NULL) {
+        entry.node->position = position;
+    }
 }
 
-/* Finds the node's place at or above the hole at `position`. */
-static void sift_up(sl_heap *heap, uint32_t position, sl_heap_node *node) {
+/* Finds the entry's place at or above the hole at `position`. */
+static void sift_up(sl_heap *heap, uint32_t position, sl_heap_entry entry) {
     while (position > 1) {
-        sl_heap_node *parent = heap->nodes[position / 2 - 1];
-        if (!comes_before(node, parent)) {
+        const sl_heap_entry *parent = &heap->entries[position / 2 - 1];
+        if (!comes_before(&entry, parent)) {
             break;
         }
-        put(heap, position, parent);
+        put(heap, position, *parent);
         position /= 2;
     }
-    put(heap, position, node);
+    put(heap, position, entry);
 }
 
-/* Finds the node's place at or below the hole at `position`. */
-static void sift_down(sl_heap *heap, uint32_t position, sl_heap_node *node) {
-    while (position <= heap->count / 2) {
+/* Finds the entry's place at or below the hole at `position`. */
+static void sift_down(sl_heap *heap, uint32_t position, sl_heap_entry entry) {
+    const sl_heap_entry *entries = heap->entries;
+    while (position <= heap->used / 2) {
         uint32_t child = position * 2;
-        if (child < heap->count && comes_before(heap->nodes[child], heap->nodes[child - 1])) {
+        if (child < heap->used && comes_before(&entries[child], &entries[child - 1])) {
             child++;
         }
-        if (!comes_before(heap->nodes[child - 1], node)) {
+        if (!comes_before(&entries[child - 1], &entry)) {
             break;
         }
-        put(heap, position, heap->nodes[child - 1]);
+        put(heap, position, entries[child - 1]);
         position = child;
     }
-    put(heap, position, node);
+    put(heap, position, entry);
+}
+
+/* The last entry, if there is one, is of a node. */
+static void trim(sl_heap *heap) {
+    while (heap->used > 0 && heap->entries[heap->used - 1].node == NULL) {
+        heap->used--;
+    }
+}
+
+/* Drops the cleared entries. */
+static void compact(sl_heap *heap) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < heap->used; i++) {
+        if (heap->entries[i].node != NULL) {
+            put(heap, ++kept, heap->entries[i]);
+        }
+    }
+    heap->used = kept;
+    for (uint32_t position = kept / 2; position > 0; position--) {
+        sift_down(heap, position, heap->entries[position - 1]);
+    }
+}
+
+/* The first entry, if there is one, is of a node. */
+static void clear_top(sl_heap *heap) {
+    while (heap->used > 0 && heap->entries[0].node == NULL) {
+        sl_heap_entry last = heap->entries[--heap->used];
+        sift_down(heap, 1, last);
+        trim(heap);
+    }
 }
 
 void sl_heap_init(sl_heap *heap, sl_account *account, uint32_t limit) {
     *heap = (sl_heap){.account = account, .limit = limit};
 }
 
+static size_t bytes_of(uint32_t capacity) {
+    return (size_t)capacity * 2 * sizeof(sl_heap_entry);
+}
+
 void sl_heap_deinit(sl_heap *heap) {
     SL_CHECK(heap->count == 0, "no deadline is pending when its heap goes");
-    if (heap->nodes != NULL) {
-        sl_account_free(heap->account, heap->nodes, heap->capacity * sizeof(*heap->nodes));
+    if (heap->entries != NULL) {
+        sl_account_free(heap->account, heap->entries, bytes_of(heap->capacity));
     }
     *heap = (sl_heap){0};
 }
 
 static int set_capacity(sl_heap *heap, uint32_t capacity) {
-    sl_heap_node **nodes = sl_account_alloc(heap->account, capacity * sizeof(*nodes));
-    if (nodes == NULL) {
+    sl_heap_entry *entries = sl_account_alloc(heap->account, bytes_of(capacity));
+    if (entries == NULL) {
         return SLUICE_ENOMEM;
     }
-    for (uint32_t i = 0; i < heap->count; i++) {
-        nodes[i] = heap->nodes[i];
+    for (uint32_t i = 0; i < heap->used; i++) {
+        entries[i] = heap->entries[i];
     }
-    sl_account_free(heap->account, heap->nodes, heap->capacity * sizeof(*heap->nodes));
-    heap->nodes = nodes;
+    sl_account_free(heap->account, heap->entries, bytes_of(heap->capacity));
+    heap->entries = entries;
     heap->capacity = capacity;
     return SLUICE_OK;
 }
@@ -109,10 +151,13 @@ int sl_heap_insert(sl_heap *heap, sl_heap_node *node, uint64_t deadline_ns) {
     if (status != SLUICE_OK) {
         return status;
     }
+    if (heap->used == heap->capacity * 2) {
+        compact(heap);
+    }
     node->deadline_ns = deadline_ns;
-    node->sequence = heap->sequence++;
     heap->count++;
-    sift_up(heap, heap->count, node);
+    heap->used++;
+    sift_up(heap, heap->used, (sl_heap_entry){deadline_ns, heap->sequence++, node});
     return SLUICE_OK;
 }
 
@@ -121,28 +166,25 @@ void sl_heap_remove(sl_heap *heap, sl_heap_node *node) {
     if (position == 0) {
         return;
     }
-    SL_CHECK(position <= heap->count && heap->nodes[position - 1] == node,
+    SL_CHECK(position <= heap->used && heap->entries[position - 1].node == node,
              "a node is removed from the heap it is in");
-    sl_heap_node *last = heap->nodes[heap->count - 1];
-    heap->count--;
+    heap->entries[position - 1].node = NULL;
     node->position = 0;
-    if (last == node) {
-        return;
-    }
-    /* The last node fills the hole and moves to its place, which may be above or below. */
-    if (position > 1 && comes_before(last, heap->nodes[position / 2 - 1])) {
-        sift_up(heap, position, last);
-    } else {
-        sift_down(heap, position, last);
+    heap->count--;
+    trim(heap);
+    if (heap->used - heap->count > heap->count + CLEARED_MIN) {
+        compact(heap);
     }
 }
 
-sl_heap_node *sl_heap_first(const sl_heap *heap) {
-    return heap->count > 0 ? heap->nodes[0] : NULL;
+sl_heap_node *sl_heap_first(sl_heap *heap) {
+    clear_top(heap);
+    return heap->used > 0 ? heap->entries[0].node : NULL;
 }
 
-uint64_t sl_heap_deadline_ns(const sl_heap *heap) {
-    return heap->count > 0 ? heap->nodes[0]->deadline_ns : SL_CLOCK_NEVER;
+uint64_t sl_heap_deadline_ns(sl_heap *heap) {
+    sl_heap_node *first = sl_heap_first(heap);
+    return first != NULL ? first->deadline_ns : SL_CLOCK_NEVER;
 }
 
 sl_heap_node *sl_heap_pop_due(sl_heap *heap, uint64_t now_ns) {

@@ -1,8 +1,8 @@
 /*
- * heap.h - deadlines in order: an intrusive binary heap of nodes keyed by deadline_ns.
+ * heap.h - deadlines in order: a binary heap of nodes that are embedded in their owners.
  *
- * Nodes are embedded in their owners. Insert and remove are O(log n); to change a deadline, remove
- * and insert. No insert allocates while the count stays within what sl_heap_reserve made room for.
+ * Insert is O(log n), and O(1) for a deadline later than those that are there; remove is O(1)
+ * amortised. To change a deadline, remove and insert. No insert allocates while the count stays within what sl_heap_reserve made room for.
  * Equal deadlines come out in order of insertion. One thread.
  */
 #ifndef SLUICE_BASE_HEAP_H
@@ -15,15 +15,22 @@
 
 typedef struct sl_heap_node {
     uint64_t deadline_ns;
-    uint64_t sequence; /* private: order of insertion */
     uint32_t position; /* private: 1-based place in the heap; 0 = not in it */
 } sl_heap_node;
 
+/* Private. */
+typedef struct sl_heap_entry {
+    uint64_t deadline_ns;
+    uint64_t sequence;  /* order of insertion */
+    sl_heap_node *node; /* NULL: removed since */
+} sl_heap_entry;
+
 typedef struct sl_heap {
     sl_account *account;
-    sl_heap_node **nodes;
-    uint32_t count;
-    uint32_t capacity; /* room now */
+    sl_heap_entry *entries;
+    uint32_t used;     /* entries, also those whose node was removed */
+    uint32_t count;    /* nodes */
+    uint32_t capacity; /* nodes that there is room for now */
     uint32_t limit;    /* never more than this */
     uint64_t sequence;
 } sl_heap;
@@ -47,10 +54,10 @@ int sl_heap_insert(sl_heap *heap, sl_heap_node *node, uint64_t deadline_ns);
 void sl_heap_remove(sl_heap *heap, sl_heap_node *node);
 
 /* The node with the earliest deadline, still in the heap, or NULL. */
-sl_heap_node *sl_heap_first(const sl_heap *heap);
+sl_heap_node *sl_heap_first(sl_heap *heap);
 
 /* The earliest deadline or SL_CLOCK_NEVER. */
-uint64_t sl_heap_deadline_ns(const sl_heap *heap);
+uint64_t sl_heap_deadline_ns(sl_heap *heap);
 
 /* Removes and returns the first node whose deadline is at or before now_ns, or NULL. */
 sl_heap_node *sl_heap_pop_due(sl_heap *heap, uint64_t now_ns);

@@ -62,6 +62,7 @@ static void fill_opened(const broker_op *op, sl_response *response,
         broker_handle *handle = handle_find(op->session, op->opened[i]);
         opened->handle = op->opened[i];
         opened->can = handle != NULL ? handle->can : 0;
+        opened->local_address = NULL;
         if (handle != NULL && handle->state == HANDLE_OPEN && op->kind != SL_REQUEST_PAIR) {
             opened->local_address = local_address(handle, texts[i]);
         }
@@ -99,7 +100,8 @@ static size_t encode(const sl_response *response, uint32_t payload_length, uint8
 size_t reply_encode(const broker_op *op, uint32_t payload_length, bool is_last, uint8_t *buffer,
                     size_t size) {
     address_text texts[SL_OPENED_MAX];
-    sl_response response = {.id = op->id};
+    sl_response response; /* without clearing what a plain one does not have */
+    sl_response_init(&response, op->id);
     if (!is_last) {
         response.more = true;
         return encode(&response, payload_length, buffer, size);

@@ -410,7 +410,7 @@ static void on_completion(client_core *core, const engine_completion *completion
     }
 }
 
-static uint64_t next_deadline_ns(const client_core *core) {
+static uint64_t next_deadline_ns(client_core *core) {
     if (core->own_first != NULL) {
         return 0;
     }

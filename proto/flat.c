@@ -9,7 +9,39 @@
 #include "base/status.h"
 #include "proto/frame.h"
 
+/* A varint of up to 8 bytes at once: its length is where the first byte ends that has no
+ * continuation bit, and three steps push its groups of 7 bits together. 0: it is longer. */
+static size_t read_short(const uint8_t bytes[8], uint64_t *ret_value) {
+    uint64_t word = 0;
+    for (unsigned i = 0; i < 8; i++) { /* compilers make one load of it */
+        word |= (uint64_t)bytes[i] << (8 * i);
+    }
+    uint64_t ends = ~word & UINT64_C(0x8080808080808080);
+    if (ends == 0) {
+        return 0;
+    }
+    uint64_t last = ends & (0 - ends); /* the lowest */
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t before = (((last >> 7) - 1) & ones) * ones >> 56; /* bytes below it */
+    word &= last - 1;
+    word = (word & UINT64_C(0x007f007f007f007f)) | (word & UINT64_C(0x7f007f007f007f00)) >> 1;
+    word = (word & UINT64_C(0x00003fff00003fff)) | (word & UINT64_C(0x3fff00003fff0000)) >> 2;
+    word = (word & UINT64_C(0x000000000fffffff)) | (word & UINT64_C(0x0fffffff00000000)) >> 4;
+    *ret_value = word;
+    return (size_t)before + 1;
+}
+
 size_t sl_varint_read(const uint8_t *bytes, size_t count, uint64_t *ret_value) {
+    if (count > 0 && bytes[0] < 0x80) {
+        *ret_value = bytes[0];
+        return 1;
+    }
+    if (count >= 8) {
+        size_t length = read_short(bytes, ret_value);
+        if (length != 0) {
+            return length;
+        }
+    }
     uint64_t value = 0;
     size_t limit = count < 10 ? count : 10;
     for (size_t i = 0; i < limit; i++) {

@@ -261,7 +261,7 @@ static bool worker_has_something(const engine_worker *worker) {
 bool sim_world_step(sim_world *world, uint64_t deadline_ns) {
     uint64_t next_ns = sl_heap_deadline_ns(&world->events);
     for (sl_list *node = world->workers.next; node != &world->workers; node = node->next) {
-        const engine_worker *worker = &SL_LIST_ENTRY(node, sim_worker, link)->worker;
+        engine_worker *worker = &SL_LIST_ENTRY(node, sim_worker, link)->worker;
         if (worker_has_something(worker)) {
             return true;
         }

@@ -32,15 +32,24 @@ static timer *model_first(void) {
 }
 
 static void check_shape(const sl_heap *heap) {
-    for (uint32_t i = 0; i < heap->count; i++) {
-        assert_int_equal(heap->nodes[i]->position, i + 1);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < heap->used; i++) {
+        const sl_heap_entry *entry = &heap->entries[i];
+        if (entry->node != NULL) {
+            assert_int_equal(entry->node->position, i + 1);
+            assert_true(entry->node->deadline_ns == entry->deadline_ns);
+            count++;
+        }
         if (i > 0) {
-            assert_true(heap->nodes[(i + 1) / 2 - 1]->deadline_ns <= heap->nodes[i]->deadline_ns);
+            assert_true(heap->entries[(i + 1) / 2 - 1].deadline_ns <= entry->deadline_ns);
         }
     }
+    assert_int_equal(count, heap->count);
+    assert_true(heap->used <= 2 * heap->count + 16);
+    assert_true(heap->used <= 2 * heap->capacity);
 }
 
-static void check_first(const sl_heap *heap) {
+static void check_first(sl_heap *heap) {
     timer *expected = model_first();
     assert_ptr_equal(sl_heap_first(heap), expected != NULL ? &expected->node : NULL);
     assert_true(sl_heap_deadline_ns(heap) ==
