@@ -18,6 +18,7 @@
 
 #define FIRST_CAPACITY 16u
 #define CLEARED_MIN    16u /* so many are left lying in any case */
+#define CLEARED_SHARE  8u  /* a share of the entries that is worth going through all of them */
 
 static bool comes_before(const sl_heap_entry *a, const sl_heap_entry *b) {
     if (a->deadline_ns != b->deadline_ns) {
@@ -84,9 +85,15 @@ static void compact(sl_heap *heap) {
     }
 }
 
-/* The first entry, if there is one, is of a node. */
+/* The first entry, if there is one, is of a node. Deadlines are mostly removed in their order, so
+ * that cleared ones gather at the top: many are dropped at once, which costs less than one by
+ * one. */
 static void clear_top(sl_heap *heap) {
     while (heap->used > 0 && heap->entries[0].node == NULL) {
+        if (heap->used - heap->count >= heap->used / CLEARED_SHARE) {
+            compact(heap);
+            return;
+        }
         sl_heap_entry last = heap->entries[--heap->used];
         sift_down(heap, 1, last);
         trim(heap);

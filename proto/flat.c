@@ -12,10 +12,10 @@
 /* A varint of up to 8 bytes at once: its length is where the first byte ends that has no
  * continuation bit, and three steps push its groups of 7 bits together. 0: it is longer. */
 static size_t read_short(const uint8_t bytes[8], uint64_t *ret_value) {
-    uint64_t word = 0;
-    for (unsigned i = 0; i < 8; i++) { /* compilers make one load of it */
-        word |= (uint64_t)bytes[i] << (8 * i);
-    }
+    /* Compilers make one load of it. */
+    uint64_t word = (uint64_t)bytes[0] | (uint64_t)bytes[1] << 8 | (uint64_t)bytes[2] << 16 |
+                    (uint64_t)bytes[3] << 24 | (uint64_t)bytes[4] << 32 |
+                    (uint64_t)bytes[5] << 40 | (uint64_t)bytes[6] << 48 | (uint64_t)bytes[7] << 56;
     uint64_t ends = ~word & UINT64_C(0x8080808080808080);
     if (ends == 0) {
         return 0;
