@@ -1,11 +1,13 @@
 #!/bin/sh
-# The life of the service under Wine: service.sh EMULATOR SLUICED
+# The life of the service under Wine, with a load: service.sh EMULATOR SLUICED SLUICE INTEGRATION
 set -eu
 name=sluice-test-$$
 work=$(mktemp -d)
-emulator=$1 program=$2
+emulator=$1 program=$2 tool=$3 client=$4
+pid=''
 
 clean() {
+    [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true
     "$emulator" "$program" service uninstall --name "$name" >/dev/null 2>&1 || true
     rm -rf "$work"
 }
@@ -28,13 +30,33 @@ step() {
 step 8 "no such service" status
 step 4 "cannot read none.conf" install --allow S-1-1-0 --config none.conf
 step 2 "there is no user or group" install --allow "nobody of this name"
-step 0 "installed" install --allow S-1-1-0 --endpoint "$name" --workers 2
+step 0 "installed" install --allow S-1-1-0 --endpoint "$name" --workers 2 --limit drain_grace=1s
 step 8 "installed already" install --allow S-1-1-0
 step 0 "stopped" status
 step 0 "running" start
 step 8 "running already" start
 step 0 "running" status
+
+timeout 120 "$emulator" "$tool" hangtest --endpoint "$name" --workers 4 --iterations 50 </dev/null
+
+# A client with 1,000 pending reads while the service is stopped: each ends, none is lost silently.
+mkfifo "$work/said"
+timeout 120 "$emulator" "$client" role pending "$name" 1000 >"$work/said" 2>&1 </dev/null &
+pid=$!
+exec 3<"$work/said"
+ready=''
+while [ -z "$ready" ] && IFS= read -r line <&3; do
+    echo "client: $line"
+    case $line in ready*) ready=yes ;; esac
+done
+[ -n "$ready" ] || { echo "the client never was ready"; exit 1; }
 step 0 "stopped" stop
+cat <&3
+got=0
+wait "$pid" || got=$?
+pid=''
+[ "$got" -eq 0 ] || { echo "the client's operations: exit code $got"; exit 1; }
+
 step 0 "stopped, process 0, last exit code 0" status
 step 0 "running" start # the name is free again
 step 0 "uninstalled" uninstall # stops it
