@@ -134,7 +134,20 @@ int sl_heap_reserve(sl_heap *heap, uint32_t count) {
     if (count > heap->limit) {
         return SLUICE_EQUOTA;
     }
-    return count <= heap->capacity ? SLUICE_OK : set_capacity(heap, count);
+    if (count <= heap->capacity) {
+        return SLUICE_OK;
+    }
+    /* At least twice as much: who reserves one by one does not copy everything each time. */
+    uint32_t twice = heap->capacity > heap->limit / 2 ? heap->limit : heap->capacity * 2;
+    return set_capacity(heap, count > twice ? count : twice);
+}
+
+void sl_heap_trim(sl_heap *heap, uint32_t count) {
+    uint32_t wanted = count > heap->count ? count : heap->count;
+    if (wanted < heap->capacity && wanted > 0) {
+        compact(heap);
+        (void)set_capacity(heap, wanted);
+    }
 }
 
 /* Room for one more. */

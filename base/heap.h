@@ -47,6 +47,10 @@ static inline bool sl_heap_contains(const sl_heap_node *node) {
  * SLUICE_OK, SLUICE_EQUOTA (count is above the limit), SLUICE_ENOMEM. */
 int sl_heap_reserve(sl_heap *heap, uint32_t count);
 
+/* Gives back room for more than `count` nodes, and those that are in it. Without memory for the
+ * smaller room it keeps the larger one. */
+void sl_heap_trim(sl_heap *heap, uint32_t count);
+
 /* SLUICE_OK; SLUICE_EQUOTA at the limit; SLUICE_ENOMEM. The node must not be in a heap. */
 int sl_heap_insert(sl_heap *heap, sl_heap_node *node, uint64_t deadline_ns);
 

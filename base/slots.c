@@ -101,15 +101,25 @@ int sl_slots_init(sl_slots *slots, sl_account *account, uint32_t capacity, size_
     return SLUICE_OK;
 }
 
+void sl_slots_trim(sl_slots *slots) {
+    if (slots->used > 0) {
+        return;
+    }
+    for (uint32_t first = 0; first < slots->prepared; first += slots->chunk_entries) {
+        sl_account_free(slots->account, slots->chunks[first >> slots->chunk_shift],
+                        entries_in_chunk(slots, first) * slots->stride);
+        slots->chunks[first >> slots->chunk_shift] = NULL;
+    }
+    slots->prepared = 0;
+    slots->free_head = slots->free_tail = 0;
+}
+
 void sl_slots_deinit(sl_slots *slots) {
     if (slots->account == NULL) {
         return;
     }
     SL_CHECK(slots->used == 0, "no entry is in use when its table goes");
-    for (uint32_t first = 0; first < slots->prepared; first += slots->chunk_entries) {
-        sl_account_free(slots->account, slots->chunks[first >> slots->chunk_shift],
-                        entries_in_chunk(slots, first) * slots->stride);
-    }
+    sl_slots_trim(slots);
     sl_account_free(slots->account, slots->chunks, slots->chunk_count * sizeof(*slots->chunks));
     *slots = (sl_slots){0};
 }

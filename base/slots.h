@@ -52,6 +52,10 @@ void sl_slots_deinit(sl_slots *slots);
 /* Acquires memory for at least `entries` entries beforehand. SLUICE_OK or SLUICE_ENOMEM. */
 int sl_slots_reserve(sl_slots *slots, uint32_t entries);
 
+/* Gives back the entries' memory, if none is in use; otherwise does nothing. Generations begin
+ * anew: only for a table whose old ids nobody keeps. */
+void sl_slots_trim(sl_slots *slots);
+
 /* Takes an entry; its contents are what they were when it was released (zero the first time).
  * SLUICE_OK, SLUICE_EQUOTA (capacity reached), SLUICE_ENOMEM. */
 int sl_slots_take(sl_slots *slots, void **ret_entry, sl_slot_id *ret_id);

@@ -21,10 +21,15 @@ void chunk_pool_init(chunk_pool *pool, sl_account *account) {
 
 void chunk_pool_deinit(chunk_pool *pool) {
     SL_CHECK(pool->in_use == 0, "all buffers came back before their pool goes");
+    chunk_pool_trim(pool);
+}
+
+void chunk_pool_trim(chunk_pool *pool) {
     for (uint32_t i = 0; i < CHUNK_CLASSES; i++) {
         while (pool->free[i] != NULL) {
             broker_chunk *chunk = pool->free[i];
             pool->free[i] = chunk->next_free;
+            pool->free_count[i]--;
             sl_account_free(pool->account, chunk, sizeof(*chunk) + chunk->size);
         }
     }

@@ -37,6 +37,7 @@ struct chunk_pool {
 
 void chunk_pool_init(chunk_pool *pool, sl_account *account);
 void chunk_pool_deinit(chunk_pool *pool); /* checks that none is in use */
+void chunk_pool_trim(chunk_pool *pool);   /* gives back the free ones */
 
 /* A chunk with one reference, of at least size_bytes <= CHUNK_BYTES_MAX; NULL when out of memory.
  */

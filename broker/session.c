@@ -215,6 +215,7 @@ void session_end(broker_session *session, int status) {
     }
     /* One that ended for a reason of its own is worth a line; coming and going are not. */
     bool has_reason = session->leave_reason.text[0] != '\0' && status != SLUICE_ESHUTDOWN;
+    has_reason = has_reason || status == SLUICE_ENOMEM;
     log_end(session, has_reason ? SL_LOG_INFO : SL_LOG_DEBUG, "session ended", status);
     sl_list_remove(&session->in_runnable);
     sl_list_remove(&session->in_flushing);
@@ -263,9 +264,10 @@ void session_reap(broker_session *session) {
     sl_list_remove(&session->in_worker);
     sl_list_remove(&session->in_flushing);
     deadline_unreserve(worker);
-    counter_subtract(&worker->counters.sessions, 1);
     give_place(worker->broker);
     sl_slots_release(&worker->sessions, session);
+    worker_trim(worker);
+    counter_subtract(&worker->counters.sessions, 1); /* whoever sees it finds the memory back */
 }
 
 /* ---- in between ---- */

@@ -24,6 +24,15 @@ void worker_close_orphan(broker_worker *worker, engine_handle *handle) {
     (void)engine_close(handle, &worker->orphan_target);
 }
 
+void worker_trim(broker_worker *worker) {
+    if (worker->sessions.used == 0) {
+        sl_slots_trim(&worker->sessions);
+        sl_slots_trim(&worker->ops);
+        chunk_pool_trim(&worker->chunks);
+        sl_heap_trim(&worker->timers, worker->timer_owners);
+    }
+}
+
 /* ---- open and close ---- */
 
 static int init_tables(broker_worker *worker) {

@@ -138,6 +138,9 @@ bool worker_step(broker_worker *worker, uint64_t deadline_ns);
 /* SLUICE_OK, or EBUSY: something is left. */
 int worker_close(broker_worker *worker);
 
+/* Its last session has gone: gives back what the pools kept, to the byte. */
+void worker_trim(broker_worker *worker);
+
 /* Closes a handle that no session has (a connection that came too late). */
 void worker_close_orphan(broker_worker *worker, engine_handle *handle);
 

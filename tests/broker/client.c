@@ -148,6 +148,7 @@ static void take_response(raw_client *client, const sl_response *response, const
         reply->status = response->status;
         reply->done = response->done;
         reply->in_doubt = response->in_doubt;
+        reply->os_error = response->os_error;
         strncpy(reply->detail, response->detail != NULL ? response->detail : "", SL_DETAIL_BYTES);
         take_body(reply, response);
         client->is_whole[reply - client->replies] = true;
@@ -219,7 +220,9 @@ raw_client *client_connect(test_rig *rig) {
     return made;
 }
 
-raw_client *client_open_with(test_rig *rig, const sl_session_limits *wishes) {
+raw_client *client_open_within(test_rig *rig, const sl_session_limits *wishes,
+                               uint64_t patience_ns) {
+    uint64_t until_ns = sl_clock_now_ns(rig->clock) + patience_ns;
     raw_client *made = client_connect(rig);
     sl_request hello = {.id = client_id(made), .kind = SL_REQUEST_HELLO};
     raw_reply answer;
@@ -230,13 +233,23 @@ raw_client *client_open_with(test_rig *rig, const sl_session_limits *wishes) {
         hello.as.hello.limits = *wishes;
     }
     client_send(made, &hello, NULL, 0);
-    if (!client_await(made, hello.id, &answer)) {
+    while (!client_has(made, hello.id) && !made->is_over &&
+           sl_clock_now_ns(rig->clock) < until_ns) {
+        rig_step(rig);
+    }
+    if (!client_has(made, hello.id) || !client_await(made, hello.id, &answer)) {
         client_close(made);
         return NULL;
     }
     EXPECT(answer.status == SLUICE_OK && answer.kind == SL_RESPONSE_HELLO);
     made->limits = answer.hello.limits;
     reply_free(&answer);
+    return made;
+}
+
+raw_client *client_open_with(test_rig *rig, const sl_session_limits *wishes) {
+    raw_client *made = client_open_within(rig, wishes, RIG_WAIT_NS);
+    EXPECT(made == NULL || made->limits.fragment_bytes > 0);
     return made;
 }
 

@@ -63,6 +63,7 @@ typedef struct raw_reply {
     int status;
     uint64_t done;
     uint64_t in_doubt;
+    uint32_t os_error;
     sl_response_kind kind;
     uint32_t opened_count;
     uint64_t opened[SL_OPENED_MAX];
@@ -83,6 +84,9 @@ typedef struct raw_client raw_client;
 raw_client *client_open(test_rig *rig);
 /* The same with wishes; NULL: the broker ended the session first. */
 raw_client *client_open_with(test_rig *rig, const sl_session_limits *wishes);
+/* ... or did not answer in that time. */
+raw_client *client_open_within(test_rig *rig, const sl_session_limits *wishes,
+                               uint64_t patience_ns);
 /* Connects only. */
 raw_client *client_connect(test_rig *rig);
 void client_close(raw_client *client);

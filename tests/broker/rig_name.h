@@ -1,11 +1,16 @@
 /*
- * rig_name.h - rig_posix.c, rig_win.c.
+ * rig_name.h - what the rig asks the platform: rig_posix.c, rig_win.c.
  */
 #ifndef SLUICE_TESTS_BROKER_RIG_NAME_H
 #define SLUICE_TESTS_BROKER_RIG_NAME_H
 
 #include <stddef.h>
+#include <stdint.h>
 
+/* A name for the broker's endpoint that no other process has. */
 void rig_name(char *name, size_t size);
+
+/* How many descriptors or handles this process has open. */
+uint32_t rig_os_handles(void);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * rig_win.c - a name for the broker's endpoint that no other process has.
+ * rig_win.c - see rig_name.h.
  */
 #include "tests/broker/rig_name.h"
 
@@ -8,4 +8,9 @@
 
 void rig_name(char *name, size_t size) {
     snprintf(name, size, "\\\\.\\pipe\\sluice-broker-test-%lu", GetCurrentProcessId());
+}
+
+uint32_t rig_os_handles(void) {
+    DWORD count = 0;
+    return GetProcessHandleCount(GetCurrentProcess(), &count) ? (uint32_t)count : 0;
 }

@@ -158,6 +158,27 @@ static void test_limit_and_reserve(void **state) {
         sl_heap_remove(&heap, &nodes[i]);
     }
     sl_heap_deinit(&heap);
+    sl_heap_init(&heap, &memory.account, 40);
+    for (unsigned i = 1; i <= 40; i++) { /* one by one: it doubles */
+        assert_int_equal(sl_heap_reserve(&heap, i), SLUICE_OK);
+    }
+    assert_int_equal(atomic_load(&memory.failpoint.acquire_count), 1 + 7);
+    assert_int_equal(sl_heap_insert(&heap, &nodes[0], 2), SLUICE_OK);
+    for (unsigned i = 2; i < 40; i++) { /* cleared entries do not count */
+        assert_int_equal(sl_heap_insert(&heap, &nodes[i], 10 + i), SLUICE_OK);
+    }
+    for (unsigned i = 2; i < 40; i++) {
+        sl_heap_remove(&heap, &nodes[i]);
+    }
+    assert_int_equal(sl_heap_insert(&heap, &nodes[1], 1), SLUICE_OK);
+    sl_heap_trim(&heap, 1);
+    assert_int_equal(atomic_load(&memory.account.used_bytes), 2 * 2 * sizeof(sl_heap_entry));
+    assert_ptr_equal(sl_heap_first(&heap), &nodes[1]);
+    sl_heap_trim(&heap, 30); /* never makes room */
+    assert_int_equal(atomic_load(&memory.account.used_bytes), 2 * 2 * sizeof(sl_heap_entry));
+    sl_heap_remove(&heap, &nodes[0]);
+    sl_heap_remove(&heap, &nodes[1]);
+    sl_heap_deinit(&heap);
     sl_heap_init(&heap, &memory.account, 0);
     assert_int_equal(sl_heap_insert(&heap, &nodes[40], 1), SLUICE_EQUOTA);
     sl_heap_deinit(&heap);

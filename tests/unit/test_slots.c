@@ -235,6 +235,31 @@ static void test_reserved_entries_need_no_memory(void **state) {
     unit_memory_deinit(&memory);
 }
 
+static void test_trim(void **state) {
+    unit_memory memory;
+    sl_slots slots;
+    void *taken;
+    sl_slot_id id;
+    (void)state;
+    unit_memory_init(&memory, 0, false);
+    assert_int_equal(sl_slots_init(&slots, &memory.account, 3000, 100), SLUICE_OK);
+    size_t empty = atomic_load(&memory.account.used_bytes);
+    for (unsigned round = 0; round < 3; round++) {
+        assert_int_equal(sl_slots_reserve(&slots, 2000 + 500 * round), SLUICE_OK);
+        size_t full = atomic_load(&memory.account.used_bytes);
+        assert_int_equal(sl_slots_take(&slots, &taken, &id), SLUICE_OK);
+        sl_slots_trim(&slots); /* somebody has one */
+        assert_int_equal(atomic_load(&memory.account.used_bytes), full);
+        assert_ptr_equal(sl_slots_find(&slots, id), taken);
+        sl_slots_release(&slots, taken);
+        sl_slots_trim(&slots);
+        assert_int_equal(atomic_load(&memory.account.used_bytes), empty);
+        assert_null(sl_slots_find(&slots, id));
+    }
+    sl_slots_deinit(&slots);
+    unit_memory_deinit(&memory);
+}
+
 static void test_odd_shapes(void **state) {
     static const struct {
         uint32_t capacity;
@@ -359,6 +384,7 @@ int main(int argument_count, char **arguments) {
         cmocka_unit_test(test_reuse_is_first_in_first_out),
         cmocka_unit_test(test_generation_wraps_past_zero),
         cmocka_unit_test(test_reserved_entries_need_no_memory),
+        cmocka_unit_test(test_trim),
         cmocka_unit_test(test_odd_shapes),
         cmocka_unit_test(test_bad_arguments),
         cmocka_unit_test(test_every_allocation_may_fail),
