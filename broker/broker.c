@@ -34,6 +34,7 @@ static int check_options(const broker_options *options) {
     bool is_good =
         options->endpoint != NULL && options->worker_count <= BROKER_WORKERS_MAX &&
         sl_limits_check(&options->limits, NULL) == SLUICE_OK &&
+        options->allow_count <= BROKER_ALLOW_MAX &&
         (options->version == NULL || strlen(options->version) <= SL_VERSION_BYTES) &&
         (options->access == NULL || strlen(options->access) < sizeof(((broker *)NULL)->access));
     return is_good ? SLUICE_OK : SLUICE_EINVAL;
@@ -51,6 +52,10 @@ static void take_options(broker *b, const broker_options *options) {
         strncpy(b->access, own->access, sizeof(b->access) - 1);
         own->access = b->access;
     }
+    for (unsigned i = 0; i < own->allow_count; i++) {
+        b->allow[i] = own->allow[i];
+    }
+    own->allow = b->allow;
     own->version = b->version;
     own->endpoint = NULL; /* the caller's */
     b->worker_count = own->worker_count != 0 ? own->worker_count : sl_thread_cpu_count();
@@ -71,6 +76,9 @@ static int open_engine(broker *b) {
         .backend_options = own->backend_options,
     };
     int status = engine_create(own->backend, &options, &b->engine);
+    if (status == SLUICE_OK) {
+        status = engine_own_identity(b->engine, &b->own);
+    }
     if (status == SLUICE_OK) {
         engine_listen_options listen = {.backlog = ENGINE_BACKLOG_MAX, .access = own->access};
         status = engine_endpoint_create(b->engine, &b->endpoint_address, &listen, &b->endpoint);
@@ -97,6 +105,7 @@ static int create(const broker_options *options, sl_account *account, broker **r
         return status;
     }
     sl_mutex_init(&b->gate);
+    users_init(&b->users, &b->account);
     b->epoch = choose_epoch(&b->options);
     b->started_ns = sl_clock_now_ns(b->options.clock);
     for (uint32_t i = 0; i < b->worker_count; i++) {
@@ -155,6 +164,7 @@ int broker_destroy(broker *b, uint64_t grace_ns) {
     }
     sl_event_deinit(&b->started);
     sl_mutex_deinit(&b->gate);
+    users_deinit(&b->users);
     sl_account account = b->account;
     sl_account_free(&account, b->workers, b->worker_count * sizeof(*b->workers));
     sl_account_free(&account, b, sizeof(*b));

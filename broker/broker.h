@@ -25,6 +25,7 @@
 #include "proto/limits.h"
 
 #define BROKER_WORKERS_MAX 64u
+#define BROKER_ALLOW_MAX   32u /* users and groups */
 
 typedef struct broker broker;
 
@@ -39,6 +40,10 @@ typedef struct broker_options {
     const void *backend_options;   /* engine_options.backend_options: the simulator's */
     const char *endpoint;    /* the pipe's name as the engine takes it (engine_address_pipe) */
     const char *access;      /* engine_listen_options.access; NULL = this user only */
+    /* Who is let in of those who can connect, besides the broker's own user and administrators:
+     * users and groups. None = whom `access` lets in. Copied. */
+    const engine_identity *allow;
+    unsigned allow_count;    /* at most BROKER_ALLOW_MAX */
     uint32_t worker_count;   /* 1 to BROKER_WORKERS_MAX; 0 = one for each processor */
     sl_limits limits;        /* sl_limits_default, then changed */
     sl_allocator *allocator; /* NULL = the system's; likewise clock and random */

@@ -8,6 +8,7 @@
  * (I4).
  */
 #include "broker/handle.h"
+#include "broker/peer.h"
 
 static void cancel_all(sl_list *queue, int cause) {
     sl_list *node = queue->next;
@@ -22,6 +23,7 @@ void handle_close(broker_handle *handle, broker_op *closer, uint64_t grace_ns, i
     broker_worker *worker = handle->session->worker;
     SL_CHECK(handle->state == HANDLE_OPEN, "a handle is closed once");
     handle->state = HANDLE_CLOSING;
+    handle->closed_ns = worker->now_ns;
     cancel_all(&handle->readers, cause);
     cancel_all(&handle->accepters, cause);
     cancel_all(&handle->writers, cause);
@@ -48,7 +50,7 @@ void handle_mark_zombie(broker_handle *handle) {
     if (handle->state != HANDLE_ZOMBIE) {
         SL_CHECK(handle->state == HANDLE_CLOSING, "only a closing handle becomes a zombie");
         handle->state = HANDLE_ZOMBIE;
-        counter_add(&handle->session->worker->counters.zombies, 1);
+        peer_charge_zombie(handle->session);
     }
 }
 
@@ -69,7 +71,7 @@ void close_on_completion(broker_target *target, const engine_completion *complet
              "a closed handle has no operations");
     handle_release_buffer(handle);
     if (handle->state == HANDLE_ZOMBIE) {
-        counter_subtract(&worker->counters.zombies, 1);
+        peer_release_zombie(session);
     }
     broker_op *closer = handle->closer;
     SL_CHECK(session->quota.handles > 0, "a handle is given back once");

@@ -13,6 +13,7 @@
 #include "broker/handle.h"
 #include "broker/introspect.h"
 #include "broker/open.h"
+#include "broker/peer.h"
 #include "broker/quota.h"
 #include "proto/version.h"
 
@@ -192,11 +193,21 @@ static void on_hello(broker_op *op, const dispatch_input *in) {
         session_leave(session, 0, "no version in common");
         return;
     }
+    /* Something was read by now: whoever could not be told before can be told now. */
+    status = session->is_admitted ? SLUICE_OK : peer_admit(session);
+    if (status != SLUICE_OK) {
+        status = status == SLUICE_ENOMEM ? status : SLUICE_EACCESS;
+        op_finish(op, status, 0);
+        session_leave(session, 0, "this user may not use the broker");
+        return;
+    }
     session->state = SESSION_OPEN;
     deadline_clear(session->worker, &session->timer);
     sl_limits_grant(worker_limits(session->worker), &hello->limits, &session->limits);
     strncpy(session->name, hello->client_name, sizeof(session->name) - 1);
-    session->process_id = hello->process_id;
+    if (session->process_id == 0) {
+        session->process_id = hello->process_id;
+    }
     op_finish(op, SLUICE_OK, 0);
     if (worker_is_draining(session->worker)) {
         session_drain(session);

@@ -38,7 +38,3 @@ broker_handle *handle_find(broker_session *session, uint64_t id) {
     broker_handle *found = sl_slots_find(&session->handles, id);
     return found != NULL && found->state != HANDLE_ZOMBIE ? found : NULL;
 }
-
-uint64_t handle_zombies(const broker_worker *worker) {
-    return counter_get(&worker->counters.zombies);
-}

@@ -57,6 +57,7 @@ struct broker_handle {
     /* close.c */
     broker_target close_target;
     broker_op *closer;
+    uint64_t closed_ns; /* when it began to close */
 };
 
 /* Takes an engine's handle into the session's table, on a promise of `op` (quota.h). Closes it if
@@ -65,9 +66,6 @@ broker_handle *handle_open(broker_op *op, engine_handle *os);
 
 /* The open or closing handle with that id, or NULL: absent, foreign and closed ones are alike. */
 broker_handle *handle_find(broker_session *session, uint64_t id);
-
-/* Handles and requests that the system does not let go, of this worker's sessions. */
-uint64_t handle_zombies(const broker_worker *worker);
 
 /* receive.c */
 void handle_read(broker_handle *handle, broker_op *op);

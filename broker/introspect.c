@@ -1,23 +1,33 @@
 /*
- * introspect.c - Status: a sum of counters. Ops: a page of the tables of operations.
+ * introspect.c - Status: a sum of counters. Ops: a page of the tables of operations, and of what is
+ * left of sessions that have ended; only of those that the asking client may see (peer.h).
  *
  * A worker's table is read by that worker only. So a query travels: it is a message, filled in by
  * one worker after the other and sent home in between. The operation that asked is pinned while its
- * query is away. Each stop looks at SCAN_MAX operations at most; a page may be short. The cursor is
- * {worker, place in its table}.
+ * query is away. Each stop looks at SCAN_MAX entries at most; a page may be short. The cursor is
+ * {worker, section, place}: section 0 is the worker's table of operations, n the handles of the n-th
+ * session in its table, where place 0 is the session's connection.
  */
 #include "broker/introspect.h"
 
 #include <string.h>
 
-#define SCAN_MAX 4096u
+#include "broker/handle.h"
+#include "broker/peer.h"
+
+#define SCAN_MAX      4096u
+#define SECTION_BITS  24u
+#define SECTION_SHIFT 32u
+#define WORKER_SHIFT  (SECTION_SHIFT + SECTION_BITS)
 
 struct broker_query {
     broker_letter letter;
     broker_op *op;
     broker_worker *home;
     uint32_t worker_index; /* where to look next */
+    uint32_t section;
     uint32_t place;
+    uint32_t looked_at; /* at this stop */
     bool is_full; /* the page is, or enough was looked at */
     sl_ops_filter filter;
     uint32_t limit;
@@ -37,60 +47,153 @@ static bool is_stuck(const broker_op *op) {
     return op->state == OP_ZOMBIE || op->state == OP_CANCELLING;
 }
 
-static void add_row(broker_query *query, const broker_worker *here, const broker_op *op) {
+/* A row about this session, or NULL: there is none of that age to be shown. */
+static sl_ops_row *add_row(broker_query *query, const broker_session *session,
+                           uint64_t started_ns) {
+    const broker_worker *here = session->worker;
+    uint64_t age_ns = here->now_ns - started_ns;
+    if (age_ns < query->min_age_ns || !peer_sees(query->op->session, session)) {
+        return NULL;
+    }
+    char *name = query->names[query->count];
+    memcpy(name, session->name, sizeof(session->name));
+    sl_ops_row *row = &query->rows[query->count++];
+    *row = (sl_ops_row){
+        .session_id = session->id,
+        .client_name = name,
+        .user = session->user->text,
+        .process_id = session->process_id,
+        .age_ns = age_ns,
+        .worker = here->index,
+    };
+    return row;
+}
+
+static void add_op(broker_query *query, const broker_op *op) {
     static const sl_operation_state states[] = {
         [OP_QUEUED] = SL_OPERATION_QUEUED,
         [OP_STARTED] = SL_OPERATION_STARTED,
         [OP_CANCELLING] = SL_OPERATION_CANCELLING,
         [OP_ZOMBIE] = SL_OPERATION_ZOMBIE,
     };
-    uint64_t age_ns = here->now_ns - op->started_ns;
-    if (op->state == OP_ENDED || age_ns < query->min_age_ns || op == query->op ||
+    if (op->state == OP_ENDED || op == query->op ||
         (query->filter == SL_OPS_FILTER_STUCK && !is_stuck(op))) {
         return;
     }
-    char *name = query->names[query->count];
-    memcpy(name, op->session->name, sizeof(op->session->name));
-    bool has_deadline = op->deadline_ns != SL_CLOCK_NEVER && op->deadline_ns > here->now_ns;
-    query->rows[query->count++] = (sl_ops_row){
-        .session_id = op->session->id,
-        .client_name = name,
-        .process_id = op->session->process_id,
-        .operation_id = op->id,
-        .handle = op->handle_id,
-        .kind = op->kind,
-        .state = states[op->state],
-        .age_ns = age_ns,
-        .remaining_ns = has_deadline ? op->deadline_ns - here->now_ns : 0,
-        .length_bytes = op->length,
-        .done_bytes = op->done,
-        .worker = here->index,
-        .stuck = is_stuck(op),
-    };
+    sl_ops_row *row = add_row(query, op->session, op->started_ns);
+    if (row != NULL) {
+        uint64_t now_ns = op->session->worker->now_ns;
+        bool has_deadline = op->deadline_ns != SL_CLOCK_NEVER && op->deadline_ns > now_ns;
+        row->operation_id = op->id;
+        row->handle = op->handle_id;
+        row->kind = op->kind;
+        row->state = states[op->state];
+        row->remaining_ns = has_deadline ? op->deadline_ns - now_ns : 0;
+        row->length_bytes = op->length;
+        row->done_bytes = op->done;
+        row->stuck = is_stuck(op);
+    }
 }
 
-/* Looks at this worker's operations. */
-static void scan(broker_query *query, broker_worker *here) {
-    for (uint32_t i = 0; query->count < query->limit; i++) {
-        if (i == SCAN_MAX) {
-            query->is_full = true;
-            return;
-        }
+/* What has no operation any more: a close that nobody asked for, and nobody waits for. */
+static void add_remains(broker_query *query, const broker_session *session, uint64_t handle,
+                        uint64_t closed_ns) {
+    sl_ops_row *row = add_row(query, session, closed_ns);
+    if (row != NULL) {
+        row->handle = handle;
+        row->kind = SL_REQUEST_CLOSE;
+        row->state = SL_OPERATION_ZOMBIE;
+        row->stuck = true;
+    }
+}
+
+/* One more entry may be looked at, and shown. */
+static bool may_look(broker_query *query) {
+    query->is_full = query->count >= query->limit || query->looked_at >= SCAN_MAX;
+    query->looked_at++;
+    return !query->is_full;
+}
+
+/* true: to the end of the table. */
+static bool scan_ops(broker_query *query, broker_worker *here) {
+    while (may_look(query)) {
         broker_op *op = sl_slots_next(&here->ops, &query->place);
         if (op == NULL) {
-            query->worker_index++;
-            query->place = 0;
-            return;
+            return true;
         }
-        add_row(query, here, op);
+        add_op(query, op);
     }
-    query->is_full = true;
+    return false;
+}
+
+/* true: to the end of the session's handles. Zombies of one that lives have their close's row. */
+static bool scan_session(broker_query *query, broker_session *session) {
+    if (session->state != SESSION_CLOSING) {
+        return true;
+    }
+    if (query->place == 0) {
+        if (!may_look(query)) {
+            return false;
+        }
+        query->place = 1;
+        if (session->is_pipe_zombie) {
+            add_remains(query, session, 0, session->closed_ns);
+        }
+    }
+    while (may_look(query)) {
+        uint32_t at = query->place - 1;
+        broker_handle *handle = sl_slots_next(&session->handles, &at);
+        if (handle == NULL) {
+            return true;
+        }
+        query->place = at + 1;
+        if (handle->state == HANDLE_ZOMBIE && handle->closer == NULL) {
+            add_remains(query, session, handle->id, handle->closed_ns);
+        }
+    }
+    return false;
+}
+
+/* true: to the end of the worker's sessions. */
+static bool scan_remains(broker_query *query, broker_worker *here) {
+    while (may_look(query)) {
+        uint32_t at = query->section - 1;
+        broker_session *session = sl_slots_next(&here->sessions, &at);
+        if (session == NULL) {
+            return true;
+        }
+        if (at != query->section) { /* the one of the page before is gone */
+            query->section = at;
+            query->place = 0;
+        }
+        if (!scan_session(query, session)) {
+            return false;
+        }
+        query->section = at + 1;
+        query->place = 0;
+    }
+    return false;
+}
+
+/* Looks at this worker's operations, then at what is left of its sessions. */
+static void scan(broker_query *query, broker_worker *here) {
+    query->looked_at = 0;
+    if (query->section == 0 && scan_ops(query, here)) {
+        query->section = 1;
+        query->place = 0;
+    }
+    if (query->section != 0 && !query->is_full && scan_remains(query, here)) {
+        query->worker_index++;
+        query->section = 0;
+        query->place = 0;
+    }
 }
 
 static void finish(broker_query *query) {
     broker_op *op = query->op;
     bool is_last = query->worker_index >= query->home->broker->worker_count;
-    uint64_t cursor = (uint64_t)query->worker_index << 32 | query->place;
+    uint64_t cursor = (uint64_t)query->worker_index << WORKER_SHIFT |
+                      (uint64_t)query->section << SECTION_SHIFT | query->place;
     sl_response response = {.id = op->id, .kind = SL_RESPONSE_OPS};
     response.as.ops.rows = query->rows;
     response.as.ops.count = query->count;
@@ -113,6 +216,7 @@ static void advance(broker_query *query) {
             return;
         } else {
             query->worker_index++;
+            query->section = 0;
             query->place = 0;
         }
     }
@@ -148,7 +252,9 @@ void introspect_ops(broker_op *op, const sl_request *request) {
     query->letter.on_delivery = on_delivery;
     query->op = op;
     query->home = home;
-    query->worker_index = (uint32_t)(request->as.ops.cursor >> 32);
+    query->worker_index = (uint32_t)(request->as.ops.cursor >> WORKER_SHIFT);
+    query->section =
+        (uint32_t)(request->as.ops.cursor >> SECTION_SHIFT) & ((1u << SECTION_BITS) - 1);
     query->place = (uint32_t)request->as.ops.cursor;
     query->filter = request->as.ops.filter;
     query->limit = request->as.ops.limit != 0 ? request->as.ops.limit : SL_OPS_ROWS_MAX;
@@ -163,7 +269,8 @@ const uint8_t *introspect_reply(const broker_op *op, size_t *ret_length) {
     return query->reply;
 }
 
-void introspect_status(const broker_worker *worker, sl_status_reply *ret_status) {
+void introspect_status(const broker_session *session, sl_status_reply *ret_status) {
+    const broker_worker *worker = session->worker;
     const broker *b = worker->broker;
     broker_counters sum;
     broker_counters_get(b, &sum);
@@ -184,5 +291,8 @@ void introspect_status(const broker_worker *worker, sl_status_reply *ret_status)
         .sessions_started = sum.sessions_started,
         .protocol_violations = sum.protocol_violations,
         .draining = sum.is_draining,
+        .user = session->user->text,
+        .user_zombies = peer_zombies(session),
+        .sees_all = session->sees_all,
     };
 }

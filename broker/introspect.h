@@ -13,6 +13,7 @@ void introspect_ops(broker_op *op, const sl_request *request);
 /* The whole frame of an Ops reply that succeeded: bytes in op->data. */
 const uint8_t *introspect_reply(const broker_op *op, size_t *ret_length);
 
-void introspect_status(const broker_worker *worker, sl_status_reply *ret_status);
+/* What this session is told. */
+void introspect_status(const broker_session *session, sl_status_reply *ret_status);
 
 #endif

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "broker/handle.h"
+#include "broker/peer.h"
 #include "broker/quota.h"
 
 #define BUCKETS_MAX 65536u
@@ -128,7 +129,7 @@ static void give_back(broker_op *op) {
              "an operation is given back when it is answered and nothing refers to it");
     SL_CHECK(op->reserved_handles == 0 && !op->holds_opener, "it has given back what it held");
     if (op->state == OP_ZOMBIE) {
-        counter_subtract(&worker->counters.zombies, 1);
+        peer_release_zombie(session);
     }
     chunk_drop(op->data);
     op->data = NULL;
@@ -197,7 +198,7 @@ void op_finish(broker_op *op, int status, uint32_t os_error) {
     op->os_error = os_error;
     op->state = op->is_pinned ? OP_ZOMBIE : OP_ENDED;
     if (op->state == OP_ZOMBIE) {
-        counter_add(&worker->counters.zombies, 1);
+        peer_charge_zombie(session);
     }
     quota_release_handles(op);
     session->live_count--;

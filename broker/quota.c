@@ -5,6 +5,7 @@
 #include "broker/quota.h"
 
 #include "broker/handle.h"
+#include "broker/peer.h"
 
 int quota_take_credit(broker_op *op, uint32_t payload_bytes) {
     session_quota *quota = &op->session->quota;
@@ -53,7 +54,7 @@ void quota_release(broker_op *op) {
 int quota_promise_handles(broker_op *op, uint32_t count) {
     broker_session *session = op->session;
     if (count > session->limits.handles - session->quota.handles ||
-        handle_zombies(session->worker) >= worker_limits(session->worker)->zombies) {
+        peer_zombies(session) >= worker_limits(session->worker)->zombies) {
         return SLUICE_EQUOTA;
     }
     int status = sl_slots_reserve(&session->handles, session->quota.handles + count);

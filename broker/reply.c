@@ -118,7 +118,7 @@ size_t reply_encode(const broker_op *op, uint32_t payload_length, bool is_last, 
         fill_hello(op, &response);
     } else if (op->kind == SL_REQUEST_STATUS && op->status == SLUICE_OK) {
         response.kind = SL_RESPONSE_STATUS;
-        introspect_status(op->session->worker, &response.as.status);
+        introspect_status(op->session, &response.as.status);
     }
     return encode(&response, payload_length, buffer, size);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "broker/handle.h"
+#include "broker/peer.h"
 #include "broker/quota.h"
 
 #define LINGER_NS (1 * SL_NS_PER_S) /* for a Goodbye to get out */
@@ -86,6 +87,7 @@ static void deinit(broker_session *session) {
 static int init(broker_session *session, broker_worker *worker) {
     memset(session, 0, sizeof(*session));
     session->worker = worker;
+    peer_init(session);
     init_lists(session);
     session->timer.on_due = on_due;
     session->close_target.on_completion = on_closed;
@@ -152,6 +154,11 @@ void session_accept(broker_worker *worker, engine_handle *pipe) {
     sl_list_push_back(&worker->all_sessions, &session->in_worker);
     counter_add(&worker->counters.sessions, 1);
     counter_add(&worker->counters.sessions_started, 1);
+    status = peer_admit(session);
+    if (status != SLUICE_OK && status != SLUICE_EBUSY) {
+        session_leave(session, status, "this user may not use the broker");
+        return;
+    }
     deadline_set(worker, &session->timer,
                  sl_clock_after_ns(worker->now_ns, worker_limits(worker)->hello_timeout_ns));
     input_arm(session);
@@ -210,6 +217,7 @@ void session_end(broker_session *session, int status) {
         return;
     }
     session->state = SESSION_CLOSING;
+    session->closed_ns = worker->now_ns;
     if (session->leave_status != 0) {
         status = session->leave_status;
     }
@@ -233,7 +241,7 @@ static void on_closed(broker_target *target, const engine_completion *completion
     session->pipe = NULL;
     if (session->is_pipe_zombie) {
         session->is_pipe_zombie = false;
-        counter_subtract(&session->worker->counters.zombies, 1);
+        peer_release_zombie(session);
     }
     session_wants_reap(session);
 }
@@ -247,7 +255,7 @@ static void mark_zombies(broker_session *session) {
     }
     if (session->pipe != NULL && !session->is_pipe_zombie) {
         session->is_pipe_zombie = true;
-        counter_add(&session->worker->counters.zombies, 1);
+        peer_charge_zombie(session);
     }
     log_end(session, SL_LOG_ERROR, "the system does not let go of a session's handles",
             SLUICE_EABANDONED);

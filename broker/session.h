@@ -17,6 +17,8 @@
 #define SESSION_HELD_MAX     4u    /* large payloads of one write */
 #define SESSION_BUCKETS      16u   /* of the table of ids, to begin with */
 
+struct broker_user;
+
 typedef enum session_state {
     SESSION_NEW,
     SESSION_OPEN,
@@ -80,7 +82,13 @@ struct broker_session {
     uint32_t op_count;   /* not given back */
     uint32_t live_count; /* not ended */
     uint64_t hash_seed;
-    uint64_t process_id; /* said by the client */
+    /* peer.c; constant from its admission on */
+    struct broker_user *user; /* who is charged */
+    engine_identity identity;
+    bool is_admitted;
+    bool sees_all;
+    uint64_t process_id; /* told by the system; where it does not, by the client */
+    uint64_t closed_ns;  /* when it began to close */
     int leave_status;    /* why it ends; also Goodbye's */
     sl_reason leave_reason;
     char name[SL_CLIENT_NAME_BYTES + 1];

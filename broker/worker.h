@@ -9,6 +9,7 @@
 #include "broker/broker.h"
 #include "broker/chunk.h"
 #include "broker/types.h"
+#include "broker/user.h"
 
 #define WORKER_BATCH 128u
 
@@ -104,6 +105,9 @@ struct broker {
     sl_atomic_u64 stuck_count;
     sl_atomic_bool has_ended;
     sl_atomic_bool is_draining;
+    engine_identity own; /* whom the broker runs as */
+    broker_users users;
+    engine_identity allow[BROKER_ALLOW_MAX];
     char access[256];
     char version[SL_VERSION_BYTES + 1];
 };

@@ -83,7 +83,10 @@ static int on_status(client_operation *op, const sl_response *response) {
         .cancels = from->cancels,
         .sessions_started = from->sessions_started,
         .protocol_violations = from->protocol_violations,
+        .user_zombies = from->user_zombies,
+        .sees_all = from->sees_all,
     };
+    copy_text(info.user, sizeof(info.user), from->user);
     copy_text(info.broker_version, sizeof(info.broker_version), from->broker_version);
     copy_text(info.engine_name, sizeof(info.engine_name), from->engine_name);
     if (!op->is_detached) {
@@ -109,6 +112,7 @@ static void copy_row(const sl_ops_row *from, void *to, size_t size) {
     };
     copy_text(row.kind_name, sizeof(row.kind_name), sl_request_kind_name(from->kind));
     copy_text(row.client_name, sizeof(row.client_name), from->client_name);
+    copy_text(row.user, sizeof(row.user), from->user);
     memset(to, 0, size);
     memcpy(to, &row, size < sizeof(row) ? size : sizeof(row));
 }

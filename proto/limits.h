@@ -77,6 +77,7 @@ typedef struct sl_limit_info {
 #define SL_ADDRESS_BYTES     512 /* an address as text */
 #define SL_DETAIL_BYTES      256 /* Response.detail */
 #define SL_VERSION_BYTES     64  /* a version or an engine's name as text */
+#define SL_USER_BYTES        183 /* a user as text: a SID's longest */
 #define SL_BACKLOG_MAX       64
 #define SL_OPS_ROWS_MAX      64 /* of one page */
 #define SL_OPENED_MAX        2  /* handles that one request opens */

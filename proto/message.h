@@ -219,6 +219,9 @@ typedef struct sl_status_reply {
     uint64_t sessions_started;
     uint64_t protocol_violations;
     bool draining;
+    const char *user;
+    uint64_t user_zombies;
+    bool sees_all;
 } sl_status_reply;
 
 typedef enum sl_operation_state {
@@ -246,6 +249,7 @@ typedef struct sl_ops_row {
     uint64_t done_bytes;
     uint32_t worker;
     bool stuck;
+    const char *user;
 } sl_ops_row;
 
 typedef struct sl_event_message {
@@ -301,8 +305,8 @@ int sl_response_encode(const sl_response *response, uint32_t payload_length, uin
 #define SL_RESPONSE_BYTES_OPENED  1216
 #define SL_RESPONSE_BYTES_EVENT   384
 #define SL_RESPONSE_BYTES_HELLO   384
-#define SL_RESPONSE_BYTES_STATUS  384
-#define SL_RESPONSE_BYTES_OPS_ROW 208
+#define SL_RESPONSE_BYTES_STATUS  608
+#define SL_RESPONSE_BYTES_OPS_ROW 400
 #define SL_RESPONSE_BYTES_OPS(row_count) \
     (SL_RESPONSE_BYTES_PLAIN + 32 + (row_count)*SL_RESPONSE_BYTES_OPS_ROW)
 

@@ -113,6 +113,9 @@ static void take_status(const Sluice__StatusReply *from, sl_response *to) {
         .sessions_started = from->sessions_started,
         .protocol_violations = from->protocol_violations,
         .draining = from->draining != 0,
+        .user = from->user,
+        .user_zombies = from->user_zombies,
+        .sees_all = from->sees_all != 0,
     };
 }
 
@@ -131,6 +134,7 @@ static sl_ops_row take_row(const Sluice__OpsRow *from) {
         .done_bytes = from->done_bytes,
         .worker = from->worker,
         .stuck = from->stuck != 0,
+        .user = from->user,
     };
 }
 
@@ -343,7 +347,10 @@ static bool put_status(const sl_response *from, wire_response *to) {
     wire->sessions_started = status->sessions_started;
     wire->protocol_violations = status->protocol_violations;
     wire->draining = status->draining;
-    return put_text(status->broker_version, SL_VERSION_BYTES, &wire->broker_version) &&
+    wire->user_zombies = status->user_zombies;
+    wire->sees_all = status->sees_all;
+    return put_text(status->user, SL_USER_BYTES, &wire->user) &&
+           put_text(status->broker_version, SL_VERSION_BYTES, &wire->broker_version) &&
            put_text(status->engine_name, SL_VERSION_BYTES, &wire->engine_name);
 }
 
@@ -361,7 +368,8 @@ static bool put_row(const sl_ops_row *from, Sluice__OpsRow *to) {
     to->done_bytes = from->done_bytes;
     to->worker = from->worker;
     to->stuck = from->stuck;
-    return put_text(from->client_name, SL_CLIENT_NAME_BYTES, &to->client_name);
+    return put_text(from->client_name, SL_CLIENT_NAME_BYTES, &to->client_name) &&
+           put_text(from->user, SL_USER_BYTES, &to->user);
 }
 
 static bool put_ops(const sl_response *from, wire_response *to) {

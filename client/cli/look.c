@@ -40,6 +40,7 @@ static void print_status(const sluice_broker_info *info, const char *endpoint, b
         {"handles", "handles open", info->handles, false},
         {"operations", "operations unfinished", info->operations, false},
         {"zombies", "zombies (handles the system does not let go)", info->zombies, false},
+        {"user_zombies", "  of those, this user's", info->user_zombies, false},
         {"memory_bytes", "memory", info->memory_bytes, true},
         {"operations_started", "operations started, ever", info->operations_started, false},
         {"operations_finished", "operations finished, ever", info->operations_finished, false},
@@ -56,6 +57,8 @@ static void print_status(const sluice_broker_info *info, const char *endpoint, b
         out_json_string(&json, "endpoint", endpoint);
         out_json_string(&json, "broker_version", info->broker_version);
         out_json_string(&json, "engine", info->engine_name);
+        out_json_string(&json, "user", info->user);
+        out_json_bool(&json, "sees_all", info->sees_all != 0);
         out_json_u64(&json, "uptime_ns", info->uptime_ns);
         out_json_bool(&json, "draining", info->draining != 0);
         for (size_t i = 0; i < SL_ARRAY_COUNT(rows); i++) {
@@ -63,9 +66,11 @@ static void print_status(const sluice_broker_info *info, const char *endpoint, b
         }
         out_json_end_object(&json);
     } else {
-        out_print(&text, "sluiced %s at %s, engine %s, up for %s%s\n\n", info->broker_version,
+        out_print(&text, "sluiced %s at %s, engine %s, up for %s%s\n", info->broker_version,
                   endpoint, info->engine_name, out_duration(info->uptime_ns, number),
                   info->draining != 0 ? ", STOPPING" : "");
+        out_print(&text, "You are %s to it, and see %s operations.\n\n", info->user,
+                  info->sees_all != 0 ? "everybody's" : "your own");
         for (size_t i = 0; i < SL_ARRAY_COUNT(rows); i++) {
             out_print(&text, "%-46s %14s\n", rows[i].label,
                       rows[i].is_bytes     ? out_bytes(rows[i].value, number)
@@ -121,6 +126,7 @@ static void add_row(out_table *table, const sluice_ops_row *row) {
     char age[OUT_NUMBER_BYTES], left[OUT_NUMBER_BYTES];
     out_table_cell(table, "%llu", (unsigned long long)row->operation_id);
     out_table_cell(table, "%llu", (unsigned long long)row->session_id);
+    out_table_cell(table, "%s", row->user);
     out_table_cell(table, "%.32s (%llu)", row->client_name, (unsigned long long)row->process_id);
     out_table_cell(table, row->handle != 0 ? "%llx" : "-", (unsigned long long)row->handle);
     out_table_cell(table, "%s", row->kind_name);
@@ -137,6 +143,7 @@ static void json_row(out_json *json, const sluice_ops_row *row) {
     out_json_object(json, NULL);
     out_json_u64(json, "operation_id", row->operation_id);
     out_json_u64(json, "session_id", row->session_id);
+    out_json_string(json, "user", row->user);
     out_json_string(json, "client_name", row->client_name);
     out_json_u64(json, "process_id", row->process_id);
     out_json_u64(json, "handle", row->handle);
@@ -187,9 +194,9 @@ static int take_pages(sluice_session *session, ops_pages *pages) {
 }
 
 static int show_ops(sluice_session *session, ops_pages *pages) {
-    static const char *const headings[] = {">operation", ">session",  "client (process)", ">handle",
-                                           "kind",       "state",     ">age",             ">left",
-                                           ">bytes",     ">worker"};
+    static const char *const headings[] = {
+        ">operation", ">session", "user", "client (process)", ">handle", "kind", "state",
+        ">age",       ">left",    ">bytes", ">worker"};
     out_text text = {0};
     out_json_init(&pages->json, &text);
     if (pages->as_json) {
@@ -231,13 +238,15 @@ int command_ops(int count, char **argv) {
     const args_command command = {
         "ops", "[OPTION...]",
         "Lists the operations that are under way in a broker: who asked for what, on which\n"
-        "handle, how long ago, how much of it is done. You see the sessions of your own user.\n"
+        "handle, how long ago, how much of it is done. You see the sessions of your own user;\n"
+        "as the broker's user, root or an administrator, everybody's.\n"
         "\n"
         "  queued      waits for its turn on the handle\n"
         "  started     with the operating system\n"
         "  cancelling  asked to end, and not ended yet\n"
         "  zombie      ended for its client, but the system has not let go: a driver that\n"
-        "              ignores cancellation. The broker keeps it; nobody waits for it.\n",
+        "              ignores cancellation. The broker keeps it; nobody waits for it.\n"
+        "              Operation 0 is what is left of a session that has ended.\n",
         table, SL_ARRAY_COUNT(table)};
     args_verdict verdict = args_parse(&command, count, argv);
     if (verdict != ARGS_RUN) {

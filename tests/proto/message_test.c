@@ -108,6 +108,9 @@ static void assert_same_status(const sl_status_reply *left, const sl_status_repl
     assert_int_equal(left->sessions_started, right->sessions_started);
     assert_int_equal(left->protocol_violations, right->protocol_violations);
     assert_int_equal(left->draining, right->draining);
+    assert_same_text(left->user, right->user);
+    assert_int_equal(left->user_zombies, right->user_zombies);
+    assert_int_equal(left->sees_all, right->sees_all);
 }
 
 static void assert_same_hello(const sl_hello_reply *left, const sl_hello_reply *right) {
@@ -138,6 +141,7 @@ static void assert_same_row(const sl_ops_row *left, const sl_ops_row *right) {
     assert_int_equal(left->done_bytes, right->done_bytes);
     assert_int_equal(left->worker, right->worker);
     assert_int_equal(left->stuck, right->stuck);
+    assert_same_text(left->user, right->user);
 }
 
 static void assert_same_response(const sl_response *left, const sl_response *right) {

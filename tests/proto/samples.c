@@ -4,6 +4,7 @@
 char text_of_64[65];
 char text_of_256[257];
 char address_of_512[513];
+static char user_of_183[184];
 
 static sl_ops_row rows[SL_OPS_ROWS_MAX];
 
@@ -30,6 +31,7 @@ void samples_init(void) {
     memset(text_of_64, 'n', 64);
     memset(text_of_256, 'd', 256);
     memset(address_of_512, 'a', 512);
+    memset(user_of_183, 'u', 183);
     for (size_t i = 0; i < SL_OPS_ROWS_MAX; i++) {
         rows[i] = (sl_ops_row){
             .session_id = UINT64_MAX,
@@ -45,6 +47,7 @@ void samples_init(void) {
             .done_bytes = UINT64_MAX,
             .worker = UINT32_MAX,
             .stuck = true,
+            .user = user_of_183,
         };
     }
 }
@@ -136,10 +139,11 @@ static const sl_response responses[] = {
      .kind = SL_RESPONSE_STATUS,
      .as.status = {text_of_64, text_of_64, UINT64_MAX, UINT64_MAX, UINT32_MAX, UINT32_MAX,
                    UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX,
-                   UINT64_MAX, UINT64_MAX, UINT64_MAX, true}},
+                   UINT64_MAX, UINT64_MAX, UINT64_MAX, true, user_of_183, UINT64_MAX, true}},
     {.id = 5,
      .kind = SL_RESPONSE_STATUS,
-     .as.status = {"0.1.0", "iocp", 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, false}},
+     .as.status = {"0.1.0", "iocp", 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, false,
+                   "uid 1000", 14, false}},
     {.id = 6, .kind = SL_RESPONSE_OPS, .as.ops = {NULL, 0, 0}},
     {.id = 6, .kind = SL_RESPONSE_OPS, .as.ops = {rows, 1, 77}},
     {.id = UINT64_MAX, .kind = SL_RESPONSE_OPS, .as.ops = {rows, SL_OPS_ROWS_MAX, UINT64_MAX}},

@@ -312,6 +312,10 @@ typedef struct sluice_broker_info {
     uint64_t protocol_violations;
     char broker_version[64];
     char engine_name[32];
+    uint64_t user_zombies; /* of this user, in all his sessions */
+    uint32_t sees_all;     /* 1: sluice_ops shows everybody's operations, not only this user's */
+    uint32_t reserved;
+    char user[184]; /* whom the broker takes us for: "uid 1000", or a SID */
 } sluice_broker_info;
 
 /* The broker's counters. EACCESS. */
@@ -328,7 +332,7 @@ enum {
 
 typedef struct sluice_ops_row {
     uint64_t session_id;
-    uint64_t process_id; /* as the client says */
+    uint64_t process_id; /* as the system says; where it does not, as the client says */
     uint64_t operation_id;
     uint64_t handle; /* the broker's number; 0 = none */
     uint64_t age_ns;
@@ -341,6 +345,7 @@ typedef struct sluice_ops_row {
     uint32_t kind; /* the number of its kind in the protocol */
     char kind_name[24]; /* "read", ... */
     char client_name[72];
+    char user[184]; /* whose session: "uid 1000", or a SID */
 } sluice_ops_row;
 
 /* sluice_ops_query.filter */
@@ -355,8 +360,10 @@ typedef struct sluice_ops_query {
     uint32_t reserved;
 } sluice_ops_query;
 
-/* A page of the operations of the sessions that this user may see: up to `capacity` rows (at most
- * 64 come). *ret_next_cursor 0 = that was the last page. query may be NULL. EACCESS. */
+/* A page of the operations of the sessions that this user may see: his own; those of everybody if
+ * he is the broker's user or an administrator. Up to `capacity` rows (at most 64 come). What is
+ * left of a session that ended, and that the system does not let go, is a close with operation_id
+ * 0; handle 0 is the session's connection. *ret_next_cursor 0 = that was the last page. query may be NULL. EACCESS. */
 SLUICE_API int32_t sluice_ops(sluice_session *session, const sluice_ops_query *query,
                               uint64_t timeout_ns, sluice_ops_row *ret_rows, uint32_t capacity,
                               uint32_t *ret_count, uint64_t *ret_next_cursor);

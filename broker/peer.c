@@ -1,0 +1,92 @@
+/*
+ * peer.c - see peer.h.
+ *
+ * Who is let in: the broker's own user; root, LocalSystem and administrators, who could help
+ * themselves anyway; and whom `allow` names. Without a list it is whom the endpoint lets in
+ * (engine_listen_options.access): on Windows its DACL is the list. The kernel has asked those
+ * questions when the client connected, where it could; asking again here is what makes a list of
+ * users possible on Linux, where a socket's mode knows one group, and keeps a mode that somebody
+ * widened from widening more than the socket.
+ */
+#include "broker/peer.h"
+
+#include "broker/worker.h"
+
+void peer_init(broker_session *session) {
+    session->user = &session->worker->broker->users.others;
+}
+
+static void log_refusal(const broker_session *session, int status, const engine_peer *peer) {
+    char text[ENGINE_IDENTITY_TEXT_BYTES] = "nobody known";
+    sl_log_field fields[] = {{"worker", (int64_t)session->worker->index},
+                             {"process", peer != NULL ? (int64_t)peer->process_id : 0},
+                             {"status", status}};
+    if (peer != NULL) {
+        engine_identity_text(&peer->user, text);
+    }
+    sl_log_record(session->worker->broker->options.log, SL_LOG_WARN, "client refused", text, fields,
+                  3);
+}
+
+static bool is_ruler(const broker *b, const engine_peer *peer) {
+    return peer->is_administrator || engine_identity_equal(&peer->user, &b->own);
+}
+
+static int is_allowed(const broker_session *session, bool *ret_is_allowed) {
+    const broker_options *options = &session->worker->broker->options;
+    if (options->allow_count == 0) {
+        *ret_is_allowed = options->access != NULL;
+        return SLUICE_OK;
+    }
+    return engine_peer_is_among(session->pipe, options->allow, options->allow_count,
+                                ret_is_allowed);
+}
+
+int peer_admit(broker_session *session) {
+    broker *b = session->worker->broker;
+    engine_peer peer;
+    int status = engine_peer_identity(session->pipe, &peer);
+    if (status == SLUICE_EBUSY) {
+        return status;
+    }
+    if (status != SLUICE_OK) {
+        log_refusal(session, status, NULL);
+        return SLUICE_EACCESS;
+    }
+    bool is_let_in = is_ruler(b, &peer);
+    if (!is_let_in) {
+        status = is_allowed(session, &is_let_in);
+    }
+    if (status != SLUICE_OK || !is_let_in) {
+        log_refusal(session, status != SLUICE_OK ? status : SLUICE_EACCESS, &peer);
+        return SLUICE_EACCESS;
+    }
+    SL_CHECK(!session->is_pipe_zombie, "nothing is charged before it is known to whom");
+    status = users_find(&b->users, &peer.user, &session->user);
+    if (status == SLUICE_OK) {
+        session->identity = peer.user;
+        session->sees_all = is_ruler(b, &peer);
+        session->process_id = peer.process_id;
+        session->is_admitted = true;
+    }
+    return status;
+}
+
+bool peer_sees(const broker_session *viewer, const broker_session *other) {
+    return viewer->sees_all || engine_identity_equal(&viewer->identity, &other->identity);
+}
+
+void peer_charge_zombie(broker_session *session) {
+    counter_add(&session->worker->counters.zombies, 1);
+    atomic_fetch_add_explicit(&session->user->zombies, 1, memory_order_relaxed);
+}
+
+void peer_release_zombie(broker_session *session) {
+    counter_subtract(&session->worker->counters.zombies, 1);
+    uint32_t before = atomic_fetch_sub_explicit(&session->user->zombies, 1, memory_order_relaxed);
+    SL_CHECK(before > 0, "a zombie is given back once");
+}
+
+uint32_t peer_zombies(const broker_session *session) {
+    return atomic_load_explicit(&session->user->zombies, memory_order_relaxed);
+}

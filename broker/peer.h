@@ -1,0 +1,27 @@
+/*
+ * peer.h - who a session's client is, whether he is let in, what he may see, what he is charged.
+ */
+#ifndef SLUICE_BROKER_PEER_H
+#define SLUICE_BROKER_PEER_H
+
+#include "broker/session.h"
+
+/* Before it is asked: nobody, on the common account. */
+void peer_init(broker_session *session);
+
+/* Asks the engine who the client is, and decides. SLUICE_OK: he is let in, and known for as long as
+ * the session lives. EBUSY: the system tells only when something was read; ask again then. EACCESS:
+ * refused, and logged. ENOMEM. */
+int peer_admit(broker_session *session);
+
+/* May `viewer` be shown what belongs to the other session? Any worker: what is compared does not
+ * change while a session is open. */
+bool peer_sees(const broker_session *viewer, const broker_session *other);
+
+/* A handle or request of this session that the system does not let go: counted here, and charged
+ * to its user in the books of the whole broker. */
+void peer_charge_zombie(broker_session *session);
+void peer_release_zombie(broker_session *session);
+uint32_t peer_zombies(const broker_session *session); /* of its user, on all workers */
+
+#endif

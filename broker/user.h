@@ -1,0 +1,37 @@
+/*
+ * user.h - the users whose clients this broker has seen, and what is charged to each of them over
+ * all workers.
+ *
+ * The only thing that workers share while they work, and they share it without a lock: a table of
+ * pointers that are set once, from NULL, by whoever meets a user first, and never changed. What
+ * they point at is written before it is published; only its counter changes, atomically. Nobody is
+ * ever taken out, so the table has an end: who finds it full is charged to one common account, with
+ * everybody else who came that late. That bounds the memory, and is to nobody's advantage.
+ */
+#ifndef SLUICE_BROKER_USER_H
+#define SLUICE_BROKER_USER_H
+
+#include "broker/types.h"
+
+#define BROKER_USERS_MAX 1024u /* of different users, from the broker's start to its end */
+
+typedef struct broker_user {
+    engine_identity identity; /* nobody: the common account */
+    sl_atomic_u32 zombies;    /* handles and requests that the system does not let go */
+    char text[ENGINE_IDENTITY_TEXT_BYTES];
+} broker_user;
+
+typedef struct broker_users {
+    sl_account *account;
+    broker_user others; /* the common account; also of clients before it is known who they are */
+    _Atomic(broker_user *) places[BROKER_USERS_MAX];
+} broker_users;
+
+void users_init(broker_users *users, sl_account *account);
+/* When no worker runs any more. */
+void users_deinit(broker_users *users);
+
+/* Any worker; does not wait. SLUICE_OK, ENOMEM. */
+int users_find(broker_users *users, const engine_identity *identity, broker_user **ret_user);
+
+#endif
