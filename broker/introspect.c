@@ -5,8 +5,8 @@
  * A worker's table is read by that worker only. So a query travels: it is a message, filled in by
  * one worker after the other and sent home in between. The operation that asked is pinned while its
  * query is away. Each stop looks at SCAN_MAX entries at most; a page may be short. The cursor is
- * {worker, section, place}: section 0 is the worker's table of operations, n the handles of the n-th
- * session in its table, where place 0 is the session's connection.
+ * {worker, section, place}: section 0 is the worker's table of operations, n the handles of the
+ * n-th session in its table, where place 0 is the session's connection.
  */
 #include "broker/introspect.h"
 

@@ -115,3 +115,13 @@ int call_read(raw_client *client, uint64_t handle, uint32_t max_bytes, bool all,
     reply_free(&reply);
     return reply.status;
 }
+
+uint64_t call_connect_to(raw_client *client, raw_client *other) {
+    raw_reply listener;
+    raw_reply near;
+    raw_reply far;
+    EXPECT(call_address(other, SL_REQUEST_LISTEN, "tcp:127.0.0.1:0", &listener) == SLUICE_OK);
+    EXPECT(call_address(client, SL_REQUEST_CONNECT, listener.local_address, &near) == SLUICE_OK);
+    EXPECT(call_plain(other, SL_REQUEST_ACCEPT, listener.opened[0], &far) == SLUICE_OK);
+    return near.opened[0];
+}

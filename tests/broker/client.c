@@ -94,9 +94,13 @@ static void take_body(raw_reply *reply, const sl_response *response) {
         reply->hello = response->as.hello;
     } else if (response->kind == SL_RESPONSE_STATUS) {
         reply->counters = response->as.status;
+        strncpy(reply->user, response->as.status.user, SL_USER_BYTES);
     } else if (response->kind == SL_RESPONSE_OPS) {
         reply->row_count = response->as.ops.count;
         reply->next_cursor = response->as.ops.next_cursor;
+        if (reply->row_count > 0) {
+            strncpy(reply->user, response->as.ops.rows[0].user, SL_USER_BYTES);
+        }
         reply->rows = allocate((reply->row_count + 1) * sizeof(reply->rows[0]));
         if (reply->row_count > 0) {
             memcpy(reply->rows, response->as.ops.rows, reply->row_count * sizeof(reply->rows[0]));

@@ -27,6 +27,9 @@ static void open_broker(test_rig *rig, const rig_options *options, const sim_opt
     settings.version = "test";
     settings.allocator = options->allocator;
     settings.log = options->log;
+    settings.access = options->access;
+    settings.allow = options->allow;
+    settings.allow_count = options->allow_count;
     if (options->limits != NULL) {
         settings.limits = *options->limits;
     }

@@ -38,6 +38,9 @@ typedef struct rig_options {
     const sl_limits *limits; /* NULL = the defaults */
     sl_allocator *allocator; /* the broker's; NULL = the system's */
     sl_log *log;             /* NULL = no log */
+    const char *access;      /* broker_options; NULL = its own user only */
+    const engine_identity *allow;
+    unsigned allow_count;
 } rig_options;
 
 void rig_open(test_rig *rig, const rig_options *options);
@@ -71,8 +74,9 @@ typedef struct raw_reply {
     sl_hello_reply hello; /* without its texts */
     sl_status_reply counters;
     char detail[SL_DETAIL_BYTES + 1];
+    char user[SL_USER_BYTES + 1]; /* Status's; of Ops the first row's */
     uint32_t row_count;
-    sl_ops_row *rows; /* without names */
+    sl_ops_row *rows; /* without texts */
     uint64_t next_cursor;
     uint8_t *payload; /* free both with reply_free */
     size_t length;
@@ -132,5 +136,7 @@ int call_read(raw_client *client, uint64_t handle, uint32_t max_bytes, bool all,
 int call_plain(raw_client *client, sl_request_kind kind, uint64_t handle, raw_reply *ret_reply);
 int call_address(raw_client *client, sl_request_kind kind, const char *address,
                  raw_reply *ret_reply);
+/* A connection whose far end is another session's, so that nothing but its own system ends it. */
+uint64_t call_connect_to(raw_client *client, raw_client *other);
 
 #endif

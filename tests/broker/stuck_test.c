@@ -267,17 +267,6 @@ static void test_limit(uint64_t seed) {
     calm_and_close(&s);
 }
 
-/* A connection whose far end is another session's, so that nothing but its own system ends it. */
-static uint64_t connect_to(raw_client *c, raw_client *other) {
-    raw_reply listener;
-    raw_reply near;
-    raw_reply far;
-    EXPECT(call_address(other, SL_REQUEST_LISTEN, "tcp:127.0.0.1:0", &listener) == SLUICE_OK);
-    EXPECT(call_address(c, SL_REQUEST_CONNECT, listener.local_address, &near) == SLUICE_OK);
-    EXPECT(call_plain(other, SL_REQUEST_ACCEPT, listener.opened[0], &far) == SLUICE_OK);
-    return near.opened[0];
-}
-
 /* A client that is gone: what it leaves with the system is counted until it comes back, the rest
  * goes at once, and others do not notice. */
 static void test_death(uint64_t seed) {
@@ -289,7 +278,7 @@ static void test_death(uint64_t seed) {
     raw_client *c = client_open(&s.rig);
     raw_client *bystander = client_open(&s.rig);
     EXPECT(call_pair(bystander, own) == SLUICE_OK);
-    uint64_t handle = connect_to(c, bystander);
+    uint64_t handle = call_connect_to(c, bystander);
     stick(&s, ALWAYS);
     (void)start_read(c, handle, 16, false, 0);
     (void)start_write(c, handle, bytes, BIG, 0);

@@ -368,6 +368,12 @@ static int sim_peer_is_among(engine_handle *base, const engine_identity *whom, u
     return SLUICE_OK;
 }
 
+void sim_engine_become(engine *base, uint32_t user_id, uint32_t group_id) {
+    sim_engine *e = SL_CONTAINER_OF(base, sim_engine, engine);
+    e->user = user_id;
+    e->group = group_id;
+}
+
 static int sim_own_identity(engine *base, engine_identity *ret_identity) {
     engine_identity_uid(ret_identity, SL_CONTAINER_OF(base, sim_engine, engine)->user);
     return SLUICE_OK;

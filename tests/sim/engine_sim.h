@@ -208,6 +208,9 @@ void sim_world_destroy(sim_world *world);
 /* The world of an engine of this backend. */
 sim_world *sim_world_of(engine *engine);
 
+/* From now on this engine is another user's: of its connections to come. */
+void sim_engine_become(engine *engine, uint32_t user_id, uint32_t group_id);
+
 void sim_world_counters(const sim_world *world, sim_counters *ret_counters);
 
 /* Two runs with the same hash did the same. */

@@ -360,10 +360,11 @@ typedef struct sluice_ops_query {
     uint32_t reserved;
 } sluice_ops_query;
 
-/* A page of the operations of the sessions that this user may see: his own; those of everybody if
- * he is the broker's user or an administrator. Up to `capacity` rows (at most 64 come). What is
- * left of a session that ended, and that the system does not let go, is a close with operation_id
- * 0; handle 0 is the session's connection. *ret_next_cursor 0 = that was the last page. query may be NULL. EACCESS. */
+/* A page of the operations of the sessions that this user may see: his own; everybody's if he is
+ * the broker's user or an administrator. Up to `capacity` rows (at most 64 come). What is left of a
+ * session that ended, and that the system does not let go, is a close with operation_id 0; handle 0
+ * is the session's connection. *ret_next_cursor 0 = that was the last page. query may be NULL.
+ * EACCESS. */
 SLUICE_API int32_t sluice_ops(sluice_session *session, const sluice_ops_query *query,
                               uint64_t timeout_ns, sluice_ops_row *ret_rows, uint32_t capacity,
                               uint32_t *ret_count, uint64_t *ret_next_cursor);
