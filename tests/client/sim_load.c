@@ -66,6 +66,21 @@ static void take_opened(load *l, const load_call *call) {
     memcpy(stream->ends, call->result.handles, sizeof(stream->ends));
 }
 
+static void on_retired(void *user, client_operation *op) {
+    load *l = user;
+    if (op->has_credit) {
+        op->has_credit = false;
+        client_credit_give(&l->credit, op->credit_bytes);
+    }
+}
+
+static void on_dropped(void *user, client_operation *op) {
+    (void)user;
+    if (client_operation_drop(op)) {
+        free(op);
+    }
+}
+
 static void on_finished(void *user, client_operation *op) {
     load *l = user;
     load_call *call = op->user;
@@ -93,22 +108,7 @@ static void on_finished(void *user, client_operation *op) {
     }
     free(call->bytes);
     call->bytes = NULL;
-    EXPECT(!client_operation_drop(op)); /* the core has its own reference */
-}
-
-static void on_retired(void *user, client_operation *op) {
-    load *l = user;
-    if (op->has_credit) {
-        op->has_credit = false;
-        client_credit_give(&l->credit, op->credit_bytes);
-    }
-}
-
-static void on_dropped(void *user, client_operation *op) {
-    (void)user;
-    if (client_operation_drop(op)) {
-        free(op);
-    }
+    on_dropped(l, op); /* the reference that came along */
 }
 
 static void on_launch(void *user) {
