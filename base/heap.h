@@ -2,7 +2,8 @@
  * heap.h - deadlines in order: a binary heap of nodes that are embedded in their owners.
  *
  * Insert is O(log n), and O(1) for a deadline later than those that are there; remove is O(1)
- * amortised. To change a deadline, remove and insert. No insert allocates while the count stays within what sl_heap_reserve made room for.
+ * amortised. To change a deadline, remove and insert. No insert allocates while the count stays
+ * within what sl_heap_reserve made room for.
  * Equal deadlines come out in order of insertion. One thread.
  */
 #ifndef SLUICE_BASE_HEAP_H
