@@ -3,6 +3,7 @@
  */
 #include "tests/broker/rig.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/broker/client.h"
@@ -107,6 +108,14 @@ void rig_step(test_rig *rig) {
         }
     }
     poll_clients(rig, 0);
+}
+
+void rig_pipe_address(const test_rig *rig, char *address, size_t size) {
+    char name[64] = "some";
+    if (!rig->is_simulated) {
+        rig_pipe_name(name, sizeof(name));
+    }
+    (void)snprintf(address, size, "pipe:%s", name);
 }
 
 void rig_wait(test_rig *rig, uint64_t *since_ns) {

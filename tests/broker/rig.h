@@ -50,6 +50,8 @@ void rig_close(test_rig *rig);
 void rig_close_stuck(test_rig *rig, uint64_t stuck_count);
 /* Lets something happen. */
 void rig_step(test_rig *rig);
+/* A pipe for the tests' own use, as a client names it ("pipe:..."). */
+void rig_pipe_address(const test_rig *rig, char *address, size_t size);
 /* The same in a loop that waits for something: *since_ns is 0 at first. Fails when that takes
  * longer than RIG_WAIT_NS on the rig's clock. */
 #define RIG_WAIT_NS (120 * SL_NS_PER_S)

@@ -10,6 +10,9 @@
 /* A name for the broker's endpoint that no other process has. */
 void rig_name(char *name, size_t size);
 
+/* One for a listener of the tests, as an address has it after "pipe:". */
+void rig_pipe_name(char *name, size_t size);
+
 /* How many descriptors or handles this process has open. */
 uint32_t rig_os_handles(void);
 

@@ -11,6 +11,10 @@ void rig_name(char *name, size_t size) {
     snprintf(name, size, "/tmp/sluice-broker-test-%ld", (long)getpid());
 }
 
+void rig_pipe_name(char *name, size_t size) {
+    snprintf(name, size, "/tmp/sluice-broker-test-own-%ld", (long)getpid());
+}
+
 uint32_t rig_os_handles(void) {
     uint32_t count = 0;
     DIR *directory = opendir("/proc/self/fd");
