@@ -267,11 +267,11 @@ static void test_credit(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name, setup) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
-        TEST(test_exactly_one, rig_setup),     TEST(test_exactly_one, setup_inline),
-        TEST(test_exactly_one_poll, setup_poll), TEST(test_inside_thread, rig_setup),
+        TEST(test_exactly_one, rig_setup_patient),     TEST(test_exactly_one, setup_inline),
+        TEST(test_exactly_one_poll, setup_poll), TEST(test_inside_thread, rig_setup_patient),
         TEST(test_inside_poll, setup_poll),    TEST(test_inside_inline, setup_inline),
-        TEST(test_poll, setup_poll),           TEST(test_cancel, rig_setup),
-        TEST(test_release, rig_setup),         TEST(test_credit, rig_setup),
+        TEST(test_poll, setup_poll),           TEST(test_cancel, rig_setup_patient),
+        TEST(test_release, rig_setup_patient),         TEST(test_credit, rig_setup_patient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

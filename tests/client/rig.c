@@ -27,11 +27,20 @@ void rig_close(rig *r) {
     r->session = NULL;
 }
 
-int rig_setup(void **state) {
+static int set_up(void **state, uint32_t unresponsive_ms) {
     rig *r = calloc(1, sizeof(*r));
     fake_start(&r->fake);
+    atomic_store(&r->fake.unresponsive_ms, unresponsive_ms);
     *state = r;
     return rig_open(r, SLUICE_DELIVERY_THREAD);
+}
+
+int rig_setup(void **state) {
+    return set_up(state, 600);
+}
+
+int rig_setup_patient(void **state) {
+    return set_up(state, (uint32_t)(RIG_LONG_NS / SL_NS_PER_MS));
 }
 
 int rig_teardown(void **state) {
