@@ -2,8 +2,8 @@
  * session.c - a session's life: from the connection to the last thing that was its own.
  *
  * Whatever ends it (the client goes, breaks the protocol, takes no replies; a drain) ends in
- * session_end(): handles close, operations are cancelled, replies are dropped, the connection
- * closes. What the system does not let go of keeps a small rest of the session alive, and counted;
+ * session_end(): operations are cancelled, replies are dropped, the connection closes, and the
+ * handles, a few per wake. What the system does not let go of keeps a small rest of the session alive, and counted;
  * session_reap() gives back the rest when it is due and checks that every counter is 0.
  */
 #include "broker/session.h"
@@ -14,7 +14,8 @@
 #include "broker/peer.h"
 #include "broker/quota.h"
 
-#define LINGER_NS (1 * SL_NS_PER_S) /* for a Goodbye to get out */
+#define LINGER_NS  (1 * SL_NS_PER_S) /* for a Goodbye to get out */
+#define CLOSES_MAX 4u                /* handles of an ended session, per wake */
 
 static void on_due(broker_timer *timer);
 static void on_closed(broker_target *target, const engine_completion *completion);
@@ -189,15 +190,8 @@ void session_violation(broker_session *session, const sl_reason *reason) {
     session_leave(session, SLUICE_EPROTOCOL, "");
 }
 
-/* Closes every handle, then ends what is not on a handle, then drops the replies. */
+/* Operations end, and replies are dropped. */
 static void end_operations(broker_session *session) {
-    uint32_t cursor = 0;
-    broker_handle *handle;
-    while ((handle = sl_slots_next(&session->handles, &cursor)) != NULL) {
-        if (handle->state == HANDLE_OPEN) {
-            handle_close(handle, NULL, 0, SLUICE_ECLOSED);
-        }
-    }
     sl_list *node = session->ops.next;
     while (node != &session->ops) {
         sl_list *next = node->next;
@@ -211,8 +205,37 @@ static void end_operations(broker_session *session) {
     }
 }
 
-void session_end(broker_session *session, int status) {
+/* Closes the next CLOSES_MAX handles; the rest waits for the next wakes, so that the end of a
+ * client with thousands of handles is no pause for the others of its worker. */
+static void close_handles(broker_session *session) {
     broker_worker *worker = session->worker;
+    uint32_t count = 0;
+    broker_handle *handle;
+    while (count < CLOSES_MAX &&
+           (handle = sl_slots_next(&session->handles, &session->close_cursor)) != NULL) {
+        if (handle->state == HANDLE_OPEN) {
+            handle_close(handle, NULL, 0, SLUICE_ECLOSED);
+            count++;
+        }
+    }
+    if (count == CLOSES_MAX) {
+        sl_list_push_back(&worker->runnable, &session->in_runnable);
+        return;
+    }
+    /* All are closing (what opens from now on closes at once: handle_open). */
+    deadline_set(worker, &session->timer,
+                 sl_clock_after_ns(worker->now_ns, worker_limits(worker)->close_grace_ns));
+}
+
+void session_continue(broker_session *session) {
+    if (session->state == SESSION_CLOSING) {
+        close_handles(session);
+    } else {
+        session_run(session);
+    }
+}
+
+void session_end(broker_session *session, int status) {
     if (session->state == SESSION_CLOSING) {
         return;
     }
@@ -228,11 +251,11 @@ void session_end(broker_session *session, int status) {
     sl_list_remove(&session->in_runnable);
     sl_list_remove(&session->in_flushing);
     session->output.owes_goodbye = session->output.owes_draining = false;
+    deadline_clear(session->worker, &session->timer);
     end_operations(session);
     int closed = engine_close(session->pipe, &session->close_target);
     SL_CHECK(closed == SLUICE_OK, "a connection is closed once");
-    deadline_set(worker, &session->timer,
-                 sl_clock_after_ns(worker->now_ns, worker_limits(worker)->close_grace_ns));
+    close_handles(session);
 }
 
 static void on_closed(broker_target *target, const engine_completion *completion) {
@@ -270,6 +293,7 @@ void session_reap(broker_session *session) {
     quota_check_empty(session);
     deinit(session);
     sl_list_remove(&session->in_worker);
+    sl_list_remove(&session->in_runnable);
     sl_list_remove(&session->in_flushing);
     deadline_unreserve(worker);
     give_place(worker->broker);

@@ -63,7 +63,7 @@ struct broker_session {
     session_state state;
     uint64_t id;
     sl_list in_worker;
-    sl_list in_runnable;
+    sl_list in_runnable; /* input left; or, when closing, handles left to close */
     sl_list in_flushing;
     sl_list in_reaping;
     engine_handle *pipe; /* NULL: closed */
@@ -75,6 +75,7 @@ struct broker_session {
     session_quota quota;
     sl_session_limits limits;
     sl_slots handles;
+    uint32_t close_cursor; /* session_end has closed those before */
     sl_list ops;
     sl_list openings;    /* opens that wait for their turn (open.c) */
     broker_op **buckets; /* by id */
@@ -99,6 +100,8 @@ void session_accept(broker_worker *worker, engine_handle *pipe);
 
 /* Parses and acts on what has been received, a bounded number of frames. */
 void session_run(broker_session *session);
+/* What was left over from the wake before: input, or handles to close. */
+void session_continue(broker_session *session);
 /* Sends what there is to say, if nothing is being sent. */
 void session_flush(broker_session *session);
 /* There is something to say: flush it at the end of this wake. */

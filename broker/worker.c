@@ -142,14 +142,14 @@ static void handle_completion(broker_worker *worker, const engine_completion *co
     }
 }
 
-/* Those whose input was left over from the wake before, once each. */
+/* Those with work left over from the wake before, once each. */
 static void run_left_over(broker_worker *worker) {
     sl_list now;
     sl_list *node;
     sl_list_init(&now);
     sl_list_splice_back(&now, &worker->runnable);
     while ((node = sl_list_pop_front(&now)) != NULL) {
-        session_run(SL_LIST_ENTRY(node, broker_session, in_runnable));
+        session_continue(SL_LIST_ENTRY(node, broker_session, in_runnable));
     }
 }
 

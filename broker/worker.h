@@ -58,7 +58,7 @@ struct broker_worker {
     sl_slots sessions;
     sl_slots ops;
     sl_list all_sessions; /* session.in_worker */
-    sl_list runnable;     /* sessions with input left (session.in_runnable) */
+    sl_list runnable;     /* sessions with work left over (session.in_runnable) */
     sl_list flushing;     /* sessions with something to say (session.in_flushing) */
     sl_list reaping;      /* sessions that may be over (session.in_reaping) */
 

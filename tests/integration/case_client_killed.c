@@ -4,7 +4,7 @@
  *
  * A round compares the p99 of the second behind the kill with that of the second before it, in
  * which the victim exists and does nothing: what else the machine does changes more slowly. The
- * median over the rounds counts. If it is more than it may be, rounds are added, up to ROUNDS_MAX:
+ * medians over the rounds count. If one is more than it may be, rounds are added, up to ROUNDS_MAX:
  * all of them count, none is dropped, so this takes noise away but no lasting difference.
  */
 #include <stdio.h>
@@ -18,8 +18,10 @@
 #define ROUNDS_MAX  15u
 #define ROUNDS_LONG 101u
 #define SAMPLES_MAX (1u << 20)
+#define SAMPLES_MIN 200u /* of which there is a p99, also where a second has not as many */
 #define RATIO_MAX   2.0
-#define ASK_EVERY   32u /* pings between two looks at the counters */
+#define GONE_MAX_S  1.0
+#define ASK_EVERY   4u /* pings between two looks at the counters */
 
 typedef struct window {
     uint64_t p50_ns;
@@ -38,14 +40,16 @@ static int compare_u32(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* One second of pings, one behind the other. With `is_killed`: until when are there handles? */
+/* A second of pings, one behind the other; more if the machine is too busy for SAMPLES_MIN. With
+ * `is_killed`: at least until the victim's handles are gone, and when was that? */
 static window measure(sluice_session *session, bool is_killed) {
     uint64_t start_ns = place_now_ns();
     uint64_t end_ns = start_ns + WINDOW_NS;
     uint64_t begin_ns = start_ns;
     uint32_t count = 0;
     window w = {0};
-    while (begin_ns < end_ns && count < SAMPLES_MAX) {
+    while (begin_ns < end_ns || count < SAMPLES_MIN || (is_killed && w.gone_ns == 0)) {
+        EXPECT(count < SAMPLES_MAX && begin_ns < start_ns + PLACE_LONG_NS);
         EXPECT(sluice_ping(session, PLACE_LONG_NS, NULL) == SLUICE_OK);
         uint64_t now_ns = place_now_ns();
         uint64_t took_ns = now_ns - begin_ns;
@@ -57,10 +61,9 @@ static window measure(sluice_session *session, bool is_killed) {
         }
         begin_ns = now_ns;
     }
-    EXPECT(count > 100);
     qsort(samples, count, sizeof(samples[0]), compare_u32);
     w.p50_ns = samples[count / 2];
-    w.p99_ns = samples[count / 100 * 99];
+    w.p99_ns = samples[(uint64_t)count * 99 / 100];
     w.max_ns = samples[count - 1];
     return w;
 }
@@ -71,14 +74,21 @@ static int compare_double(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Of p99 behind the kill to p99 before it. */
-static double median_ratio(uint32_t count) {
-    static double ratios[ROUNDS_LONG];
+static double median(double (*value)(uint32_t round), uint32_t count) {
+    static double values[ROUNDS_LONG];
     for (uint32_t i = 0; i < count; i++) {
-        ratios[i] = (double)after[i].p99_ns / (double)solo[i].p99_ns;
+        values[i] = value(i);
     }
-    qsort(ratios, count, sizeof(ratios[0]), compare_double);
-    return ratios[count / 2];
+    qsort(values, count, sizeof(values[0]), compare_double);
+    return values[count / 2];
+}
+
+static double p99_ratio(uint32_t round) {
+    return (double)after[round].p99_ns / (double)solo[round].p99_ns;
+}
+
+static double gone_s(uint32_t round) {
+    return (double)after[round].gone_ns / 1e9;
 }
 
 static void run_round(place *at, sluice_session *session, uint32_t round) {
@@ -93,11 +103,10 @@ static void run_round(place *at, sluice_session *session, uint32_t round) {
     solo[round] = measure(session, false);
     process_kill(&victim);
     after[round] = measure(session, true);
-    EXPECT(after[round].gone_ns != 0 && after[round].gone_ns <= SL_NS_PER_S);
     process_deinit(&victim);
 }
 
-static double measure_rounds(place *at, sluice_session *session, uint32_t from, uint32_t to) {
+static void measure_rounds(place *at, sluice_session *session, uint32_t from, uint32_t to) {
     for (uint32_t i = from; i < to; i++) {
         run_round(at, session, i);
         printf("round %2u: solo p50 %5.1f p99 %6.1f max %8.1f us; killed p50 %5.1f p99 %6.1f "
@@ -107,7 +116,10 @@ static double measure_rounds(place *at, sluice_session *session, uint32_t from, 
                (double)after[i].p99_ns / 1e3, (double)after[i].max_ns / 1e3,
                (double)after[i].gone_ns / 1e6);
     }
-    return median_ratio(to);
+}
+
+static bool is_good(uint32_t rounds) {
+    return median(p99_ratio, rounds) <= RATIO_MAX && median(gone_s, rounds) <= GONE_MAX_S;
 }
 
 /* One worker: the bystander shares it with the victim. */
@@ -115,15 +127,15 @@ void case_client_killed(place *at) {
     uint32_t rounds = at->is_long ? ROUNDS_LONG : ROUNDS;
     place_start_broker(at, 1, NULL);
     sluice_session *session = place_open(at->endpoint, "bystander");
-    double ratio = measure_rounds(at, session, 0, rounds);
-    if (ratio > RATIO_MAX && rounds < ROUNDS_MAX) {
-        ratio = measure_rounds(at, session, rounds, ROUNDS_MAX);
+    measure_rounds(at, session, 0, rounds);
+    if (!is_good(rounds) && rounds < ROUNDS_MAX) {
+        measure_rounds(at, session, rounds, ROUNDS_MAX);
         rounds = ROUNDS_MAX;
     }
-    printf("p99 in the second behind the kill: %.2f times that of the second before (median of %u "
-           "rounds)\n",
-           ratio, rounds);
-    EXPECT(ratio <= RATIO_MAX);
+    printf("medians of %u rounds: p99 in the second behind the kill %.2f times that of the second "
+           "before; handles gone after %.1f ms\n",
+           rounds, median(p99_ratio, rounds), median(gone_s, rounds) * 1e3);
+    EXPECT(is_good(rounds));
     EXPECT(sluice_session_close(session) == SLUICE_OK);
     place_stop_broker(at);
 }
