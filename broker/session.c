@@ -3,8 +3,9 @@
  *
  * Whatever ends it (the client goes, breaks the protocol, takes no replies; a drain) ends in
  * session_end(): operations are cancelled, replies are dropped, the connection closes, and the
- * handles, a few per wake. What the system does not let go of keeps a small rest of the session alive, and counted;
- * session_reap() gives back the rest when it is due and checks that every counter is 0.
+ * handles, a few per wake. What the system does not let go of keeps a small rest of the session
+ * alive, and counted; session_reap() gives back the rest when it is due and checks that every
+ * counter is 0.
  */
 #include "broker/session.h"
 
