@@ -241,7 +241,7 @@ void session_end(broker_session *session, int status) {
         return;
     }
     session->state = SESSION_CLOSING;
-    session->closed_ns = worker->now_ns;
+    session->closed_ns = session->worker->now_ns;
     if (session->leave_status != 0) {
         status = session->leave_status;
     }
