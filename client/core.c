@@ -10,7 +10,8 @@
 
 #include "client/handles.h"
 
-#define WIRE_FIRST 64u
+#define WIRE_FIRST       64u
+#define FULL_BATCHES_MAX 64u /* one after another, before time counts again */
 
 /* ---- wire ids -------------------------------------------------------------------------------- */
 
@@ -370,6 +371,10 @@ void client_core_submit(engine_worker *worker, client_operation *op) {
 
 void client_core_submit_here(client_core *core, client_operation *op) {
     client_mail *mail = &op->submit;
+    if (engine_has_messages(core->worker)) { /* calls that began before this one */
+        client_core_submit(core->worker, op);
+        return;
+    }
     mail->on_core = on_submit;
     mail->message.mail.next = NULL;
     if (core->own_first == NULL) {
@@ -380,7 +385,10 @@ void client_core_submit_here(client_core *core, client_operation *op) {
     core->own_last = mail;
 }
 
-/* Those that are there now; what their callbacks post is taken in by the next round. */
+/* Those that are there now; what their callbacks post is taken in next time. After a poll, before
+ * what it has brought: those began before. After that, since it may have brought calls that began
+ * before those of its callbacks. So calls take effect in the order in which they began, whatever
+ * the thread. */
 static void take_own(client_core *core) {
     sl_mail *next = core->own_first != NULL ? &core->own_first->message.mail : NULL;
     core->own_first = core->own_last = NULL;
@@ -431,13 +439,17 @@ void client_core_run(client_core *core, uint64_t deadline_ns) {
     core->expected_wake_ns = wake_ns > core->now_ns ? wake_ns : core->now_ns;
     unsigned count = engine_poll(core->worker, completions, CLIENT_POLL_BATCH, wake_ns);
     core->now_ns = sl_clock_now_ns(core->clock);
+    client_watch_woken(core);
+    take_own(core);
     for (unsigned i = 0; i < count; i++) {
         on_completion(core, &completions[i]);
     }
     take_own(core);
     /* Time counts only when there is nothing left to hear: after a long stop of this process (a
-     * debugger) the broker's answers lie waiting. */
-    if (count < CLIENT_POLL_BATCH) {
+     * debugger) the broker's answers lie waiting. But who always has something to tell does not
+     * stop the time. */
+    if (count < CLIENT_POLL_BATCH || ++core->full_count == FULL_BATCHES_MAX) {
+        core->full_count = 0;
         client_watch_tick(core);
         client_connect_tick(core);
     }

@@ -120,6 +120,7 @@ struct client_core {
     uint64_t ping_id;    /* the unanswered ping of either kind; 0 = none */
     uint64_t quiet_since_ns; /* the broker owes us a sign of life since then */
     uint64_t expected_wake_ns;
+    uint32_t full_count; /* polls in a row that brought as much as they can */
     uint64_t settle_ns; /* time does not count before: we were stopped ourselves */
 };
 
@@ -141,8 +142,8 @@ void client_core_deinit(client_core *core);
 
 /* Any thread. The operation holds a reference for the core. */
 void client_core_submit(engine_worker *worker, client_operation *op);
-/* The same on the core's own thread (an INLINE callback), where it needs no mailbox: taken in
- * before the core polls again. */
+/* The same on the core's own thread (an INLINE callback), where it needs no mailbox unless that
+ * holds others' calls. */
 void client_core_submit_here(client_core *core, client_operation *op);
 /* Any thread, any number of times; takes a reference of its own. */
 void client_core_cancel(engine_worker *worker, client_operation *op);
@@ -194,6 +195,8 @@ int client_receive_frame(client_core *core, const sl_frame *frame);
 /* watch.c: time. */
 void client_watch_start(client_core *core, client_operation *op);
 void client_watch_heard(client_core *core);
+/* After each poll: have we been stopped? */
+void client_watch_woken(client_core *core);
 void client_watch_tick(client_core *core);
 uint64_t client_watch_deadline_ns(const client_core *core);
 

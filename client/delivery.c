@@ -78,7 +78,11 @@ void client_delivery_close(client_delivery *delivery) {
         sl_thread_join(&delivery->thread);
         sl_event_deinit(&delivery->event);
     } else if (delivery->mode == SLUICE_DELIVERY_POLL) {
-        (void)client_delivery_dispatch(delivery, 0, NULL);
+        uint32_t count;
+        do { /* what was taken before, then the rest */
+            count = 0;
+            (void)client_delivery_dispatch(delivery, 0, &count);
+        } while (count != 0);
         client_waitable_close(delivery->waitable);
     }
 }
@@ -104,10 +108,12 @@ bool client_delivery_is_callback(const client_delivery *delivery) {
            sl_thread_self();
 }
 
-/* The next one that is due, or NULL. The waitable is unset before the last look at the mailbox. */
-static client_operation *next_due(client_delivery *delivery) {
-    if (delivery->taken == NULL) {
+/* The next one that is due, or NULL. The mailbox is emptied once: callbacks that start calls which
+ * end at once would keep their thread here for ever. The waitable is unset before that. */
+static client_operation *next_due(client_delivery *delivery, bool *may_take) {
+    if (delivery->taken == NULL && *may_take) {
         delivery->taken = sl_mailbox_take_all(&delivery->finished);
+        *may_take = false;
     }
     sl_mail *mail = delivery->taken;
     if (mail == NULL) {
@@ -127,7 +133,8 @@ int client_delivery_dispatch(client_delivery *delivery, uint32_t max, uint32_t *
     client_waitable_unset(delivery->waitable);
     uint32_t count = 0;
     client_operation *op;
-    while ((max == 0 || count < max) && (op = next_due(delivery)) != NULL) {
+    bool may_take = true;
+    while ((max == 0 || count < max) && (op = next_due(delivery, &may_take)) != NULL) {
         run_callback(delivery, op);
         count++;
     }

@@ -32,7 +32,22 @@ static int close_all_late(client_core *core, const sl_response *response, uint32
     return SLUICE_OK;
 }
 
-static int on_opened(client_core *core, client_operation *op, const sl_response *response) {
+/* There is no memory for a handle: the call fails, and opens nothing. */
+static int close_opened(client_core *core, client_operation *op, const sl_response *response) {
+    for (uint32_t i = 0; i < op->result.handle_count; i++) {
+        client_entry *entry;
+        if (client_handles_find(core, op->result.handles[i], &entry) == SLUICE_OK) {
+            client_handles_close(core, entry);
+        }
+        op->result.handles[i] = 0;
+        op->result.can[i] = 0;
+    }
+    op->result.handle_count = 0;
+    return close_all_late(core, response, 0);
+}
+
+static int on_opened(client_core *core, client_operation *op, const sl_response *response,
+                     int *ret_status) {
     uint32_t expected = op->request.kind == SL_REQUEST_PAIR ? 2 : 1;
     if (response->kind != SL_RESPONSE_OPENED || response->as.opened.count != expected) {
         return SLUICE_EPROTOCOL;
@@ -44,7 +59,8 @@ static int on_opened(client_core *core, client_operation *op, const sl_response 
         const sl_opened_handle *opened = &response->as.opened.handles[i];
         int status = client_handles_open(core, opened, &op->result.handles[i]);
         if (status != SLUICE_OK) {
-            return status;
+            *ret_status = status;
+            return close_opened(core, op, response);
         }
         op->result.can[i] = opened->can;
         op->result.handle_count = i + 1;
@@ -164,8 +180,10 @@ static void end_read(client_core *core, client_operation *op, const sl_response 
     }
 }
 
-/* What the kind of the request makes of the reply. Not SLUICE_OK: give the connection up. */
-static int on_outcome(client_core *core, client_operation *op, const sl_response *response) {
+/* What the kind of the request makes of the reply. Not SLUICE_OK: give the connection up. A reply
+ * with which nothing can be done changes the operation's status. */
+static int on_outcome(client_core *core, client_operation *op, const sl_response *response,
+                      int *ret_status) {
     bool is_ok = response->status == SLUICE_OK;
     switch (op->request.kind) {
     case SL_REQUEST_READ:
@@ -191,7 +209,8 @@ static int on_outcome(client_core *core, client_operation *op, const sl_response
     case SL_REQUEST_OPS:
         return is_ok ? on_ops(op, response) : SLUICE_OK;
     default:
-        return is_ok && client_operation_opens(op) ? on_opened(core, op, response) : SLUICE_OK;
+        return is_ok && client_operation_opens(op) ? on_opened(core, op, response, ret_status)
+                                                   : SLUICE_OK;
     }
 }
 
@@ -201,7 +220,8 @@ static int on_reply(client_core *core, client_operation *op, const sl_response *
         return SLUICE_EPROTOCOL;
     }
     op->is_replied = true;
-    int status = on_outcome(core, op, response);
+    int outcome = response->status;
+    int status = on_outcome(core, op, response, &outcome);
     if (status != SLUICE_OK) {
         op->is_replied = false;
         return status;
@@ -209,7 +229,7 @@ static int on_reply(client_core *core, client_operation *op, const sl_response *
     if (client_operation_is_read(op)) {
         end_read(core, op, response);
     } else {
-        client_core_end(core, op, response->status, response->os_error);
+        client_core_end(core, op, outcome, response->os_error);
     }
     return SLUICE_OK;
 }

@@ -85,12 +85,15 @@ static void on_late(client_core *core, client_operation *op) {
     }
 }
 
-void client_watch_tick(client_core *core) {
+void client_watch_woken(client_core *core) {
     if (core->expected_wake_ns != SL_CLOCK_NEVER &&
         core->now_ns > sl_clock_after_ns(core->expected_wake_ns, STOPPED_NS)) {
         core->settle_ns = core->now_ns + SETTLE_NS;
         core->quiet_since_ns = core->now_ns;
     }
+}
+
+void client_watch_tick(client_core *core) {
     if (core->now_ns < core->settle_ns) {
         return;
     }

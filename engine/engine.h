@@ -226,6 +226,9 @@ unsigned engine_poll(engine_worker *worker, engine_completion *ret_completions, 
  * never allocates. */
 void engine_post(engine_worker *worker, engine_message *message);
 
+/* The worker's thread: are there messages that no engine_poll has delivered yet? */
+bool engine_has_messages(const engine_worker *worker);
+
 typedef struct engine_counters {
     uint32_t handles;         /* open, opening or closing */
     uint32_t requests;        /* submitted and not delivered yet */

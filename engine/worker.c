@@ -104,6 +104,10 @@ void engine_post(engine_worker *w, engine_message *message) {
     atomic_fetch_sub(&w->posters, 1);
 }
 
+bool engine_has_messages(const engine_worker *w) {
+    return w->mail != NULL || !sl_mailbox_is_empty(&w->mailbox);
+}
+
 static engine_message *next_message(engine_worker *w) {
     if (w->mail == NULL) {
         w->mail = sl_mailbox_take_all(&w->mailbox);

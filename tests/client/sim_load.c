@@ -81,6 +81,8 @@ static void on_dropped(void *user, client_operation *op) {
     }
 }
 
+static void act(load *l);
+
 static void on_finished(void *user, client_operation *op) {
     load *l = user;
     load_call *call = op->user;
@@ -109,6 +111,11 @@ static void on_finished(void *user, client_operation *op) {
     free(call->bytes);
     call->bytes = NULL;
     on_dropped(l, op); /* the reference that came along */
+    if (l->is_acting && one_in(l, 4)) {
+        l->is_inside = true;
+        act(l);
+        l->is_inside = false;
+    }
 }
 
 static void on_launch(void *user) {
@@ -194,7 +201,11 @@ static void release(load_call *call) {
 }
 
 static void post(load *l, load_call *call) {
-    client_core_submit(l->worker, call->op);
+    if (l->is_inside) {
+        client_core_submit_here(&l->core, call->op);
+    } else {
+        client_core_submit(l->worker, call->op);
+    }
     if (one_in(l, 16)) { /* before the core has seen it */
         call->is_cancelled = true;
         client_core_cancel(l->worker, call->op);
@@ -483,6 +494,7 @@ void load_run(load *l, uint64_t seed, unsigned steps, load_counters *counters) {
     sl_random_seeded_init(&l->random, seed);
     open_all(l);
     bool loses_links = one_in(l, 4);
+    l->is_acting = true;
     for (unsigned i = 0; i < steps; i++) {
         for (uint32_t actions = below(l, 6); actions > 0; actions--) {
             act(l);
@@ -492,6 +504,7 @@ void load_run(load *l, uint64_t seed, unsigned steps, load_counters *counters) {
         }
         step(l);
     }
+    l->is_acting = false;
     settle(l);
     end_calls(l);
     check_empty(l);

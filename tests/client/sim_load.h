@@ -64,6 +64,8 @@ typedef struct load {
     uint32_t call_count;
     uint32_t first_open; /* all calls before it have ended */
     uint32_t open_count;
+    bool is_acting; /* before the end */
+    bool is_inside; /* a hook of the core's, as an INLINE callback is */
     load_counters *counters;
 } load;
 

@@ -20,7 +20,8 @@
  *              results. Members that a caller's version does not have are left alone or taken as 0.
  *   Threads    Every function may be called from any thread at any time, except where it says
  *              otherwise. Two calls on one handle take effect in the order in which they began.
- *   Fork       In a child of fork every call returns SLUICE_EFORKED. The parent is not disturbed.
+ *   Fork       In a child of fork every call on its parent's sessions returns SLUICE_EFORKED. The
+ *              parent is not disturbed.
  *   Loss       When the broker dies or falls silent, what is in flight ends with
  *              SLUICE_EBROKERLOST or SLUICE_EUNRESPONSIVE: done = bytes it had confirmed,
  *              in_doubt = the rest of a write. Handles are stale then (SLUICE_ESTALE). The next
@@ -88,9 +89,8 @@ typedef struct sluice_open_options {
 } sluice_open_options;
 
 /* Opens a session; options may be NULL. Returns when the broker has greeted.
- * SLUICE_OK; ENOBROKER, EACCESS, EUNTRUSTED, EVERSION, ETIMEDOUT, EINVAL, ENOMEM, EOSLIMIT, EOS;
- * EFORKED if this process is the fork of one that has the library in use. On failure
- * *ret_session is NULL. */
+ * SLUICE_OK; ENOBROKER, EACCESS, EUNTRUSTED, EVERSION, ETIMEDOUT, EINVAL, ENOMEM, EOSLIMIT, EOS.
+ * On failure *ret_session is NULL. A child of fork may open a session of its own. */
 SLUICE_API int32_t sluice_open(const sluice_open_options *options, sluice_session **ret_session);
 
 /* Ends everything that is in flight (SLUICE_ECANCELED), runs the callbacks that are due (in the
@@ -185,7 +185,7 @@ enum {
 };
 
 /* Reads at least 1 and at most `length` bytes into `buffer`; done = how many. length 0 waits until
- * a read would not wait. Without READ_ALL a length over payload_bytes is taken as that; with it,
+ * a read would not wait. ECLOSED: the handle was closed meanwhile. Without READ_ALL a length over payload_bytes is taken as that; with it,
  * it is ETOOLARGE. A read that fails has taken nothing from the stream, unless done says so.
  * EEOF, ECLOSED, ERESET, ENOTSUP, EOS. */
 SLUICE_API int32_t sluice_read(sluice_session *session, sluice_handle handle, void *buffer,
@@ -203,7 +203,8 @@ SLUICE_API int32_t sluice_half_close(sluice_session *session, sluice_handle hand
                                      uint64_t timeout_ns, sluice_result *ret_result);
 
 /* Closes a handle: what is pending on it ends with ECLOSED, then the system's handle is closed.
- * The handle is gone whatever the outcome. EABANDONED: the system did not let go in time; the
+ * The handle is gone whatever the outcome, also when the wait for it is cancelled, except after
+ * EINVAL, ENOMEM, EFORKED and EDEADLK, which come before anything is done. EABANDONED: the system did not let go in time; the
  * broker looks after what is left. The timeout bounds the wait only; the close goes on. */
 SLUICE_API int32_t sluice_close(sluice_session *session, sluice_handle handle,
                                 uint64_t timeout_ns, sluice_result *ret_result);
