@@ -186,7 +186,8 @@ enum {
 
 /* Reads at least 1 and at most `length` bytes into `buffer`; done = how many. length 0 waits until
  * a read would not wait. ECLOSED: the handle was closed meanwhile. Without READ_ALL a length over
- * payload_bytes is taken as that; with it, it is ETOOLARGE. A read that fails has taken nothing from the stream, unless done says so.
+ * payload_bytes is taken as that; with it, it is ETOOLARGE. A read that fails has taken nothing
+ * from the stream, unless done says so.
  * EEOF, ECLOSED, ERESET, ENOTSUP, EOS. */
 SLUICE_API int32_t sluice_read(sluice_session *session, sluice_handle handle, void *buffer,
                                uint32_t length, uint32_t flags, uint64_t timeout_ns,
@@ -205,7 +206,8 @@ SLUICE_API int32_t sluice_half_close(sluice_session *session, sluice_handle hand
 /* Closes a handle: what is pending on it ends with ECLOSED, then the system's handle is closed.
  * The handle is gone whatever the outcome, also when the wait for it is cancelled, except after
  * EINVAL, ENOMEM, EFORKED and EDEADLK, which come before anything is done. EABANDONED: the system
- * did not let go in time; the broker looks after what is left. The timeout bounds the wait only; the close goes on. */
+ * did not let go in time; the broker looks after what is left. The timeout bounds the wait only;
+ * the close goes on. */
 SLUICE_API int32_t sluice_close(sluice_session *session, sluice_handle handle,
                                 uint64_t timeout_ns, sluice_result *ret_result);
 
