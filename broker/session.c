@@ -220,6 +220,7 @@ static void close_handles(broker_session *session) {
         }
     }
     if (count == CLOSES_MAX) {
+        engine_look(worker->engine); /* closing takes long: see whether others have asked */
         sl_list_push_back(&worker->runnable, &session->in_runnable);
         return;
     }

@@ -222,6 +222,10 @@ int engine_worker_destroy(engine_worker *worker);
 unsigned engine_poll(engine_worker *worker, engine_completion *ret_completions, unsigned capacity,
                      uint64_t deadline_ns);
 
+/* The next engine_poll asks the kernel even if it has completions to deliver already (otherwise it
+ * may put that off for a few calls). For a caller whose work between two polls is long. */
+void engine_look(engine_worker *worker);
+
 /* Any thread. Delivers the message to the worker's next engine_poll. Never fails, never waits,
  * never allocates. */
 void engine_post(engine_worker *worker, engine_message *message);

@@ -249,6 +249,11 @@ unsigned engine_poll(engine_worker *w, engine_completion *ret_completions, unsig
     }
 }
 
+void engine_look(engine_worker *w) {
+    engine_check_owner(w);
+    w->polls_since_wait = ENGINE_POLLS_PER_WAIT;
+}
+
 void engine_worker_counters(const engine_worker *w, engine_counters *ret) {
     memset(ret, 0, sizeof(*ret));
     ret->handles = w->handles.used - w->retired_handles;

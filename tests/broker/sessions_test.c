@@ -19,6 +19,9 @@
 #define AT_ONCE    6u /* sessions at a time */
 #define BATCH      128u
 #define LIVE       32u /* handles of the owner, pairs */
+#define LARGE      1000u /* pairs of the one that goes */
+#define WAKE_NS    (100 * SL_NS_PER_US)
+#define WAKES_MAX  6u
 #define MOST_SLOTS 4u  /* descriptors that the system's own libraries may open meanwhile */
 
 static uint8_t bytes[100000];
@@ -78,6 +81,53 @@ static void test_churn(const sim_options *sim, unsigned count) {
     await_memory(&rig, memory);
     EXPECT(sim != NULL || rig_os_handles() <= slots + MOST_SLOTS);
     EXPECT(rig_counters(&rig).sessions_started >= WARM_UP + count);
+    rig_close(&rig);
+}
+
+/* ---- the end of a large one ---- */
+
+/* While the handles of a client that has gone are closed, a few per wake, another's request waits
+ * for a few wakes only. The time that a wake takes is made up here: the simulator's own clock does
+ * not move while a worker is busy. */
+static void test_large_end(const sim_options *sim) {
+    test_rig rig;
+    raw_reply reply;
+    uint64_t since_ns = 0;
+    uint32_t pings = 0;
+    uint32_t most_wakes = 0;
+    rig_options options = {.sim = sim};
+    rig_open(&rig, &options);
+    raw_client *bystander = client_open(&rig);
+    raw_client *victim = client_open(&rig);
+    for (unsigned i = 0; i < LARGE; i++) {
+        uint64_t ends[2];
+        EXPECT(call_pair(victim, ends) == SLUICE_OK);
+        (void)start_read(victim, ends[0], 1, false, 0);
+    }
+    client_hang_up(victim);
+    while (rig_counters(&rig).handles == 2 * LARGE) {
+        rig_wait(&rig, &since_ns);
+    }
+    while (rig_counters(&rig).handles > 0) {
+        sl_request ping = {.id = client_id(bystander), .kind = SL_REQUEST_PING};
+        uint32_t wakes = 0;
+        client_send(bystander, &ping, NULL, 0);
+        for (; !client_has(bystander, ping.id); wakes++) {
+            EXPECT(wakes < WAKES_MAX);
+            rig.manual.now_ns += WAKE_NS;
+            rig_step(&rig);
+        }
+        EXPECT(client_await(bystander, ping.id, &reply) && reply.status == SLUICE_OK);
+        reply_free(&reply);
+        most_wakes = wakes > most_wakes ? wakes : most_wakes;
+        pings++;
+    }
+    printf("%u pings while %u handles were closed, %u wakes each at most\n", pings, 2 * LARGE,
+           most_wakes);
+    EXPECT(pings > LARGE / 4 / WAKES_MAX); /* it was not all done at once */
+    client_close(victim);
+    client_close(bystander);
+    rig_await_empty(&rig);
     rig_close(&rig);
 }
 
@@ -181,6 +231,7 @@ int main(int argc, char **argv) {
     sim_options_gentle(&sim, 1);
     test_churn(&sim, sessions / SIM_SHARE);
     test_churn(NULL, sessions);
+    test_large_end(&sim);
     test_guesses(&sim, guesses / SIM_SHARE);
     test_guesses(NULL, guesses);
     printf("%u sessions, %u guesses\nok\n", sessions, guesses);

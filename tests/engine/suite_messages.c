@@ -15,6 +15,7 @@
 #define WAKE_LIMIT_NS     (UINT64_C(10) * SL_NS_PER_S)
 #define OWN_ROUNDS        200
 #define STARVE_POLLS_MAX  20000 /* the simulator's clock moves with every 16th poll only */
+#define LOOK_POLLS_MAX    3 /* one hands the write over, one sees that the read has ended */
 #define LATE_MAX_NS       (UINT64_C(5) * SL_NS_PER_S)
 
 /* ---- messages from four threads -------------------------------------------------------------- */
@@ -253,6 +254,31 @@ static void messages_do_not_starve(void) {
     rig_close(r);
 }
 
+/* Behind engine_look, a poll asks the kernel though it has something to deliver already. */
+static void look(void) {
+    engine_message message = {0};
+    engine_completion batch[4];
+    rig *r = rig_open();
+    engine_handle *ends[2];
+    uint8_t byte = 0;
+    unsigned polls = 0;
+    rig_stream(r, STREAM_PAIR, ends);
+    engine_request_id id = rig_read(r, ends[0], &byte, 1);
+    (void)rig_write(r, ends[1], "x", 1);
+    for (bool has_come = false; !has_come; polls++) {
+        EXPECT(polls < (t_is_sim() ? STARVE_POLLS_MAX : LOOK_POLLS_MAX));
+        engine_post(r->worker, &message);
+        engine_look(r->worker);
+        unsigned count = rig_poll(r, batch, SL_ARRAY_COUNT(batch), 0);
+        for (unsigned i = 0; i < count; i++) {
+            has_come = has_come || batch[i].id == id;
+        }
+    }
+    t_note("  a completion behind a message that was there: %u polls", polls);
+    rig_close_stream(r, ends);
+    rig_close(r);
+}
+
 /* ---- deadlines ------------------------------------------------------------------------------- */
 
 static void poll_deadline(void) {
@@ -303,6 +329,7 @@ static const t_case cases[] = {
     {"wakes", T_THREADED, wakes},
     {"from_own_thread", T_SMOKE, from_own_thread},
     {"messages_do_not_starve", T_SMOKE, messages_do_not_starve},
+    {"look", T_SMOKE, look},
     {"poll_deadline", T_SMOKE, poll_deadline},
     {"poll_deadline_while_pending", T_SMOKE, poll_deadline_while_pending},
 };

@@ -6,6 +6,11 @@
  * which the victim exists and does nothing: what else the machine does changes more slowly. The
  * medians over the rounds count. If one is more than it may be, rounds are added, up to ROUNDS_MAX:
  * all of them count, none is dropped, so this takes noise away but no lasting difference.
+ *
+ * Under Wine the figures are printed and not judged: every close there is several round trips to
+ * the one server process that also serves the bystander's pings, so they measure Wine. What is the
+ * broker's part, that it closes a few handles per wake and looks at the kernel in between, is
+ * tested by sessions_test.c and by `look` of the conformance suite on every platform.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,17 +130,19 @@ static bool is_good(uint32_t rounds) {
 /* One worker: the bystander shares it with the victim. */
 void case_client_killed(place *at) {
     uint32_t rounds = at->is_long ? ROUNDS_LONG : ROUNDS;
+    bool is_judged = !process_is_wine();
     place_start_broker(at, 1, NULL);
     sluice_session *session = place_open(at->endpoint, "bystander");
     measure_rounds(at, session, 0, rounds);
-    if (!is_good(rounds) && rounds < ROUNDS_MAX) {
+    if (is_judged && !is_good(rounds) && rounds < ROUNDS_MAX) {
         measure_rounds(at, session, rounds, ROUNDS_MAX);
         rounds = ROUNDS_MAX;
     }
     printf("medians of %u rounds: p99 in the second behind the kill %.2f times that of the second "
-           "before; handles gone after %.1f ms\n",
-           rounds, median(p99_ratio, rounds), median(gone_s, rounds) * 1e3);
-    EXPECT(is_good(rounds));
+           "before; handles gone after %.1f ms%s\n",
+           rounds, median(p99_ratio, rounds), median(gone_s, rounds) * 1e3,
+           is_judged ? "" : " (Wine: not judged)");
+    EXPECT(!is_judged || is_good(rounds));
     EXPECT(sluice_session_close(session) == SLUICE_OK);
     place_stop_broker(at);
 }

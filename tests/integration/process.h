@@ -64,6 +64,9 @@ void process_resume(process *p);
 /* SIGTERM, or Ctrl-Break. false: there is no way to do that here (Wine without a terminal). */
 bool process_interrupt(process *p);
 
+/* Is Windows an imitation here? One server process then does the kernel's work for all. */
+bool process_is_wine(void);
+
 /* Another process by its number, also one that is not our child. 0 = there is none. */
 uint64_t process_open(uint64_t id);
 /* Waits for its end and forgets it. */

@@ -181,3 +181,7 @@ size_t process_raw_receive(uint64_t raw, void *bytes, size_t size) {
 void process_raw_close(uint64_t raw) {
     (void)close((int)raw);
 }
+
+bool process_is_wine(void) {
+    return false;
+}

@@ -185,3 +185,8 @@ size_t process_raw_receive(uint64_t raw, void *bytes, size_t size) {
 void process_raw_close(uint64_t raw) {
     (void)CloseHandle(as_handle(raw));
 }
+
+bool process_is_wine(void) {
+    HMODULE ntdll = GetModuleHandleW(L"ntdll.dll");
+    return ntdll != NULL && GetProcAddress(ntdll, "wine_get_version") != NULL;
+}
