@@ -12,6 +12,7 @@
 #include "base/status.h"
 
 #define OS_COMMAND_CHARS 1024
+#define WINE_START_TRIES 3
 #define OS_ABORT_CODE    3 /* base/process.h */
 
 void os_start(void) {
@@ -130,9 +131,17 @@ bool os_run_child(const char *const *arguments, uint64_t limit_ns, os_end *ret_e
     STARTUPINFOW startup = {.cb = sizeof(startup), .dwFlags = STARTF_USESTDHANDLES};
     PROCESS_INFORMATION child;
     DWORD code = 0;
-    if (!make_command(command, arguments) ||
-        !CreateProcessW(NULL, command, NULL, NULL, FALSE, 0, NULL, NULL, &startup, &child)) {
+    if (!make_command(command, arguments)) {
         return false;
+    }
+    /* Wine's own start of a process fails now and then (once in some thousand, 2026-11-21); the
+     * child has not run then. */
+    for (unsigned tries = os_is_wine() ? WINE_START_TRIES : 1;
+         !CreateProcessW(NULL, command, NULL, NULL, FALSE, 0, NULL, NULL, &startup, &child);) {
+        t_note("  no child process: error %lu", GetLastError());
+        if (--tries == 0) {
+            return false;
+        }
     }
     if (WaitForSingleObject(child.hProcess, (DWORD)(limit_ns / SL_NS_PER_MS)) != WAIT_OBJECT_0) {
         (void)TerminateProcess(child.hProcess, 1);
