@@ -62,9 +62,10 @@ endfunction()
 
 # sluice_dependency(uv PACKAGE libuv TARGETS uv_a uv ... PKGCONFIG libuv HEADER uv.h
 #                   LIBRARIES uv_a uv SYSTEM ws2_32 ...): tries each step until sluice::uv exists.
+# ARCHIVE: with pkg-config, this static library is taken if it is there.
 function(sluice_dependency name)
-    cmake_parse_arguments(dep "" "PACKAGE;PKGCONFIG;HEADER" "TARGETS;VARIABLES;LIBRARIES;SYSTEM"
-        ${ARGN})
+    cmake_parse_arguments(dep "" "PACKAGE;PKGCONFIG;HEADER;ARCHIVE"
+        "TARGETS;VARIABLES;LIBRARIES;SYSTEM" ${ARGN})
     foreach(step ${SLUICE_DEPS_STEPS})
         set(where "")
         if(step STREQUAL "config")
@@ -96,8 +97,10 @@ endif()
 # libuv's target: un-namespaced up to 1.44, namespaced later; static preferred.
 sluice_dependency(uv PACKAGE libuv TARGETS libuv::uv_a libuv::uv uv_a uv PKGCONFIG libuv
     HEADER uv.h LIBRARIES uv_a libuv_a uv SYSTEM ${uv_system})
+# Static, because it ends up inside libsluice.so, which nobody's own protobuf-c may meet.
 sluice_dependency(protobuf-c PACKAGE protobuf-c TARGETS protobuf-c::protobuf-c protobuf-c
-    PKGCONFIG libprotobuf-c HEADER protobuf-c/protobuf-c.h LIBRARIES protobuf-c)
+    PKGCONFIG libprotobuf-c ARCHIVE libprotobuf-c.a HEADER protobuf-c/protobuf-c.h
+    LIBRARIES protobuf-c)
 # cmocka 1.1.5's package defines variables, no target.
 sluice_dependency(cmocka PACKAGE cmocka TARGETS cmocka::cmocka cmocka-static cmocka
     VARIABLES CMOCKA_INCLUDE_DIR CMOCKA_LIBRARIES PKGCONFIG cmocka
