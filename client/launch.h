@@ -19,8 +19,8 @@ typedef struct client_launch {
     uint64_t os_job;     /* Windows */
 } client_launch;
 
-/* Where sluiced is: beside the library, beside the executable, and where they are installed
- * together. SLUICE_OK, ENOTFOUND, ENAMETOOLONG. */
+/* Where sluiced is, by absolute path; the first that is there (docs/design.md, "Where a private
+ * broker is looked for"). SLUICE_OK, ENOTFOUND. */
 int client_launch_find(char *ret_path, size_t size);
 
 /* Is that an absolute path? */

@@ -6,6 +6,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -56,20 +57,28 @@ static bool try_beside(const char *file, const char *name, char *ret_path, size_
     return length > 0 && (size_t)length < size && access(ret_path, X_OK) == 0;
 }
 
+/* In lib, or in lib/x86_64-linux-gnu; a build has bin and lib, too. */
+static const char *const beside_library[] = {"sluiced", "../libexec/sluice/sluiced",
+                                             "../bin/sluiced", "../../bin/sluiced"};
+static const char *const beside_executable[] = {"sluiced", "../libexec/sluice/sluiced"};
+
 int client_launch_find(char *ret_path, size_t size) {
-    static const char *const names[] = {"sluiced", "../libexec/sluice/sluiced", "../bin/sluiced",
-                                        "../../bin/sluiced"};
-    char executable[2048];
+    Dl_info info;
+    struct link_map *map;
+    /* The program itself has no name there: the library is a part of it. */
+    if (dladdr1((const void *)beside_library, &info, (void **)&map, RTLD_DL_LINKMAP) != 0 &&
+        map->l_name[0] != '\0') {
+        for (size_t i = 0; i < sizeof(beside_library) / sizeof(beside_library[0]); i++) {
+            if (try_beside(map->l_name, beside_library[i], ret_path, size)) {
+                return SLUICE_OK;
+            }
+        }
+    }
+    char executable[PATH_BYTES];
     ssize_t length = readlink("/proc/self/exe", executable, sizeof(executable) - 1);
     executable[length > 0 ? length : 0] = '\0';
-    Dl_info info;
-    const char *library = NULL;
-    if (dladdr((const void *)names, &info) != 0) {
-        library = info.dli_fname;
-    }
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if ((library != NULL && try_beside(library, names[i], ret_path, size)) ||
-            try_beside(executable, names[i], ret_path, size)) {
+    for (size_t i = 0; i < sizeof(beside_executable) / sizeof(beside_executable[0]); i++) {
+        if (try_beside(executable, beside_executable[i], ret_path, size)) {
             return SLUICE_OK;
         }
     }

@@ -48,18 +48,14 @@ static bool try_beside(HMODULE module, const wchar_t *name, char *ret_path, size
 }
 
 int client_launch_find(char *ret_path, size_t size) {
-    static const wchar_t *const names[] = {L"sluiced.exe", L"..\\bin\\sluiced.exe"};
-    HMODULE library = NULL;
+    static const wchar_t name[] = L"sluiced.exe";
+    HMODULE library = NULL; /* the program itself when the library is a part of it */
     (void)GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS |
                                  GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT,
-                             (LPCWSTR)(const void *)names, &library);
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (try_beside(library, names[i], ret_path, size) ||
-            try_beside(NULL, names[i], ret_path, size)) {
-            return SLUICE_OK;
-        }
-    }
-    return SLUICE_ENOTFOUND;
+                             (LPCWSTR)(const void *)name, &library);
+    return try_beside(library, name, ret_path, size) || try_beside(NULL, name, ret_path, size)
+               ? SLUICE_OK
+               : SLUICE_ENOTFOUND;
 }
 
 static HANDLE create_job(void) {

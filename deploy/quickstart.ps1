@@ -20,8 +20,8 @@ Write-Output '1. Build (CMake, vcpkg).'
 Invoke-Checked cmake --preset windows-msvc
 Invoke-Checked cmake --build --preset windows-msvc
 
-$sluiced = Join-Path $root 'build\windows-msvc\broker\sluiced.exe'
-$sluice = Join-Path $root 'build\windows-msvc\client\cli\sluice.exe'
+$sluiced = Join-Path $root 'build\windows-msvc\bin\sluiced.exe'
+$sluice = Join-Path $root 'build\windows-msvc\bin\sluice.exe'
 $name = "sluice-quickstart-$PID"
 $installed = $false
 try {

@@ -53,7 +53,7 @@ stop_brokers() {
         broker_pid=
     fi
     if [ -n "$service" ]; then
-        in_wine "$windows/broker/sluiced.exe" service uninstall --name "$service" \
+        in_wine "$windows/bin/sluiced.exe" service uninstall --name "$service" \
             >/dev/null 2>&1 || true
         service=
     fi
@@ -101,7 +101,7 @@ until_answers() {
 
 # The figures of a failed run are worth reading, too.
 hangtest_native() {
-    timeout 200 "$linux/client/cli/sluice" hangtest --endpoint "$work/broker" \
+    timeout 200 "$linux/bin/sluice" hangtest --endpoint "$work/broker" \
         --workers "$workers" --iterations "$native_iterations" --json >"$logs/hangtest.json"
     local code=$?
     cat "$logs/hangtest.json"
@@ -110,12 +110,12 @@ hangtest_native() {
 
 # In this shell, so that the broker's process id is known to whoever cleans up.
 main_job_native() {
-    [ -x "$linux/broker/sluiced" ] || die "there is no sluiced in $linux: it was not built"
-    [ -x "$linux/client/cli/sluice" ] || die "there is no sluice in $linux: it was not built"
-    "$linux/broker/sluiced" run --endpoint "$work/broker" \
+    [ -x "$linux/bin/sluiced" ] || die "there is no sluiced in $linux: it was not built"
+    [ -x "$linux/bin/sluice" ] || die "there is no sluice in $linux: it was not built"
+    "$linux/bin/sluiced" run --endpoint "$work/broker" \
         >>"$logs/broker.log" 2>&1 </dev/null 8>&- &
     broker_pid=$!
-    if ! until_answers timeout 10 "$linux/client/cli/sluice" status --endpoint "$work/broker"; then
+    if ! until_answers timeout 10 "$linux/bin/sluice" status --endpoint "$work/broker"; then
         tail -n 20 "$logs/broker.log"
         return 1
     fi
@@ -129,7 +129,7 @@ main_job_native() {
 }
 
 hangtest_wine() {
-    in_wine "$windows/client/cli/sluice.exe" hangtest --endpoint "$service" \
+    in_wine "$windows/bin/sluice.exe" hangtest --endpoint "$service" \
         --workers "$workers" --iterations "$wine_iterations" --json >"$logs/hangtest-wine.json"
     local code=$?
     cat "$logs/hangtest-wine.json"
@@ -137,7 +137,7 @@ hangtest_wine() {
 }
 
 main_job_wine() {
-    local sluiced=$windows/broker/sluiced.exe sluice=$windows/client/cli/sluice.exe
+    local sluiced=$windows/bin/sluiced.exe sluice=$windows/bin/sluice.exe
     [ -f "$sluiced" ] || die "there is no sluiced.exe in $windows: it was not built"
     [ -f "$sluice" ] || die "there is no sluice.exe in $windows: it was not built"
     service=sluice-quickstart-$$
@@ -167,7 +167,7 @@ run_stage wine main_job_wine || die "the main job failed under Wine; see above a
 
 print_table packages windows-deps linux-release mingw-release native wine
 say
-say "Built: build/linux-release (Linux) and build/mingw-release (Windows)."
+say "Built: build/linux-release/bin (Linux) and build/mingw-release/bin (Windows)."
 say "Smoke tests: $total_passed passed, $total_failed failed, $total_skipped skipped."
 tell "The workload of golang/go#64482 through the broker on Linux:" "$logs/hangtest.json"
 tell "The same under Wine, sluiced.exe as a service (stopped and uninstalled again):" \

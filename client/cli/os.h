@@ -20,9 +20,6 @@ void os_prepare(void);
 
 uint64_t os_process_id(void);
 
-/* The absolute path of a program beside this one ("sluiced"), or false. */
-bool os_beside(const char *name, char *ret_path, uint32_t size);
-
 /* The index-th processor that may be used, from the highest down (the lowest takes most
  * interrupts); the last one again when there are fewer. */
 unsigned os_processor(unsigned index);

@@ -5,8 +5,6 @@
 
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -30,21 +28,6 @@ void os_prepare(void) {
 
 uint64_t os_process_id(void) {
     return (uint64_t)getpid();
-}
-
-bool os_beside(const char *name, char *ret_path, uint32_t size) {
-    ssize_t length = readlink("/proc/self/exe", ret_path, size - 1);
-    if (length <= 0 || (uint32_t)length >= size - 1) {
-        return false;
-    }
-    ret_path[length] = '\0';
-    char *slash = strrchr(ret_path, '/');
-    size_t room = slash == NULL ? 0 : size - (size_t)(slash + 1 - ret_path);
-    if (strlen(name) >= room) {
-        return false;
-    }
-    memcpy(slash + 1, name, strlen(name) + 1);
-    return access(ret_path, X_OK) == 0;
 }
 
 unsigned os_processor(unsigned index) {

@@ -6,8 +6,6 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
-#include <string.h>
-
 bool os_is_terminal(void) {
     DWORD mode;
     return GetConsoleMode(GetStdHandle(STD_ERROR_HANDLE), &mode) != 0;
@@ -27,26 +25,6 @@ void os_prepare(void) {
 
 uint64_t os_process_id(void) {
     return GetCurrentProcessId();
-}
-
-bool os_beside(const char *name, char *ret_path, uint32_t size) {
-    WCHAR wide[MAX_PATH * 2];
-    DWORD length = GetModuleFileNameW(NULL, wide, MAX_PATH * 2);
-    if (length == 0 || length >= MAX_PATH * 2) {
-        return false;
-    }
-    while (length > 0 && wide[length - 1] != L'\\') {
-        length--;
-    }
-    int bytes = WideCharToMultiByte(CP_UTF8, 0, wide, (int)length, ret_path, (int)size, NULL, NULL);
-    size_t room = bytes > 0 ? size - (size_t)bytes : 0;
-    if (strlen(name) + sizeof(".exe") > room) {
-        return false;
-    }
-    memcpy(ret_path + bytes, name, strlen(name));
-    memcpy(ret_path + (size_t)bytes + strlen(name), ".exe", sizeof(".exe"));
-    int count = MultiByteToWideChar(CP_UTF8, 0, ret_path, -1, wide, MAX_PATH * 2);
-    return count > 0 && GetFileAttributesW(wide) != INVALID_FILE_ATTRIBUTES;
 }
 
 unsigned os_processor(unsigned index) {

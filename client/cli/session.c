@@ -5,7 +5,6 @@
 #include "client/cli/session.h"
 
 #include "base/status.h"
-#include "client/cli/os.h"
 #include "client/cli/out.h"
 
 /* What a person can do about it, or NULL. */
@@ -36,17 +35,12 @@ static const char *advice(const session_choice *choice, int status) {
 }
 
 int session_open(const char *command, const session_choice *choice, sluice_session **ret_session) {
-    char beside[1024];
     sluice_open_options options = {.size = sizeof(options)};
     options.mode = choice->is_private ? SLUICE_MODE_PRIVATE : SLUICE_MODE_SERVICE;
     options.delivery = choice->delivery;
     options.endpoint = choice->endpoint;
     options.client_name = choice->client_name;
     options.broker_path = choice->broker_path;
-    if (choice->is_private && choice->broker_path == NULL &&
-        os_beside("sluiced", beside, sizeof(beside))) {
-        options.broker_path = beside;
-    }
     int status = sluice_open(&options, ret_session);
     if (status != SLUICE_OK) {
         const char *help = advice(choice, status);

@@ -110,6 +110,8 @@ elseif(GROUP STREQUAL "broker")
     member(1 sessions)
     run(0 status ${private})
     says(output "handles open")
+    run(0 status --private) # sluiced is beside sluice
+    says(output "handles open")
     run(0 ops ${private} --json)
     string(JSON rows LENGTH "${output}" operations)
     run(0 ops ${private} --stuck)

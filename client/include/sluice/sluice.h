@@ -83,7 +83,8 @@ typedef struct sluice_open_options {
     const char *endpoint;       /* of the service: a Windows pipe's name without \\.\pipe\, or the
                                    path of a Unix socket; NULL = the default one */
     const char *broker_path;    /* PRIVATE, AUTO: absolute path of sluiced; NULL = beside the
-                                   library, else beside the executable */
+                                   library (or in ../bin, as installed), else beside the
+                                   executable; never by PATH or the current folder */
     const char *client_name;    /* 1 to 64 bytes, shown by `sluice ops`; NULL = the program's */
     uint64_t open_timeout_ns;   /* to start, connect and greet; 0 = 10 s. Also limits reconnects */
 } sluice_open_options;
