@@ -81,15 +81,20 @@ static int32_t work_until_loss(caller *c) {
         }
         c->was_ping = i % 3 == 2;
         status = note(c, start_ns, TIMEOUT_NS, status);
-        if (status == SLUICE_ETIMEDOUT && atomic_load(&c->scene->is_gone) &&
-            c->scene->expected == SLUICE_EUNRESPONSIVE) {
+        if (status == SLUICE_ETIMEDOUT && (c->scene->expected == SLUICE_EUNRESPONSIVE ||
+                                           !atomic_load(&c->scene->is_gone))) {
+            /* Goes on until the library gives the broker up. Before the loss it may happen, too:
+             * on a busy machine 250 ms are short. */
             c->timed++;
-            status = SLUICE_OK; /* goes on until the library gives the broker up */
+            status = SLUICE_OK;
         } else if (status == SLUICE_OK) {
             atomic_fetch_add(&c->scene->busy_calls, 1);
         }
     }
-    EXPECT(atomic_load(&c->scene->is_gone)); /* not a call failed before */
+    if (!atomic_load(&c->scene->is_gone)) {
+        (void)fprintf(stderr, "before the loss: %s\n", sluice_status_name(status));
+        EXPECT(atomic_load(&c->scene->is_gone));
+    }
     return status;
 }
 
