@@ -17,45 +17,22 @@
 
 #include <string.h>
 
-#include "base/alloc.h"
-#include "client/cli/hang.h"
+#include "client/cli/direct.h"
 
-#define CLOSING     UINT32_C(0x80000000)
 #define CHECK_BYTES 64
 
-typedef struct direct_end {
-    HANDLE handle;
-    sl_atomic_u32 users; /* CLOSING | the calls inside, and one for being open */
-} direct_end;
-
-typedef struct direct_worker {
-    direct_end ends[2];
+typedef struct win_worker {
+    direct_worker shared;
     SOCKET socket, peer; /* mixed */
     OVERLAPPED receive;
     WSAEVENT received;
     char buffer[CHECK_BYTES];
     bool is_pending;
     int receive_status; /* when it is not pending */
-} direct_worker;
+} win_worker;
 
-static bool enter(direct_end *end) {
-    uint32_t users = atomic_load(&end->users);
-    while ((users & CLOSING) == 0) {
-        if (atomic_compare_exchange_weak(&end->users, &users, users + 1)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void leave(direct_end *end) {
-    if (((atomic_fetch_sub(&end->users, 1) - 1) & ~CLOSING) == 0) {
-        (void)CloseHandle(end->handle);
-    }
-}
-
-static direct_end *end_at(uint64_t number) {
-    return (direct_end *)(uintptr_t)number;
+static HANDLE handle_of(uint64_t number) {
+    return (HANDLE)(uintptr_t)number;
 }
 
 static int status_of(DWORD error, bool reading) {
@@ -71,71 +48,48 @@ static int status_of(DWORD error, bool reading) {
     }
 }
 
-static int direct_read(hang_lane *lane, uint64_t number, void *buffer, uint32_t bytes,
-                       uint64_t *ret_done) {
-    direct_end *end = end_at(number);
+int direct_system_read(uint64_t handle, void *buffer, uint32_t bytes, uint64_t *ret_done) {
     DWORD count = 0;
-    (void)lane;
-    if (!enter(end)) {
-        return SLUICE_ECLOSED;
-    }
-    int status = ReadFile(end->handle, buffer, bytes, &count, NULL)
+    int status = ReadFile(handle_of(handle), buffer, bytes, &count, NULL)
                      ? SLUICE_OK
                      : status_of(GetLastError(), true);
-    leave(end);
     *ret_done = count;
     return status;
 }
 
-static int direct_write(hang_lane *lane, uint64_t number, const void *data, uint32_t bytes,
-                        uint64_t *ret_done) {
-    direct_end *end = end_at(number);
+int direct_system_write(uint64_t handle, const void *data, uint32_t bytes, uint64_t *ret_done) {
     DWORD count = 0;
-    (void)lane;
-    if (!enter(end)) {
-        return SLUICE_ECLOSED;
-    }
-    int status = WriteFile(end->handle, data, bytes, &count, NULL)
+    int status = WriteFile(handle_of(handle), data, bytes, &count, NULL)
                      ? SLUICE_OK
                      : status_of(GetLastError(), false);
-    leave(end);
     *ret_done = count;
     return status;
 }
 
-static int direct_pair(hang_lane *lane, hang_ends *ret_ends) {
-    direct_worker *state = lane->worker->io_state;
-    if (!CreatePipe(&state->ends[0].handle, &state->ends[1].handle, NULL, 0)) {
+int direct_system_pipe(uint64_t ret_handles[2]) {
+    HANDLE reader, writer;
+    if (!CreatePipe(&reader, &writer, NULL, 0)) {
         return SLUICE_EOS;
     }
-    for (int i = 0; i < 2; i++) {
-        atomic_store(&state->ends[i].users, 1);
-    }
-    ret_ends->reader = (uint64_t)(uintptr_t)&state->ends[0];
-    ret_ends->writer = (uint64_t)(uintptr_t)&state->ends[1];
+    ret_handles[0] = (uint64_t)(uintptr_t)reader;
+    ret_handles[1] = (uint64_t)(uintptr_t)writer;
     return SLUICE_OK;
 }
 
-/* What Go's Close did: mark, cancel, and let the last one close. The cancel can hang. (It can also
- * come before the call that it should cancel. In the race the writer then wakes the reader; in
- * mixed, where nobody writes, the close of the writer's end does.) */
-static int direct_close(hang_lane *lane, uint64_t number) {
-    direct_end *end = end_at(number);
-    (void)lane;
-    atomic_fetch_or(&end->users, CLOSING);
-    (void)CancelIoEx(end->handle, NULL);
-    leave(end);
-    return SLUICE_OK;
+/* Here it hangs. (It can also come before the call that it should cancel. In the race the writer
+ * then wakes the reader; in mixed, where nobody writes, the close of the writer's end does.) */
+void direct_system_cancel(uint64_t handle) {
+    (void)CancelIoEx(handle_of(handle), NULL);
 }
 
-static void direct_forget(hang_worker *worker) {
-    (void)worker;
+void direct_system_close(uint64_t handle) {
+    (void)CloseHandle(handle_of(handle));
 }
 
 /* ---- mixed --------------------------------------------------------------------------------- */
 
-static int direct_receive_start(hang_lane *reader) {
-    direct_worker *state = reader->worker->io_state;
+static int receive_start(hang_lane *reader) {
+    win_worker *state = reader->worker->io_state;
     WSABUF buffer = {.len = CHECK_BYTES, .buf = state->buffer};
     DWORD flags = 0;
     memset(&state->receive, 0, sizeof(state->receive));
@@ -148,16 +102,16 @@ static int direct_receive_start(hang_lane *reader) {
 }
 
 /* Here it hangs on a real Windows: the thread that issued the receive sits in ReadFile. */
-static int direct_receive_cancel(hang_lane *closer) {
-    direct_worker *state = closer->worker->io_state;
+static int receive_cancel(hang_lane *closer) {
+    win_worker *state = closer->worker->io_state;
     if (state->is_pending) {
         (void)CancelIoEx((HANDLE)state->socket, &state->receive);
     }
     return state->receive_status;
 }
 
-static int direct_receive_wait(hang_lane *closer) {
-    direct_worker *state = closer->worker->io_state;
+static int receive_wait(hang_lane *closer) {
+    win_worker *state = closer->worker->io_state;
     DWORD count = 0;
     DWORD flags = 0;
     if (!state->is_pending) {
@@ -169,8 +123,8 @@ static int direct_receive_wait(hang_lane *closer) {
     return status_of((DWORD)WSAGetLastError(), true);
 }
 
-static int direct_socket_check(hang_worker *worker) {
-    direct_worker *state = worker->io_state;
+static int socket_check(hang_worker *worker) {
+    win_worker *state = worker->io_state;
     char sent[CHECK_BYTES], came[CHECK_BYTES];
     memset(sent, 'x', sizeof(sent));
     if (send(state->peer, sent, CHECK_BYTES, 0) != CHECK_BYTES) {
@@ -186,7 +140,7 @@ static int direct_socket_check(hang_worker *worker) {
     return memcmp(sent, came, CHECK_BYTES) == 0 ? SLUICE_OK : SLUICE_EPROTOCOL;
 }
 
-static int make_socket(direct_worker *state) {
+static int make_socket(win_worker *state) {
     struct sockaddr_in address = {.sin_family = AF_INET};
     int size = sizeof(address);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -204,14 +158,12 @@ static int make_socket(direct_worker *state) {
     return ok && state->peer != INVALID_SOCKET ? SLUICE_OK : SLUICE_EOS;
 }
 
-static int direct_open_worker(hang_test *test, hang_worker *worker) {
+static int open_worker(hang_test *test, hang_worker *worker) {
     WSADATA data;
-    direct_worker *state =
-        sl_allocator_system()->acquire(sl_allocator_system(), sizeof(direct_worker));
-    if (state == NULL) {
+    if (direct_open_state(worker, sizeof(win_worker)) != SLUICE_OK) {
         return SLUICE_ENOMEM;
     }
-    worker->io_state = state;
+    win_worker *state = worker->io_state;
     state->socket = INVALID_SOCKET;
     state->peer = INVALID_SOCKET;
     if (!test->is_mixed) {
@@ -220,8 +172,8 @@ static int direct_open_worker(hang_test *test, hang_worker *worker) {
     return WSAStartup(MAKEWORD(2, 2), &data) == 0 ? make_socket(state) : SLUICE_EOS;
 }
 
-static void direct_close_worker(hang_worker *worker) {
-    direct_worker *state = worker->io_state;
+static void close_worker(hang_worker *worker) {
+    win_worker *state = worker->io_state;
     if (state == NULL) {
         return;
     }
@@ -234,21 +186,20 @@ static void direct_close_worker(hang_worker *worker) {
     if (state->received != NULL) {
         (void)WSACloseEvent(state->received);
     }
-    sl_allocator_system()->release(sl_allocator_system(), state, sizeof(*state));
-    worker->io_state = NULL;
+    direct_close_state(worker, sizeof(*state));
 }
 
 const hang_io hang_io_direct = {
     .name = "direct",
-    .open_worker = direct_open_worker,
-    .close_worker = direct_close_worker,
+    .open_worker = open_worker,
+    .close_worker = close_worker,
     .pair = direct_pair,
     .read = direct_read,
     .write = direct_write,
     .close = direct_close,
     .forget = direct_forget,
-    .receive_start = direct_receive_start,
-    .receive_cancel = direct_receive_cancel,
-    .receive_wait = direct_receive_wait,
-    .socket_check = direct_socket_check,
+    .receive_start = receive_start,
+    .receive_cancel = receive_cancel,
+    .receive_wait = receive_wait,
+    .socket_check = socket_check,
 };

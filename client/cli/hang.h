@@ -114,7 +114,7 @@ typedef struct hang_io {
 } hang_io;
 
 extern const hang_io hang_io_broker; /* hang_broker.c */
-extern const hang_io hang_io_direct; /* direct_posix.c, direct_win.c */
+extern const hang_io hang_io_direct; /* direct*.c */
 
 typedef struct hang_options {
     uint64_t workers;
