@@ -179,9 +179,9 @@ static void encode(broker_session *session, output_gather *gather) {
 static void watch(broker_session *session) {
     broker_worker *worker = session->worker;
     session->output.since_ns = worker->now_ns;
+    session->output.taken = 0;
     if (session->state == SESSION_OPEN && !sl_heap_contains(&session->timer.node)) {
-        uint64_t limit_ns = worker_limits(worker)->no_progress_ns;
-        deadline_set(worker, &session->timer, sl_clock_after_ns(worker->now_ns, limit_ns));
+        session_watch_progress(session);
     }
 }
 
@@ -196,7 +196,8 @@ void session_flush(broker_session *session) {
         session_leave_continue(session);
         return;
     }
-    int status = engine_write(session->pipe, gather.buffers, gather.count, &output->target, NULL);
+    int status =
+        engine_write(session->pipe, gather.buffers, gather.count, &output->target, &output->write);
     if (status != SLUICE_OK) {
         drop_held(output);
         session_end(session, status);

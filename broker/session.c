@@ -17,6 +17,7 @@
 
 #define LINGER_NS  (1 * SL_NS_PER_S) /* for a Goodbye to get out */
 #define CLOSES_MAX 4u                /* handles of an ended session, per wake */
+#define LOOKS      8u                /* for progress, within no_progress_ns: how late an end is */
 
 static void on_due(broker_timer *timer);
 static void on_closed(broker_target *target, const engine_completion *completion);
@@ -306,24 +307,37 @@ void session_reap(broker_session *session) {
 
 /* ---- in between ---- */
 
-static void on_due(broker_timer *timer) {
-    broker_session *session = SL_CONTAINER_OF(timer, struct broker_session, timer);
+void session_watch_progress(broker_session *session) {
+    broker_worker *worker = session->worker;
+    uint64_t pause_ns = worker_limits(worker)->no_progress_ns / LOOKS;
+    deadline_set(worker, &session->timer, sl_clock_after_ns(worker->now_ns, pause_ns));
+}
+
+/* Any byte that the client takes is progress, however long the whole write lasts. */
+static void look_for_progress(broker_session *session) {
     broker_worker *worker = session->worker;
     session_output *output = &session->output;
+    if (!output->is_writing) {
+        return; /* the next write sets the timer again */
+    }
+    size_t taken = engine_write_progress(worker->engine, output->write);
+    if (taken != output->taken) {
+        output->taken = taken;
+        output->since_ns = worker->now_ns;
+    }
+    if (worker->now_ns - output->since_ns < worker_limits(worker)->no_progress_ns) {
+        session_watch_progress(session);
+        return;
+    }
+    log_end(session, SL_LOG_WARN, "the client takes no replies", SLUICE_ETIMEDOUT);
+    session_end(session, SLUICE_ETIMEDOUT);
+}
+
+static void on_due(broker_timer *timer) {
+    broker_session *session = SL_CONTAINER_OF(timer, struct broker_session, timer);
     switch (session->state) {
     case SESSION_NEW: session_leave(session, SLUICE_ETIMEDOUT, "no Hello came in time"); break;
-    case SESSION_OPEN:
-        if (output->is_writing) {
-            uint64_t limit_ns = worker_limits(worker)->no_progress_ns;
-            uint64_t due_ns = sl_clock_after_ns(output->since_ns, limit_ns);
-            if (due_ns > worker->now_ns) {
-                deadline_set(worker, timer, due_ns);
-            } else {
-                log_end(session, SL_LOG_WARN, "the client takes no replies", SLUICE_ETIMEDOUT);
-                session_end(session, SLUICE_ETIMEDOUT);
-            }
-        }
-        break;
+    case SESSION_OPEN: look_for_progress(session); break;
     case SESSION_LEAVING: session_end(session, session->leave_status); break;
     case SESSION_CLOSING: mark_zombies(session); break;
     }

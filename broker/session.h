@@ -38,11 +38,13 @@ typedef struct session_input {
 typedef struct session_output {
     broker_target target;
     bool is_writing;
+    engine_request_id write; /* while is_writing */
     uint32_t length;
     broker_chunk *chunk; /* frames; SESSION_OUTPUT_BYTES, for life */
     broker_chunk *held[SESSION_HELD_MAX];
     uint32_t held_count;
-    uint64_t since_ns; /* the write's start: no progress since then */
+    uint64_t since_ns; /* no progress of the write has been seen since then */
+    size_t taken;      /* bytes of it that were out by then */
     sl_list replies;   /* ops to answer, oldest first: small ones */
     sl_list bulk;      /* and those with large payloads, in turn */
     bool owes_draining;
@@ -119,6 +121,8 @@ void session_violation(broker_session *session, const sl_reason *reason);
 void session_end(broker_session *session, int status);
 /* A drain has begun. */
 void session_drain(broker_session *session);
+/* Looks from time to time whether the client takes something of what is being written. */
+void session_watch_progress(broker_session *session);
 /* Leaving, or draining and nothing left to do: is it time to close? */
 void session_leave_continue(broker_session *session);
 

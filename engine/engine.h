@@ -437,6 +437,11 @@ int engine_resolve(engine_worker *worker, const char *host, uint16_t port,
                    engine_address *ret_addresses, uint32_t capacity, void *user,
                    engine_request_id *ret_id);
 
+/* So many bytes of a write are certainly out by now; 0 when the id is not in flight. It tells a
+ * slow peer from one that takes nothing. Exact on epoll and the simulator; on Windows it grows with
+ * each part of 64 KiB (a socket: 256 KiB) that the kernel took, for it tells of no less. */
+size_t engine_write_progress(const engine_worker *worker, engine_request_id id);
+
 /* Asks a request to end (R4). An id that is not in flight is ignored. */
 void engine_cancel(engine_worker *worker, engine_request_id id);
 

@@ -180,6 +180,12 @@ int engine_write(engine_handle *handle, const engine_buffer *buffers, unsigned b
     return SLUICE_OK;
 }
 
+size_t engine_write_progress(const engine_worker *w, engine_request_id id) {
+    engine_check_owner(w);
+    const engine_request *request = sl_slots_find(&w->requests, id);
+    return request != NULL && request->kind == ENGINE_WRITE ? request->done : 0;
+}
+
 int engine_send_to(engine_handle *handle, const engine_buffer *buffers, unsigned buffer_count,
                    const engine_address *to, void *user, engine_request_id *ret_id) {
     size_t total;

@@ -54,8 +54,8 @@ static raw_job *job_new(raw_client *client, uint8_t *bytes) {
     return made;
 }
 
-static void read_more(raw_client *client) {
-    if (client->is_reading || client->is_stopped || client->is_over || client->is_closing) {
+static void read_some(raw_client *client, size_t most) {
+    if (client->is_reading || client->is_over || client->is_closing) {
         return;
     }
     if (client->input_size - client->input_length < 65536) {
@@ -63,11 +63,18 @@ static void read_more(raw_client *client) {
         client->input = realloc(client->input, client->input_size);
         EXPECT(client->input != NULL);
     }
+    size_t room = client->input_size - client->input_length;
     raw_job *job = job_new(client, NULL);
     int status = engine_read(client->pipe, client->input + client->input_length,
-                             client->input_size - client->input_length, job, NULL);
+                             room < most ? room : most, job, NULL);
     EXPECT(status == SLUICE_OK);
     client->is_reading = true;
+}
+
+static void read_more(raw_client *client) {
+    if (!client->is_stopped) {
+        read_some(client, SIZE_MAX);
+    }
 }
 
 /* ---- frames in ---- */
@@ -355,6 +362,11 @@ uint64_t client_drainings(const raw_client *client) {
 void client_stop_reading(raw_client *client, bool is_stopped) {
     client->is_stopped = is_stopped;
     read_more(client);
+}
+
+void client_take(raw_client *client, size_t bytes) {
+    EXPECT(client->is_stopped);
+    read_some(client, bytes);
 }
 
 const char *client_goodbye_detail(const raw_client *client) {

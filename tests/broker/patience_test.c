@@ -13,6 +13,7 @@
 #define SLACK_NS       (20 * SL_NS_PER_MS)
 #define CREDIT_BYTES   (2u << 20)
 #define PIECE          32768u
+#define TRICKLES       20u
 #define PIECES         32u /* together more than any pipe of the simulator takes */
 /* A buffer may be up to four times as long as what is in it (chunk.h); and the tables. */
 #define MEMORY_MOST (4 * CREDIT_BYTES + (256u << 10))
@@ -156,6 +157,40 @@ static void test_slow(uint64_t seed) {
     rig_close(&rig);
 }
 
+/* So does one that takes a large reply byte by byte, although the write that carries it lasts far
+ * longer than the limit; until it takes no more. */
+static void test_trickle(uint64_t seed) {
+    test_rig rig;
+    sim_options sim;
+    sl_limits limits;
+    uint64_t ends[2];
+    open_rig(&rig, seed, &sim, &limits);
+    raw_client *c = client_open(&rig);
+    EXPECT(call_pair(c, ends) == SLUICE_OK);
+    client_stop_reading(c, true);
+    uint64_t first = offer(&rig, c, ends);
+    for (unsigned i = 0; i < TRICKLES; i++) {
+        client_take(c, 1 + i % 100);
+        rig_run_for(&rig, NO_PROGRESS_NS * 3 / 4);
+        EXPECT(!client_is_over(c));
+    }
+    if (seed % 2 == 0) {
+        client_stop_reading(c, false);
+        expect_all(c, first);
+    } else {
+        uint64_t since = rig.manual.now_ns;
+        uint64_t waited = 0;
+        while (rig_counters(&rig).sessions > 0) {
+            rig_wait(&rig, &waited);
+        }
+        uint64_t took = rig.manual.now_ns - since;
+        EXPECT(took >= NO_PROGRESS_NS / 4 && took <= NO_PROGRESS_NS / 2);
+    }
+    client_close(c);
+    rig_await_empty(&rig);
+    rig_close(&rig);
+}
+
 int main(void) {
     for (size_t i = 0; i < sizeof(pattern); i++) {
         pattern[i] = (uint8_t)(i * 31 + (i >> 8));
@@ -164,6 +199,7 @@ int main(void) {
         test_hello(seed);
         test_replies(seed);
         test_slow(seed);
+        test_trickle(seed);
     }
     puts("ok");
     return 0;

@@ -118,6 +118,8 @@ bool client_is_over(const raw_client *client);
 uint64_t client_drainings(const raw_client *client);
 /* Takes no replies from now on, or again. */
 void client_stop_reading(raw_client *client, bool is_stopped);
+/* One that takes none takes so many bytes, when they are there. */
+void client_take(raw_client *client, size_t bytes);
 void reply_free(raw_reply *reply);
 
 /* ---- calls: each returns the reply's status ---- */
