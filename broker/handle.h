@@ -18,7 +18,7 @@
 typedef enum handle_state {
     HANDLE_OPEN,
     HANDLE_CLOSING,
-    HANDLE_ZOMBIE /* closing, and gone for the client */
+    HANDLE_ZOMBIE /* closing, and gone for the client; charged once, with the close it waits for */
 } handle_state;
 
 struct broker_handle {

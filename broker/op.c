@@ -122,13 +122,18 @@ int op_create(broker_session *session, uint64_t id, sl_request_kind kind, broker
     return SLUICE_OK;
 }
 
+/* A stuck close is its handle's zombie, not one more; and a query that is away comes home. */
+static bool is_charged(const broker_op *op) {
+    return op->state == OP_ZOMBIE && op->kind != SL_REQUEST_CLOSE && op->kind != SL_REQUEST_OPS;
+}
+
 static void give_back(broker_op *op) {
     broker_session *session = op->session;
     broker_worker *worker = session->worker;
     SL_CHECK(op->state >= OP_ENDED && op->is_answered && !op->is_pinned,
              "an operation is given back when it is answered and nothing refers to it");
     SL_CHECK(op->reserved_handles == 0 && !op->holds_opener, "it has given back what it held");
-    if (op->state == OP_ZOMBIE) {
+    if (is_charged(op)) {
         peer_release_zombie(session);
     }
     chunk_drop(op->data);
@@ -197,7 +202,7 @@ void op_finish(broker_op *op, int status, uint32_t os_error) {
     op->status = status;
     op->os_error = os_error;
     op->state = op->is_pinned ? OP_ZOMBIE : OP_ENDED;
-    if (op->state == OP_ZOMBIE) {
+    if (is_charged(op)) {
         peer_charge_zombie(session);
     }
     quota_release_handles(op);

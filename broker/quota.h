@@ -5,8 +5,9 @@
  *   refusals  answers to what takes no credit (Ping, Close) or was refused, that the client has not
  *             taken: as many as it has credits and handles, then it is a violation
  *   handles   from the promise (a Pair promises two) until the system has let go of them
- *   zombies   a new handle is refused while so many of its user are stuck, in all his sessions on
- *             all workers (user.h)
+ *   zombies   a new handle is refused while so many handles and requests of its user are stuck, in
+ *             all his sessions on all workers (user.h); a stuck close is its handle's, and not one
+ *             more
  */
 #ifndef SLUICE_BROKER_QUOTA_H
 #define SLUICE_BROKER_QUOTA_H

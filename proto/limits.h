@@ -36,7 +36,7 @@ typedef enum sl_unit { SL_UNIT_NS, SL_UNIT_BYTES, SL_UNIT_COUNT } sl_unit;
     X(hello_timeout_ns, 5 * SL_SEC, 100 * SL_MSEC, 60 * SL_SEC, NS, \
       "a new connection has this long for its Hello") \
     X(no_progress_ns, 60 * SL_SEC, SL_SEC, 86400 * SL_SEC, NS, \
-      "a session whose client takes none of its replies for this long is ended") \
+      "a session whose client takes no byte of its replies for so long is ended") \
     X(control_bytes, 64 * SL_KIB, 4 * SL_KIB, 64 * SL_KIB, BYTES, \
       "the control message of a frame") \
     X(fragment_bytes, 64 * SL_KIB, 4 * SL_KIB, 64 * SL_KIB, BYTES, "the payload of a frame") \
@@ -53,7 +53,7 @@ typedef enum sl_unit { SL_UNIT_NS, SL_UNIT_BYTES, SL_UNIT_COUNT } sl_unit;
     X(sessions, 4096, 1, 65536, COUNT, "sessions of the broker") \
     X(opener_threads, 8, 1, 64, COUNT, "threads for opens that block in the system") \
     X(opener_pending, 4, 1, 64, COUNT, "such opens of a session at a time") \
-    X(zombies, 64, 1, 4096, COUNT, "handles of a user that the system does not let go")
+    X(zombies, 64, 1, 4096, COUNT, "handles and requests of a user that the system keeps")
 
 /* The limits in force. Members are named as in the table. */
 typedef struct sl_limits {

@@ -85,6 +85,12 @@ static void answer(fake_connection *c, sl_response *response, const uint8_t *pay
     if (mode == FAKE_WRONG_ID) {
         response->id += 77777;
     }
+    if (mode == FAKE_GOODBYE) {
+        *response = (sl_response){.kind = SL_RESPONSE_EVENT};
+        response->as.event.kind = SL_EVENT_GOODBYE;
+        response->as.event.status = SLUICE_ESHUTDOWN;
+        response->as.event.detail = "so long";
+    }
     EXPECT(sl_response_encode(response, payload_length, buffer, sizeof(buffer), &length) ==
            SLUICE_OK);
     if (mode == FAKE_GARBAGE) {

@@ -17,6 +17,7 @@ typedef enum fake_mode {
     FAKE_HOLD,    /* answers pings; all other answers wait until the mode is NORMAL again */
     FAKE_GARBAGE, /* answers with bytes that are no frame */
     FAKE_WRONG_ID,
+    FAKE_GOODBYE,     /* says Goodbye instead, and leaves the connection open */
     FAKE_TOO_MUCH,    /* a read's answer has more bytes than were asked for */
     FAKE_BAD_VERSION, /* Hello is refused */
     FAKE_MUTE_HELLO   /* Hello is not answered */

@@ -121,6 +121,32 @@ static void test_nonsense(void **state) {
     fake_set_mode(&r->fake, FAKE_NORMAL);
 }
 
+/* Goodbye is the end, although the connection stays open: its close may be stuck in the broker. */
+static void test_goodbye(void **state) {
+    rig *r = *state;
+    sluice_handle ends[2];
+    char byte;
+    rig_tally tally;
+    memset(&tally, 0, sizeof(tally));
+    rig_pair(r, ends);
+    assert_int_equal(sluice_read_start(r->session, ends[0], &byte, 1, 0, SLUICE_NO_TIMEOUT,
+                                       rig_count, &tally, NULL),
+                     0);
+    fake_set_mode(&r->fake, FAKE_GOODBYE);
+    uint64_t start_ns = rig_now_ns();
+    assert_int_equal(sluice_write(r->session, ends[1], "x", 1, RIG_LONG_NS, NULL),
+                     SLUICE_EBROKERLOST);
+    assert_true(rig_wait(&tally, 1));
+    assert_int_equal(tally.last.status, SLUICE_EBROKERLOST);
+    assert_true(rig_now_ns() - start_ns < RIG_SLACK_NS); /* nobody waited for an end of file */
+    fake_set_mode(&r->fake, FAKE_NORMAL);
+    rig_pair(r, ends); /* connects again, and has closed the old connection itself */
+    while (atomic_load(&r->fake.connection_count) != 1) {
+        assert_true(rig_now_ns() - start_ns < RIG_LONG_NS);
+        sl_thread_yield();
+    }
+}
+
 static void test_trickle(void **state) {
     rig *r = *state;
     sluice_handle ends[2];
@@ -186,6 +212,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
         TEST(test_killed),   TEST(test_suspended),  TEST(test_in_doubt), TEST(test_nonsense),
         TEST(test_trickle),  TEST(test_open_fails), TEST(test_memory),
+        cmocka_unit_test_setup_teardown(test_goodbye, rig_setup_patient, rig_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

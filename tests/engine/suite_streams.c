@@ -10,6 +10,9 @@
 
 #define LANE         7
 #define QUEUED_READS 500
+#define HALF_FULL    (RIG_FILL_BYTES / 2)
+/* What the kernel has taken, and has not told of yet (engine_write_progress). */
+#define PROGRESS_STEP (512u << 10)
 #define FLOOD_ROUNDS 50
 /* While one byte crosses another stream, a flooding one may complete at most so many requests: 8
  * reads and 8 writes are queued there, a poll delivers 64, and the byte needs a handful of polls.
@@ -250,13 +253,18 @@ static void full_pipe(void) {
         rig_stream(r, (stream_kind)kind, ends);
         engine_request_id stuck = rig_fill(r, ends[1], LANE);
         rig_expect_quiet(r); /* a full pipe stays full */
-        rig_receive_pattern(r, ends[0], LANE, 0, RIG_FILL_BYTES);
+        size_t out = engine_write_progress(r->worker, stuck);
+        EXPECT(out > 0 && out < RIG_FILL_BYTES);
+        rig_receive_pattern(r, ends[0], LANE, 0, HALF_FULL);
+        EXPECT(engine_write_progress(r->worker, stuck) >= HALF_FULL - PROGRESS_STEP);
+        rig_receive_pattern(r, ends[0], LANE, HALF_FULL, RIG_FILL_BYTES - HALF_FULL);
         EXPECT_INT(rig_await_status(r, stuck, SLUICE_OK), RIG_FILL_BYTES);
         for (; received < total; received += piece) {
             engine_request_id id = rig_write(r, ends[1], pattern_at(LANE, received), piece);
             rig_receive_pattern(r, ends[0], LANE, received, piece);
             EXPECT_INT(rig_await_status(r, id, SLUICE_OK), piece);
         }
+        EXPECT_INT(engine_write_progress(r->worker, stuck), 0);
         rig_close_handle(r, ends[1]);
         EXPECT_INT(rig_receive_pattern_to_end(r, ends[0], LANE, received), 0);
         rig_close_handle(r, ends[0]);
