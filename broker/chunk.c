@@ -1,19 +1,35 @@
 /*
  * chunk.c - a pool of counted buffers.
  *
- * What is free is kept up to KEEP_BYTES per size, then given back to the system.
+ * What is free is kept up to KEEP_BYTES, then one of another size is given back to the system for
+ * it, in turn: traffic that changes finds its sizes, and never more is kept.
  */
 #include "broker/chunk.h"
 
 #include "base/check.h"
 
-#define KEEP_BYTES (1024u * 1024)
+#define KEEP_BYTES (4u * 1024 * 1024)
+#define STEPS      4u /* sizes to a power of 2 */
 
 static uint32_t class_size(uint32_t class_index) {
-    return CHUNK_BYTES_MIN << (2 * class_index);
+    return (CHUNK_BYTES_MIN / STEPS * (STEPS + class_index % STEPS)) << (class_index / STEPS);
 }
 
-_Static_assert(CHUNK_BYTES_MIN << (2 * (CHUNK_CLASSES - 1)) == CHUNK_BYTES_MAX, "the last class");
+/* The smallest that holds so many bytes. */
+static uint32_t class_of(size_t size_bytes) {
+    uint32_t class_index = 0;
+    while (class_size(class_index + STEPS) <= size_bytes) {
+        class_index += STEPS;
+    }
+    while (class_size(class_index) < size_bytes) {
+        class_index++;
+    }
+    return class_index;
+}
+
+_Static_assert(CHUNK_BYTES_MIN << ((CHUNK_CLASSES - 1) / STEPS) == CHUNK_BYTES_MAX &&
+                   (CHUNK_CLASSES - 1) % STEPS == 0,
+               "the last size");
 
 void chunk_pool_init(chunk_pool *pool, sl_account *account) {
     *pool = (chunk_pool){.account = account};
@@ -24,35 +40,38 @@ void chunk_pool_deinit(chunk_pool *pool) {
     chunk_pool_trim(pool);
 }
 
+/* Gives a free one of that size back to the system. */
+static void give_back(chunk_pool *pool, uint32_t class_index) {
+    broker_chunk *chunk = pool->free[class_index];
+    pool->free[class_index] = chunk->next_free;
+    pool->free_bytes -= chunk->size;
+    sl_account_free(pool->account, chunk, sizeof(*chunk) + chunk->size);
+}
+
 void chunk_pool_trim(chunk_pool *pool) {
     for (uint32_t i = 0; i < CHUNK_CLASSES; i++) {
         while (pool->free[i] != NULL) {
-            broker_chunk *chunk = pool->free[i];
-            pool->free[i] = chunk->next_free;
-            pool->free_count[i]--;
-            sl_account_free(pool->account, chunk, sizeof(*chunk) + chunk->size);
+            give_back(pool, i);
         }
     }
 }
 
 broker_chunk *chunk_take(chunk_pool *pool, size_t size_bytes) {
     SL_CHECK(size_bytes <= CHUNK_BYTES_MAX, "a buffer has a limit");
-    uint32_t class_index = 0;
-    while (class_size(class_index) < size_bytes) {
-        class_index++;
-    }
+    uint32_t class_index = class_of(size_bytes);
     broker_chunk *taken = pool->free[class_index];
     if (taken != NULL) {
         pool->free[class_index] = taken->next_free;
-        pool->free_count[class_index]--;
+        pool->free_bytes -= taken->size;
     } else {
-        taken = sl_account_alloc(pool->account, sizeof(*taken) + class_size(class_index));
+        uint32_t size = class_size(class_index);
+        taken = sl_account_alloc(pool->account, sizeof(*taken) + size);
         if (taken == NULL) {
             return NULL;
         }
         taken->pool = pool;
         taken->class_index = class_index;
-        taken->size = class_size(class_index);
+        taken->size = size;
     }
     taken->next_free = NULL;
     taken->references = 1;
@@ -75,13 +94,14 @@ void chunk_drop(broker_chunk *chunk) {
         return;
     }
     chunk_pool *pool = chunk->pool;
-    uint32_t i = chunk->class_index;
     pool->in_use--;
-    if ((pool->free_count[i] + 1) * (uint64_t)chunk->size > KEEP_BYTES) {
-        sl_account_free(pool->account, chunk, sizeof(*chunk) + chunk->size);
-        return;
+    chunk->next_free = pool->free[chunk->class_index];
+    pool->free[chunk->class_index] = chunk;
+    pool->free_bytes += chunk->size;
+    while (pool->free_bytes > KEEP_BYTES) {
+        pool->victim = (pool->victim + 1) % CHUNK_CLASSES;
+        if (pool->free[pool->victim] != NULL) {
+            give_back(pool, pool->victim);
+        }
     }
-    chunk->next_free = pool->free[i];
-    pool->free[i] = chunk;
-    pool->free_count[i]++;
 }

@@ -2,18 +2,20 @@
  * chunk.h - counted buffers from a per-worker pool: receive buffers, payloads, output.
  *
  * Bytes are not copied from one owner to the next: a handle's received bytes are referred to by the
- * reply that sends them. A chunk goes back to its pool with its last reference. Sizes are powers of
- * 4 from 1 KiB to 1 MiB; each pool keeps a bounded number of free ones, so steady traffic costs no
- * heap. Contents are not cleared between uses: whoever has a chunk knows which bytes are his. One
- * thread, its worker's.
+ * reply that sends them. A chunk goes back to its pool with its last reference. There are four
+ * sizes to each power of 2, from 256 bytes to 1 MiB, so that a chunk is at most a quarter longer
+ * than what was asked for (CHUNK_BYTES_MIN and more), and payload credit tells what memory it may
+ * cost. A pool keeps a bounded number of free ones, so steady traffic costs no heap. Contents are
+ * not cleared between uses: whoever has a chunk knows which bytes are his. One thread, its
+ * worker's.
  */
 #ifndef SLUICE_BROKER_CHUNK_H
 #define SLUICE_BROKER_CHUNK_H
 
 #include "base/alloc.h"
 
-#define CHUNK_CLASSES   6u
-#define CHUNK_BYTES_MIN 1024u
+#define CHUNK_CLASSES   49u
+#define CHUNK_BYTES_MIN 256u
 #define CHUNK_BYTES_MAX (1024u * 1024)
 
 typedef struct chunk_pool chunk_pool;
@@ -31,7 +33,8 @@ typedef struct broker_chunk {
 struct chunk_pool {
     sl_account *account;
     broker_chunk *free[CHUNK_CLASSES];
-    uint32_t free_count[CHUNK_CLASSES];
+    uint32_t free_bytes; /* of all sizes */
+    uint32_t victim;     /* the size of which a free one goes next, when there are too many */
     uint32_t in_use;
 };
 

@@ -14,6 +14,7 @@
 
 #include "broker/handle.h"
 #include "broker/peer.h"
+#include "broker/quota.h"
 
 #define SCAN_MAX      4096u
 #define SECTION_BITS  24u
@@ -241,9 +242,13 @@ static void on_delivery(broker_letter *letter, broker_worker *here) {
 
 void introspect_ops(broker_op *op, const sl_request *request) {
     broker_worker *home = op->session->worker;
-    op->data = chunk_take(&home->chunks, sizeof(broker_query));
-    if (op->data == NULL) {
-        op_finish(op, SLUICE_ENOMEM, 0);
+    int status = quota_take_query(op);
+    if (status == SLUICE_OK) {
+        op->data = chunk_take(&home->chunks, sizeof(broker_query));
+        status = op->data != NULL ? SLUICE_OK : SLUICE_ENOMEM;
+    }
+    if (status != SLUICE_OK) {
+        op_finish(op, status, 0);
         return;
     }
     broker_query *query = query_of(op);

@@ -136,6 +136,7 @@ static void give_back(broker_op *op) {
     if (is_charged(op)) {
         peer_release_zombie(session);
     }
+    quota_release_query(op);
     chunk_drop(op->data);
     op->data = NULL;
     sl_list_remove(&op->in_session);

@@ -40,6 +40,7 @@ struct broker_op {
     int status;
     uint32_t os_error;
     uint32_t credit_bytes;
+    uint32_t shared_bytes; /* quota_take_shared */
     uint32_t length;   /* asked for */
     uint32_t received; /* of a write, from the client */
     uint32_t done;
@@ -54,6 +55,7 @@ struct broker_op {
     bool is_answered;
     bool has_detail; /* in small */
     bool holds_opener;
+    bool holds_query;
     broker_op *next_answer; /* a read of the same handle that is answered after this one */
     broker_handle *last_of; /* the handle whose last unanswered read this is */
     uint64_t opened[SL_OPENED_MAX];

@@ -35,8 +35,42 @@ int quota_take_refusal(broker_op *op) {
     return SLUICE_OK;
 }
 
+bool quota_take_shared(broker_op *op, uint32_t chunk_bytes) {
+    session_quota *quota = &op->session->quota;
+    SL_CHECK(op->shared_bytes == 0, "a reply refers to one chunk");
+    if (quota->shared > op->session->limits.credit_bytes ||
+        chunk_bytes > op->session->limits.credit_bytes - quota->shared) {
+        return false;
+    }
+    quota->shared += chunk_bytes;
+    op->shared_bytes = chunk_bytes;
+    return true;
+}
+
+int quota_take_query(broker_op *op) {
+    session_quota *quota = &op->session->quota;
+    if (quota->queries >= SL_OPS_PENDING_MAX) {
+        return SLUICE_EQUOTA;
+    }
+    quota->queries++;
+    op->holds_query = true;
+    return SLUICE_OK;
+}
+
+void quota_release_query(broker_op *op) {
+    session_quota *quota = &op->session->quota;
+    if (op->holds_query) {
+        SL_CHECK(quota->queries > 0, "a query is given back once");
+        quota->queries--;
+        op->holds_query = false;
+    }
+}
+
 void quota_release(broker_op *op) {
     session_quota *quota = &op->session->quota;
+    SL_CHECK(quota->shared >= op->shared_bytes, "what is shared is given back once");
+    quota->shared -= op->shared_bytes;
+    op->shared_bytes = 0;
     if (op->has_credit) {
         SL_CHECK(quota->operations > 0 && quota->bytes >= op->credit_bytes,
                  "a credit is given back once");
@@ -77,6 +111,7 @@ void quota_check_empty(const broker_session *session) {
     SL_CHECK(quota->operations == 0 && quota->bytes == 0, "a session ends without credit in use");
     SL_CHECK(quota->refusals == 0, "a session ends without refusals");
     SL_CHECK(quota->handles == 0 && session->handles.used == 0, "a session ends without handles");
+    SL_CHECK(quota->shared == 0 && quota->queries == 0, "a session ends without buffers");
     SL_CHECK(quota->openers == 0, "a session ends without openers");
     SL_CHECK(session->op_count == 0, "a session ends without operations");
 }

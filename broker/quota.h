@@ -4,6 +4,9 @@
  *   credit    operations and their payload bytes, from acceptance to the reply (docs/protocol.md)
  *   refusals  answers to what takes no credit (Ping, Close) or was refused, that the client has not
  *             taken: as many as it has credits and handles, then it is a violation
+ *   shared    received chunks that unanswered replies keep alive, each larger than the bytes of
+ *             its reply: as many as the payload credit; then bytes are copied
+ *   queries   unanswered Ops, since a page is large
  *   handles   from the promise (a Pair promises two) until the system has let go of them
  *   zombies   a new handle is refused while so many handles and requests of its user are stuck, in
  *             all his sessions on all workers (user.h); a stuck close is its handle's, and not one
@@ -18,7 +21,13 @@
 int quota_take_credit(broker_op *op, uint32_t payload_bytes);
 /* SLUICE_OK, or EPROTOCOL: the client takes no answers. */
 int quota_take_refusal(broker_op *op);
-/* Gives back either. Harmless if there is none. */
+/* May its reply refer to a received chunk of that size? false: copy the bytes. */
+bool quota_take_shared(broker_op *op, uint32_t chunk_bytes);
+/* SLUICE_OK or EQUOTA. */
+int quota_take_query(broker_op *op);
+/* When its page goes. Harmless if it has none. */
+void quota_release_query(broker_op *op);
+/* Gives back what an answer costs. Harmless if there is none. */
 void quota_release(broker_op *op);
 
 /* Promises `count` handles to an operation. SLUICE_OK, EQUOTA, ENOMEM. */

@@ -3,12 +3,14 @@
  *
  * A read's bytes are not copied: its reply refers to the handle's chunk, and the rest of the chunk
  * goes on being filled (so that many small reads do not hold a large chunk each). Few bytes are
- * copied into the operation instead; and a read of `all` that takes several receives collects
- * them in a chunk of its own, for which it holds credit.
+ * copied into the operation instead; a read of `all` that takes several receives collects them in
+ * a chunk of its own, for which it holds credit; and so do others when the session's replies keep
+ * too much alive (quota_take_shared).
  */
 #include <string.h>
 
 #include "broker/handle.h"
+#include "broker/quota.h"
 
 #define TAIL_BYTES_MIN 1024u /* worth receiving into, while replies refer to the front */
 
@@ -30,23 +32,12 @@ void handle_release_buffer(broker_handle *handle) {
     handle->start = handle->end = 0;
 }
 
-/* Gives `count` bytes to a read that gets no more than these. */
-static void give(broker_handle *handle, broker_op *op, uint32_t count) {
-    if (count <= OP_SMALL_BYTES) {
-        memcpy(op->small.bytes, handle->chunk->bytes + handle->start, count);
-    } else {
-        op->data = chunk_share(handle->chunk);
-        op->data_at = handle->start;
-    }
-    op->data_length = count;
-}
-
-/* Adds `count` bytes to what a read of `all` has. SLUICE_OK or ENOMEM. */
-static int collect(broker_handle *handle, broker_op *op, uint32_t count) {
+/* Adds `count` bytes to what a read has that gets `most` in the end. SLUICE_OK or ENOMEM. */
+static int collect(broker_handle *handle, broker_op *op, uint32_t count, uint32_t most) {
     uint8_t *to = op->small.bytes;
-    if (op->length > OP_SMALL_BYTES) {
+    if (most > OP_SMALL_BYTES) {
         if (op->data == NULL) {
-            op->data = chunk_take(&op->session->worker->chunks, op->length);
+            op->data = chunk_take(&op->session->worker->chunks, most);
             if (op->data == NULL) {
                 return SLUICE_ENOMEM;
             }
@@ -55,6 +46,17 @@ static int collect(broker_handle *handle, broker_op *op, uint32_t count) {
     }
     memcpy(to + op->data_length, handle->chunk->bytes + handle->start, count);
     op->data_length += count;
+    return SLUICE_OK;
+}
+
+/* Gives `count` bytes to a read that gets no more than these. SLUICE_OK or ENOMEM. */
+static int give(broker_handle *handle, broker_op *op, uint32_t count) {
+    if (count <= OP_SMALL_BYTES || !quota_take_shared(op, handle->chunk->size)) {
+        return collect(handle, op, count, count);
+    }
+    op->data = chunk_share(handle->chunk);
+    op->data_at = handle->start;
+    op->data_length = count;
     return SLUICE_OK;
 }
 
@@ -71,9 +73,10 @@ static bool serve(broker_handle *handle, broker_op *op) {
     }
     uint32_t wanted = op->length - op->done;
     count = count < wanted ? count : wanted;
-    if (op->done == 0 && (!op->is_all || count == wanted)) {
-        give(handle, op, count);
-    } else if (collect(handle, op, count) != SLUICE_OK) {
+    bool is_whole = op->done == 0 && (!op->is_all || count == wanted);
+    int status =
+        is_whole ? give(handle, op, count) : collect(handle, op, count, op->length);
+    if (status != SLUICE_OK) {
         op_finish(op, SLUICE_ENOMEM, 0);
         return true;
     }

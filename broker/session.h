@@ -54,10 +54,12 @@ typedef struct session_output {
 /* quota.c */
 typedef struct session_quota {
     uint64_t bytes;      /* payload credit in use */
+    uint64_t shared;     /* size of the received chunks that replies refer to, each time counted */
     uint32_t operations; /* credit in use */
     uint32_t refusals;   /* answers without credit that wait */
     uint32_t handles;    /* open, or promised to an operation */
     uint32_t openers;    /* opens that may block, running */
+    uint32_t queries;    /* Ops */
 } session_quota;
 
 struct broker_session {

@@ -80,6 +80,7 @@ typedef struct sl_limit_info {
 #define SL_USER_BYTES        183 /* a user as text: a SID's longest */
 #define SL_BACKLOG_MAX       64
 #define SL_OPS_ROWS_MAX      64 /* of one page */
+#define SL_OPS_PENDING_MAX   16 /* pages of a session that are asked for and not answered */
 #define SL_OPENED_MAX        2  /* handles that one request opens */
 
 void sl_limits_default(sl_limits *ret_limits);

@@ -1,0 +1,165 @@
+/*
+ * bounds_test.c - the memory that a session can make the broker hold, on the simulator: a client
+ * that takes no replies and chooses its sizes to cost as much as possible. docs/design.md states
+ * the bound ("What a session can hold"); here it is measured.
+ */
+#include <stdio.h>
+
+#include "tests/broker/rig.h"
+
+#define CREDIT     (1u << 20)
+#define OPERATIONS 1024u
+#define PAIRS      250u
+#define FILL       300000u /* more than a connection of the simulator takes */
+#define UNEVEN     16385u  /* a byte more than a power of 2 */
+#define SMALL      300u    /* too many to be copied into the operation */
+#define IDLE       4096u   /* idle_buffer_bytes: what fills it makes the next buffer a large one */
+#define RECEIVE    65536u
+#define READS      30u
+#define MIB        (1u << 20)
+/* Of the documented bound: payloads, a quarter for their sizes; what replies share; operations and
+#define IDLE       4096u   /* idle_buffer_bytes: what fills it makes the next one a large one */
+#define PAYLOAD_MOST (CREDIT + CREDIT / 4)
+#define OPS_MOST     ((uint64_t)OPERATIONS * 1024)
+#define PAGES_MOST   (SL_OPS_PENDING_MAX * 48u * 1024)
+#define OTHER_MOST   (512u << 10)
+
+static uint8_t bytes[MIB];
+
+typedef struct bounds_rig {
+    test_rig rig;
+    sim_options sim;
+    sl_limits limits;
+    raw_client *c;
+    uint64_t before;
+} bounds_rig;
+
+static void open_rig(bounds_rig *b, uint64_t seed, uint64_t receive_bytes) {
+    sim_options_gentle(&b->sim, seed);
+    sl_limits_default(&b->limits);
+    b->limits.credit_bytes = CREDIT;
+    b->limits.credit_operations = OPERATIONS;
+    b->limits.receive_buffer_bytes = receive_bytes;
+    rig_options options = {.sim = &b->sim, .limits = &b->limits};
+    rig_open(&b->rig, &options);
+    b->c = client_open(&b->rig);
+}
+
+/* From now on the client takes nothing, and its connection is full. */
+static void fill_up(bounds_rig *b, const uint64_t ends[2]) {
+    client_stop_reading(b->c, true);
+    (void)start_read(b->c, ends[0], FILL, true, 0);
+    (void)start_write(b->c, ends[1], bytes, FILL, 0);
+    rig_run_for(&b->rig, SL_NS_PER_S / 2);
+}
+
+static uint64_t held(const bounds_rig *b) {
+    uint64_t now = rig_counters(&b->rig).memory_bytes;
+    return now > b->before ? now - b->before : 0;
+}
+
+/* Takes the replies; then the session must be as good as new. */
+static void finish(bounds_rig *b, const char *what, uint64_t most) {
+    uint64_t ends[2];
+    uint64_t done;
+    uint64_t bytes_held = held(b);
+    printf("%-8s %8u bytes held, at most %u\n", what, (unsigned)bytes_held, (unsigned)most);
+    EXPECT(bytes_held <= most);
+    client_stop_reading(b->c, false);
+    EXPECT(call_pair(b->c, ends) == SLUICE_OK && call_write(b->c, ends[1], "ok", 2) == SLUICE_OK);
+    EXPECT(call_read(b->c, ends[0], 2, true, "ok", &done) == SLUICE_OK && done == 2);
+    client_close(b->c);
+    rig_await_empty(&b->rig);
+    rig_close(&b->rig);
+}
+
+/* Writes that nobody reads, and reads that wait for their last byte, of a bad size. */
+static void test_payloads(uint64_t seed) {
+    bounds_rig b;
+    uint64_t to[2];
+    uint64_t from[READS][2];
+    open_rig(&b, seed, IDLE); /* standing receives are another row of the table */
+    EXPECT(call_pair(b.c, to) == SLUICE_OK);
+    for (unsigned i = 0; i < READS; i++) {
+        EXPECT(call_pair(b.c, from[i]) == SLUICE_OK);
+    }
+    b.before = rig_counters(&b.rig).memory_bytes;
+    for (unsigned i = 0; i < READS; i++) {
+        (void)start_read(b.c, from[i][0], UNEVEN, true, 0);
+        EXPECT(call_write(b.c, from[i][1], bytes, UNEVEN - 1) == SLUICE_OK);
+    }
+    for (uint32_t used = 0; used + UNEVEN <= CREDIT - READS * UNEVEN; used += UNEVEN) {
+        (void)start_write(b.c, to[1], bytes, UNEVEN, 0);
+    }
+    rig_run_for(&b.rig, SL_NS_PER_S);
+    EXPECT(held(&b) > CREDIT / 2);
+    finish(&b, "payloads", PAYLOAD_MOST + OTHER_MOST);
+}
+
+/* Small replies out of large buffers, and none is taken. */
+static void test_replies(uint64_t seed) {
+    static uint64_t ends[PAIRS][2];
+    uint64_t main_ends[2];
+    uint64_t done;
+    bounds_rig b;
+    open_rig(&b, seed, RECEIVE);
+    EXPECT(call_pair(b.c, main_ends) == SLUICE_OK);
+    for (unsigned i = 0; i < PAIRS; i++) {
+        EXPECT(call_pair(b.c, ends[i]) == SLUICE_OK);
+        uint64_t read = start_read(b.c, ends[i][0], IDLE, true, 0);
+        rig_run_for(&b.rig, SL_NS_PER_S / 100); /* armed, and then filled to its end */
+        EXPECT(call_write(b.c, ends[i][1], bytes, IDLE) == SLUICE_OK);
+        EXPECT(await_status(b.c, read) == SLUICE_OK);
+    }
+    EXPECT(call_write(b.c, ends[0][1], "x", 1) == SLUICE_OK);
+    EXPECT(call_read(b.c, ends[0][0], 1, true, "x", &done) == SLUICE_OK && done == 1);
+    b.before = rig_counters(&b.rig).memory_bytes;
+    fill_up(&b, main_ends);
+    for (unsigned i = 0; i < PAIRS; i++) {
+        (void)start_read(b.c, ends[i][0], SMALL, true, 0);
+        (void)start_write(b.c, ends[i][1], bytes, SMALL, 0);
+    }
+    rig_run_for(&b.rig, SL_NS_PER_S);
+    finish(&b, "replies", PAYLOAD_MOST + CREDIT + OPS_MOST + OTHER_MOST);
+}
+
+/* Pages of operations that nobody takes: a limited number, the others are refused. */
+static void test_pages(uint64_t seed) {
+    bounds_rig b;
+    uint64_t ends[2];
+    unsigned refused = 0;
+    uint64_t ids[OPERATIONS / 2];
+    open_rig(&b, seed, RECEIVE);
+    EXPECT(call_pair(b.c, ends) == SLUICE_OK);
+    b.before = rig_counters(&b.rig).memory_bytes;
+    fill_up(&b, ends);
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(ids); i++) {
+        sl_request ops = {.id = client_id(b.c), .kind = SL_REQUEST_OPS};
+        ids[i] = ops.id;
+        client_send(b.c, &ops, NULL, 0);
+    }
+    rig_run_for(&b.rig, SL_NS_PER_S);
+    uint64_t bytes_held = held(&b);
+    client_stop_reading(b.c, false);
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(ids); i++) {
+        int status = await_status(b.c, ids[i]);
+        EXPECT(status == (i < SL_OPS_PENDING_MAX ? SLUICE_OK : SLUICE_EQUOTA));
+        refused += status == SLUICE_EQUOTA;
+    }
+    EXPECT(refused == SL_ARRAY_COUNT(ids) - SL_OPS_PENDING_MAX);
+    EXPECT(bytes_held <= PAYLOAD_MOST + OPS_MOST + PAGES_MOST + OTHER_MOST);
+    finish(&b, "pages", PAYLOAD_MOST + OPS_MOST + PAGES_MOST + OTHER_MOST);
+}
+
+int main(void) {
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (uint8_t)(i * 31 + (i >> 9));
+    }
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        test_payloads(seed);
+        test_replies(seed);
+        test_pages(seed);
+    }
+    puts("ok");
+    return 0;
+}
