@@ -2,8 +2,8 @@
  * session.c - a session's life: from the connection to the last thing that was its own.
  *
  * Whatever ends it (the client goes, breaks the protocol, takes no replies; a drain) ends in
- * session_end(): operations are cancelled, replies are dropped, the connection closes, and the
- * handles, a few per wake. What the system does not let go of keeps a small rest of the session
+ * session_end(): the connection closes; operations are cancelled and replies dropped, then handles
+ * close, a few per wake. What the system does not let go of keeps a small rest of the session
  * alive, and counted; session_reap() gives back the rest when it is due and checks that every
  * counter is 0.
  */
@@ -16,7 +16,8 @@
 #include "broker/quota.h"
 
 #define LINGER_NS  (1 * SL_NS_PER_S) /* for a Goodbye to get out */
-#define CLOSES_MAX 4u                /* handles of an ended session, per wake */
+#define ENDS_MAX   512u              /* operations of an ended session, per wake */
+#define CLOSES_MAX 4u                /* and then its handles */
 #define LOOKS      8u                /* for progress, within no_progress_ns: how late an end is */
 
 static void on_due(broker_timer *timer);
@@ -61,6 +62,7 @@ static void init_lists(broker_session *session) {
     sl_list_init(&session->in_flushing);
     sl_list_init(&session->in_reaping);
     sl_list_init(&session->ops);
+    sl_list_init(&session->ending);
     sl_list_init(&session->openings);
 }
 
@@ -192,25 +194,26 @@ void session_violation(broker_session *session, const sl_reason *reason) {
     session_leave(session, SLUICE_EPROTOCOL, "");
 }
 
-/* Operations end, and replies are dropped. */
-static void end_operations(broker_session *session) {
-    sl_list *node = session->ops.next;
-    while (node != &session->ops) {
-        sl_list *next = node->next;
+/* The next ENDS_MAX operations end, and replies are dropped. true: that was the last. */
+static bool end_operations(broker_session *session) {
+    for (uint32_t i = 0; i < ENDS_MAX; i++) {
+        sl_list *node = sl_list_pop_front(&session->ending);
+        if (node == NULL) {
+            return true;
+        }
+        sl_list_push_back(&session->ops, node); /* should the system have it */
         broker_op *op = SL_LIST_ENTRY(node, struct broker_op, in_session);
         if (op->state < OP_ENDED) {
             op_cancel(op, SLUICE_ECLOSED);
         } else if (!op->is_answered) {
             op_answered(op);
         }
-        node = next;
     }
+    return sl_list_is_empty(&session->ending);
 }
 
-/* Closes the next CLOSES_MAX handles; the rest waits for the next wakes, so that the end of a
- * client with thousands of handles is no pause for the others of its worker. */
-static void close_handles(broker_session *session) {
-    broker_worker *worker = session->worker;
+/* Closes the next CLOSES_MAX handles. true: those were the last. */
+static bool close_handles(broker_session *session) {
     uint32_t count = 0;
     broker_handle *handle;
     while (count < CLOSES_MAX &&
@@ -220,8 +223,15 @@ static void close_handles(broker_session *session) {
             count++;
         }
     }
-    if (count == CLOSES_MAX) {
-        engine_look(worker->engine); /* closing takes long: see whether others have asked */
+    return count < CLOSES_MAX;
+}
+
+/* Ends some more of what the session had; the rest waits for the next wakes, so that the end of a
+ * client with thousands of operations and handles is no pause for the others of its worker. */
+static void end_more(broker_session *session) {
+    broker_worker *worker = session->worker;
+    if (!end_operations(session) || !close_handles(session)) {
+        engine_look(worker->engine); /* this takes long: see whether others have asked */
         sl_list_push_back(&worker->runnable, &session->in_runnable);
         return;
     }
@@ -232,7 +242,7 @@ static void close_handles(broker_session *session) {
 
 void session_continue(broker_session *session) {
     if (session->state == SESSION_CLOSING) {
-        close_handles(session);
+        end_more(session);
     } else {
         session_run(session);
     }
@@ -255,10 +265,10 @@ void session_end(broker_session *session, int status) {
     sl_list_remove(&session->in_flushing);
     session->output.owes_goodbye = session->output.owes_draining = false;
     deadline_clear(session->worker, &session->timer);
-    end_operations(session);
+    sl_list_splice_back(&session->ending, &session->ops);
     int closed = engine_close(session->pipe, &session->close_target);
     SL_CHECK(closed == SLUICE_OK, "a connection is closed once");
-    close_handles(session);
+    end_more(session);
 }
 
 static void on_closed(broker_target *target, const engine_completion *completion) {

@@ -67,7 +67,7 @@ struct broker_session {
     session_state state;
     uint64_t id;
     sl_list in_worker;
-    sl_list in_runnable; /* input left; or, when closing, handles left to close */
+    sl_list in_runnable; /* input left; or, when closing, something left to end */
     sl_list in_flushing;
     sl_list in_reaping;
     engine_handle *pipe; /* NULL: closed */
@@ -81,6 +81,7 @@ struct broker_session {
     sl_slots handles;
     uint32_t close_cursor; /* session_end has closed those before */
     sl_list ops;
+    sl_list ending;      /* those that session_end has not come to yet */
     sl_list openings;    /* opens that wait for their turn (open.c) */
     broker_op **buckets; /* by id */
     uint32_t bucket_count;
@@ -104,7 +105,7 @@ void session_accept(broker_worker *worker, engine_handle *pipe);
 
 /* Parses and acts on what has been received, a bounded number of frames. */
 void session_run(broker_session *session);
-/* What was left over from the wake before: input, or handles to close. */
+/* What was left over from the wake before: input, or things to end. */
 void session_continue(broker_session *session);
 /* Sends what there is to say, if nothing is being sent. */
 void session_flush(broker_session *session);
@@ -119,7 +120,7 @@ void session_reap(broker_session *session);
 void session_leave(broker_session *session, int status, const char *detail);
 /* A violation: log, count, Goodbye. */
 void session_violation(broker_session *session, const sl_reason *reason);
-/* Ends it at once: operations are cancelled, everything closes. */
+/* Ends it now: operations are cancelled, everything closes, a bounded number per wake. */
 void session_end(broker_session *session, int status);
 /* A drain has begun. */
 void session_drain(broker_session *session);

@@ -77,8 +77,9 @@ static bool pump_first(broker_handle *handle, broker_op *op) {
     return false;
 }
 
+/* Nothing more is sent of a session that ends: what still queues is about to be cancelled. */
 static void pump(broker_handle *handle) {
-    while (handle->state == HANDLE_OPEN) {
+    while (handle->state == HANDLE_OPEN && session_can_reply(handle->session)) {
         sl_list *node = sl_list_first(&handle->writers);
         broker_op *op = node != NULL ? SL_LIST_ENTRY(node, struct broker_op, link) : NULL;
         if (op == NULL || op == handle->writing) {

@@ -1,26 +1,30 @@
 /*
  * bounds_test.c - the memory that a session can make the broker hold, on the simulator: a client
  * that takes no replies and chooses its sizes to cost as much as possible. docs/design.md states
- * the bound ("What a session can hold"); here it is measured.
+ * the bound ("What a session can hold"); here it is measured. And how much of a session with many
+ * operations ends in one wake.
  */
 #include <stdio.h>
 
 #include "tests/broker/rig.h"
 
 #define CREDIT     (1u << 20)
-#define OPERATIONS 1024u
+#define OPERATIONS 8192u
+#define MANY       8000u
+#define ENDS_MOST  1024u /* in one wake */
 #define PAIRS      250u
+#define PAGES      512u
 #define FILL       300000u /* more than a connection of the simulator takes */
 #define UNEVEN     16385u  /* a byte more than a power of 2 */
 #define SMALL      300u    /* too many to be copied into the operation */
-#define IDLE       4096u   /* idle_buffer_bytes: what fills it makes the next buffer a large one */
+#define IDLE       4096u   /* idle_buffer_bytes: what fills it makes the next one a large one */
 #define RECEIVE    65536u
 #define READS      30u
 #define MIB        (1u << 20)
-/* Of the documented bound: payloads, a quarter for their sizes; what replies share; operations and
-#define IDLE       4096u   /* idle_buffer_bytes: what fills it makes the next one a large one */
+/* Of the documented bound: payloads, a quarter more for their sizes; a thousand operations and
+ * their tables, a KiB each; pages of operations; the connection's own buffers, and tables. */
 #define PAYLOAD_MOST (CREDIT + CREDIT / 4)
-#define OPS_MOST     ((uint64_t)OPERATIONS * 1024)
+#define OPS_MOST     (1024u * 1024)
 #define PAGES_MOST   (SL_OPS_PENDING_MAX * 48u * 1024)
 #define OTHER_MOST   (512u << 10)
 
@@ -128,7 +132,7 @@ static void test_pages(uint64_t seed) {
     bounds_rig b;
     uint64_t ends[2];
     unsigned refused = 0;
-    uint64_t ids[OPERATIONS / 2];
+    uint64_t ids[PAGES];
     open_rig(&b, seed, RECEIVE);
     EXPECT(call_pair(b.c, ends) == SLUICE_OK);
     b.before = rig_counters(&b.rig).memory_bytes;
@@ -151,6 +155,37 @@ static void test_pages(uint64_t seed) {
     finish(&b, "pages", PAYLOAD_MOST + OPS_MOST + PAGES_MOST + OTHER_MOST);
 }
 
+/* The end of a session with many operations is no pause for others: a wake ends a few of them. */
+static void test_end(uint64_t seed) {
+    bounds_rig b;
+    uint64_t ends[2][2];
+    open_rig(&b, seed, RECEIVE);
+    raw_client *c = client_open(&b.rig);
+    for (unsigned i = 0; i < 2; i++) {
+        EXPECT(call_pair(c, ends[i]) == SLUICE_OK);
+    }
+    for (unsigned i = 0; i < MANY; i++) {
+        (void)start_read(c, ends[i % 2][0], 1, true, i % 3 == 0 ? 60 * SL_NS_PER_S : 0);
+    }
+    uint64_t since = 0;
+    while (rig_counters(&b.rig).operations < MANY) {
+        rig_wait(&b.rig, &since);
+    }
+    client_hang_up(c);
+    uint64_t left = MANY;
+    since = 0;
+    while (left > 0) {
+        rig_wait(&b.rig, &since);
+        uint64_t now = rig_counters(&b.rig).operations;
+        EXPECT(left - now <= ENDS_MOST);
+        left = now;
+    }
+    client_close(c);
+    client_close(b.c);
+    rig_await_empty(&b.rig);
+    rig_close(&b.rig);
+}
+
 int main(void) {
     for (size_t i = 0; i < sizeof(bytes); i++) {
         bytes[i] = (uint8_t)(i * 31 + (i >> 9));
@@ -159,6 +194,7 @@ int main(void) {
         test_payloads(seed);
         test_replies(seed);
         test_pages(seed);
+        test_end(seed);
     }
     puts("ok");
     return 0;
