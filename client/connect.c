@@ -66,7 +66,7 @@ static void on_failed(client_core *core, int status, uint32_t os_error) {
     core->down_status = status;
     core->down_os_error = os_error;
     if (core->mode == SLUICE_MODE_AUTO &&
-        (status == SLUICE_ENOBROKER || status == SLUICE_EACCESS)) {
+        (status == SLUICE_ENOBROKER || status == SLUICE_EACCESS || status == SLUICE_EUNTRUSTED)) {
         core->mode = SLUICE_MODE_PRIVATE;
         launch(core);
         return;
@@ -131,9 +131,14 @@ void client_core_launched(client_core *core, int status, uint32_t os_error, cons
 void client_connect_done(client_core *core, client_link *link, const engine_completion *c) {
     int status = c->status;
     if (status == SLUICE_OK) {
+        link->handle = c->opened[0];
+        status = client_trust_check(&core->settings.trust, core->mode == SLUICE_MODE_PRIVATE,
+                                    core->worker, link->handle, &core->server);
+    }
+    if (status == SLUICE_OK) {
         core->phase = CLIENT_GREETING;
         core->hello_is_due = true;
-        status = client_link_begin(link, c->opened[0]);
+        status = client_link_begin(link);
     }
     if (status != SLUICE_OK) {
         core->link = NULL;
@@ -184,7 +189,7 @@ void client_connect_greeted(client_core *core, const sl_response *response) {
     }
     if (status != SLUICE_OK) {
         drop_link(core);
-        give_up(core, status, response->os_error);
+        on_failed(core, status, response->os_error);
         return;
     }
     core->hello = response->as.hello;

@@ -18,6 +18,7 @@
 #include "base/slots.h"
 #include "client/link.h"
 #include "client/operation.h"
+#include "client/trust.h"
 
 /* Asked for when the Hello's reply does not say. */
 #define CLIENT_POLL_BATCH 64u
@@ -55,6 +56,7 @@ typedef struct client_settings {
     uint32_t mode; /* SLUICE_MODE_* */
     const char *endpoint;    /* of the service; must outlive the core */
     const char *client_name; /* must outlive the core */
+    client_trust trust;      /* whose broker it may be */
     uint64_t process_id;
     uint64_t open_timeout_ns;
     uint64_t call_grace_ns;
@@ -85,6 +87,7 @@ struct client_core {
     uint64_t connection_count;
 
     /* Of the present or last connection. */
+    engine_identity server; /* whose broker it is */
     sl_hello_reply hello; /* its texts are those below */
     char broker_version[SL_VERSION_BYTES + 1];
     char engine_name[SL_VERSION_BYTES + 1];

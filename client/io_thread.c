@@ -68,6 +68,7 @@ static void on_connection(void *user) {
     memcpy(info->endpoint, core->endpoint, sizeof(core->endpoint));
     memcpy(info->broker_version, core->broker_version, sizeof(info->broker_version) - 1);
     memcpy(info->engine_name, core->engine_name, sizeof(info->engine_name) - 1);
+    engine_identity_text(&core->server, info->broker_user);
     sl_mutex_unlock(&session->info_lock);
 }
 

@@ -48,8 +48,7 @@ static int receive_more(client_link *link) {
     return status;
 }
 
-int client_link_begin(client_link *link, engine_handle *handle) {
-    link->handle = handle;
+int client_link_begin(client_link *link) {
     return receive_more(link);
 }
 

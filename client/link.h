@@ -43,7 +43,7 @@ int client_link_create(struct client_core *core, const char *endpoint, uint64_t 
                        client_link **ret_link);
 
 /* It has connected: read from now on. SLUICE_OK, or a status of the engine. */
-int client_link_begin(client_link *link, engine_handle *handle);
+int client_link_begin(client_link *link);
 
 /* Sends what is due, if nothing is being sent. */
 void client_link_pump(client_link *link);

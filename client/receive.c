@@ -15,6 +15,9 @@ static int on_event(client_core *core, const sl_response *response) {
         if (is_ours && response->as.event.status == SLUICE_EPROTOCOL) {
             return SLUICE_EPROTOCOL;
         }
+        if (core->phase == CLIENT_GREETING && response->as.event.status == SLUICE_EACCESS) {
+            return SLUICE_EACCESS; /* not for this user */
+        }
         return SLUICE_EBROKERLOST;
     }
     return SLUICE_OK; /* draining: new requests are refused one by one */

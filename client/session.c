@@ -61,7 +61,12 @@ static int take_options(sluice_session *session, const sluice_open_options *opti
     if (status == SLUICE_OK) {
         status = copy_client_name(session, options->client_name);
     }
+    client_trust trust = {.user_count = 0};
+    if (status == SLUICE_OK) {
+        status = client_trust_init(&trust, options->expected_user, session->service_endpoint);
+    }
     session->settings = (client_settings){
+        .trust = trust,
         .mode = options->mode,
         .endpoint = session->service_endpoint,
         .client_name = session->client_name,

@@ -124,6 +124,7 @@ typedef struct hang_options {
     const char *calls;    /* sync, async, both */
     const char *delivery; /* thread, inline */
     const char *endpoint;
+    const char *broker_user;
     const char *broker_path;
     bool is_private;
     bool json;

@@ -266,6 +266,7 @@ static void read_books(hang_test *test, hang_books *ret_books) {
 
 int hang_broker_open(hang_test *test) {
     session_choice choice = {.endpoint = test->options.endpoint,
+                             .broker_user = test->options.broker_user,
                              .broker_path = test->options.broker_path,
                              .is_private = test->options.is_private,
                              .client_name = "sluice hangtest"};

@@ -51,7 +51,8 @@ static args_verdict parse(hang_options *options, int count, char **argv) {
          "where callbacks run: thread (default) or inline"},
         {"patience", "TIME", ARGS_DURATION, &options->patience_ns, SL_NS_PER_S,
          24 * 3600 * SL_NS_PER_S, NULL, "a call that takes longer is stuck (default: 30s)"},
-        SESSION_OPTIONS(options->endpoint, options->broker_path, options->is_private),
+        SESSION_OPTIONS(options->endpoint, options->broker_user, options->broker_path,
+                        options->is_private),
         {"json", NULL, ARGS_FLAG, &options->json, 0, 0, NULL, "the figures as JSON"},
     };
     const args_command command = {"hangtest", "[OPTION...]", about, table, SL_ARRAY_COUNT(table)};

@@ -32,7 +32,8 @@ typedef struct status_row {
     bool is_bytes;
 } status_row;
 
-static void print_status(const sluice_broker_info *info, const char *endpoint, bool as_json) {
+static void print_status(const sluice_broker_info *info, const sluice_session_info *own,
+                         bool as_json) {
     const status_row rows[] = {
         {"process_id", "process", info->process_id, false},
         {"workers", "workers", info->workers, false},
@@ -54,7 +55,8 @@ static void print_status(const sluice_broker_info *info, const char *endpoint, b
         out_json json;
         out_json_init(&json, &text);
         out_json_object(&json, NULL);
-        out_json_string(&json, "endpoint", endpoint);
+        out_json_string(&json, "endpoint", own->endpoint);
+        out_json_string(&json, "broker_user", own->broker_user);
         out_json_string(&json, "broker_version", info->broker_version);
         out_json_string(&json, "engine", info->engine_name);
         out_json_string(&json, "user", info->user);
@@ -66,8 +68,8 @@ static void print_status(const sluice_broker_info *info, const char *endpoint, b
         }
         out_json_end_object(&json);
     } else {
-        out_print(&text, "sluiced %s at %s, engine %s, up for %s%s\n", info->broker_version,
-                  endpoint, info->engine_name, out_duration(info->uptime_ns, number),
+        out_print(&text, "sluiced %s of %s at %s, engine %s, up for %s%s\n",
+                  info->broker_version, own->broker_user, own->endpoint, info->engine_name, out_duration(info->uptime_ns, number),
                   info->draining != 0 ? ", STOPPING" : "");
         out_print(&text, "You are %s to it, and see %s operations.\n\n", info->user,
                   info->sees_all != 0 ? "everybody's" : "your own");
@@ -87,7 +89,8 @@ int command_status(int count, char **argv) {
     session_choice choice = {.client_name = "sluice status"};
     bool json = false;
     const args_option table[] = {
-        SESSION_OPTIONS(choice.endpoint, choice.broker_path, choice.is_private),
+        SESSION_OPTIONS(choice.endpoint, choice.broker_user, choice.broker_path,
+                        choice.is_private),
         {"json", NULL, ARGS_FLAG, &json, 0, 0, NULL, "as JSON"},
     };
     const args_command command = {
@@ -111,7 +114,7 @@ int command_status(int count, char **argv) {
     if (status != SLUICE_OK) {
         return failed("status", status);
     }
-    print_status(&info, own.endpoint, json);
+    print_status(&info, &own, json);
     return CLI_EXIT_OK;
 }
 
@@ -232,7 +235,8 @@ int command_ops(int count, char **argv) {
          "only operations that have been under way for longer, as 5s"},
         {"stuck", NULL, ARGS_FLAG, &stuck, 0, 0, NULL,
          "only those that the operating system does not let go"},
-        SESSION_OPTIONS(choice.endpoint, choice.broker_path, choice.is_private),
+        SESSION_OPTIONS(choice.endpoint, choice.broker_user, choice.broker_path,
+                        choice.is_private),
         {"json", NULL, ARGS_FLAG, &pages.as_json, 0, 0, NULL, "as JSON"},
     };
     const args_command command = {

@@ -19,13 +19,15 @@ static const char *advice(const session_choice *choice, int status) {
                      "command alone.";
     case SLUICE_EINVAL:
         return choice->is_private ? "--broker wants an absolute path."
-                                  : "Look at --endpoint: is that a pipe's name, or a path?";
+                                  : "Look at --endpoint: is that a pipe's name, or a path? And\n"
+                                    "--broker-user wants \"uid N\" or a SID.";
     case SLUICE_EACCESS:
         return "This user may not use that broker: it was installed with --allow for others.";
     case SLUICE_EVERSION:
         return "Broker and tool are of different versions: install both from one release.";
     case SLUICE_EUNTRUSTED:
-        return "Somebody else answers under that name. Stop it, or give another --endpoint.";
+        return "Somebody else answers under that name. Stop it, give another --endpoint, or, if it "
+               "is\nthe right one, say whose it is: --broker-user WHO.";
     case SLUICE_EUNRESPONSIVE:
     case SLUICE_ETIMEDOUT:
         return "Something is there but does not answer: look at its log, or restart it.";
@@ -41,6 +43,7 @@ int session_open(const char *command, const session_choice *choice, sluice_sessi
     options.endpoint = choice->endpoint;
     options.client_name = choice->client_name;
     options.broker_path = choice->broker_path;
+    options.expected_user = choice->broker_user;
     int status = sluice_open(&options, ret_session);
     if (status != SLUICE_OK) {
         const char *help = advice(choice, status);

@@ -11,6 +11,7 @@
 
 typedef struct session_choice {
     const char *endpoint;    /* NULL = the service's default one */
+    const char *broker_user; /* whose the service must be; NULL = the library's choice */
     const char *broker_path; /* of a private broker; NULL = beside the tool */
     bool is_private;
     const char *client_name;
@@ -18,10 +19,14 @@ typedef struct session_choice {
 } session_choice;
 
 /* The options that every command with a broker has; for the tables of options. */
-#define SESSION_OPTIONS(choice_endpoint, choice_broker_path, choice_is_private) \
+#define SESSION_OPTIONS(choice_endpoint, choice_broker_user, choice_broker_path, \
+                        choice_is_private) \
     {"endpoint", "NAME", ARGS_TEXT, &(choice_endpoint), 0, 0, NULL, \
      "where the broker listens: a pipe's name on Windows, a socket's\n" \
      "path on Linux (default: the service's endpoint)"}, \
+        {"broker-user", "WHO", ARGS_TEXT, &(choice_broker_user), 0, 0, NULL, \
+         "whose that broker must be: \"uid 998\" or a SID (default: yours,\n" \
+         "root's or a service's)"}, \
         {"private", NULL, ARGS_FLAG, &(choice_is_private), 0, 0, NULL, \
          "start a broker for this command alone"}, \
     { \

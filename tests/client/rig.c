@@ -9,16 +9,25 @@ uint64_t rig_now_ns(void) {
     return sl_clock_now_ns(sl_clock_system());
 }
 
-int32_t rig_open(rig *r, uint32_t delivery) {
+static int32_t open_session(rig *r, uint32_t delivery, const char *expected_user) {
     sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_SERVICE,
                                    .delivery = delivery, .endpoint = r->fake.endpoint,
-                                   .client_name = "test", .open_timeout_ns = 3 * SL_NS_PER_S};
+                                   .client_name = "test", .open_timeout_ns = 3 * SL_NS_PER_S,
+                                   .expected_user = expected_user};
     sl_alloc_failpoint_init(&r->memory, sl_allocator_system(), 0, false);
     client_tuning tuning = {.allocator = &r->memory.allocator,
                             .backend = engine_backend_find(NULL),
                             .call_grace_ns = RIG_GRACE_NS};
     r->session = NULL;
     return client_session_open(&options, &tuning, &r->session);
+}
+
+int32_t rig_open(rig *r, uint32_t delivery) {
+    return open_session(r, delivery, NULL);
+}
+
+int32_t rig_open_expecting(rig *r, const char *expected_user) {
+    return open_session(r, SLUICE_DELIVERY_THREAD, expected_user);
 }
 
 /* Freeing the session checks that its account is empty. */

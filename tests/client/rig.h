@@ -36,6 +36,8 @@ int rig_setup_patient(void **state);
 int rig_teardown(void **state);
 
 int32_t rig_open(rig *r, uint32_t delivery);
+/* The same with a wish whose broker it must be; NULL = the library's choice. */
+int32_t rig_open_expecting(rig *r, const char *expected_user);
 void rig_close(rig *r);
 void rig_pair(rig *r, sluice_handle ret_ends[2]);
 uint64_t rig_now_ns(void);

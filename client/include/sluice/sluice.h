@@ -61,7 +61,8 @@ typedef uint64_t sluice_handle;
 
 /* sluice_open_options.mode */
 enum {
-    SLUICE_MODE_AUTO = 0,    /* the service if one runs at the endpoint, else a private broker */
+    SLUICE_MODE_AUTO = 0,    /* the service if one that we trust and may use runs at the endpoint,
+                                else a private broker */
     SLUICE_MODE_PRIVATE = 1, /* a broker of our own, a child process that ends with us */
     SLUICE_MODE_SERVICE = 2  /* the broker that runs at the endpoint; SLUICE_ENOBROKER if none */
 };
@@ -87,6 +88,12 @@ typedef struct sluice_open_options {
                                    executable; never by PATH or the current folder */
     const char *client_name;    /* 1 to 64 bytes, shown by `sluice ops`; NULL = the program's */
     uint64_t open_timeout_ns;   /* to start, connect and greet; 0 = 10 s. Also limits reconnects */
+    /* SERVICE, AUTO: whose the service must be, as `sluice status` shows users: "uid 998" or
+     * "S-1-5-80-...". No names: looking one up may block. NULL = our own user, root or LocalSystem;
+     * on Linux also the owner of the endpoint's directory if nobody but him, root and us can write
+     * to it and to those above; on Windows also any virtual account of a service. Anybody else is
+     * SLUICE_EUNTRUSTED, and is not sent a byte. A private broker must be our own user's. */
+    const char *expected_user;
 } sluice_open_options;
 
 /* Opens a session; options may be NULL. Returns when the broker has greeted.
@@ -122,6 +129,7 @@ typedef struct sluice_session_info {
     char endpoint[256];
     char broker_version[64];
     char engine_name[32];
+    char broker_user[184]; /* whose broker it is, as the system says: "uid 998", or a SID */
 } sluice_session_info;
 
 /* Does not wait. SLUICE_OK, EINVAL (size), EFORKED. */

@@ -1,0 +1,54 @@
+/*
+ * trust.c - see trust.h. What cannot be told is not trusted.
+ */
+#include "client/trust.h"
+
+#include <string.h>
+
+int client_trust_init(client_trust *ret_trust, const char *expected_user, const char *endpoint) {
+    memset(ret_trust, 0, sizeof(*ret_trust));
+    if (expected_user != NULL) {
+        return engine_identity_parse(expected_user, &ret_trust->expected);
+    }
+    client_trust_platform(ret_trust, endpoint);
+    return SLUICE_OK;
+}
+
+static bool is_of_family(const engine_identity *user, const char *family) {
+    char text[ENGINE_IDENTITY_TEXT_BYTES];
+    engine_identity_text(user, text);
+    return family != NULL && strncmp(text, family, strlen(family)) == 0;
+}
+
+static bool is_trusted_service(const client_trust *trust, const engine_identity *own,
+                               const engine_identity *server) {
+    if (trust->expected.kind != ENGINE_IDENTITY_NONE) {
+        return engine_identity_equal(&trust->expected, server);
+    }
+    for (unsigned i = 0; i < trust->user_count; i++) {
+        if (engine_identity_equal(&trust->users[i], server)) {
+            return true;
+        }
+    }
+    return engine_identity_equal(own, server) || is_of_family(server, trust->family);
+}
+
+int client_trust_check(const client_trust *trust, bool is_private, engine_worker *worker,
+                       engine_handle *pipe, engine_identity *ret_server) {
+    engine_identity own;
+    engine_peer server;
+    int status = engine_peer_identity(pipe, &server);
+    if (status == SLUICE_ECLOSED) {
+        return SLUICE_EBROKERLOST;
+    }
+    if (status != SLUICE_OK ||
+        engine_own_identity(engine_worker_engine(worker), &own) != SLUICE_OK) {
+        return SLUICE_EUNTRUSTED;
+    }
+    bool is_trusted = is_private ? engine_identity_equal(&own, &server.user)
+                                 : is_trusted_service(trust, &own, &server.user);
+    if (is_trusted) {
+        *ret_server = server.user;
+    }
+    return is_trusted ? SLUICE_OK : SLUICE_EUNTRUSTED;
+}

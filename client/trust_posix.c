@@ -1,0 +1,57 @@
+/*
+ * trust_posix.c - on Linux: root, and the owner of the endpoint's directory if nobody else could
+ * have put the endpoint there.
+ *
+ * A service under a user of its own has its socket in a directory that root made for it
+ * (/run/sluice). So its owner is trusted when the directory and all above it belong to him, to root
+ * or to us, and no group and nobody else may write to any of them. In /tmp that never holds:
+ * anybody can make a directory there before the service does.
+ */
+#include "client/trust.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The directory that a path's last name is in, without links. */
+static bool find_directory(const char *endpoint, char ret_path[PATH_MAX]) {
+    char path[ENGINE_PIPE_NAME_BYTES];
+    const char *slash = strrchr(endpoint, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - endpoint);
+    if (length >= sizeof(path)) {
+        return false;
+    }
+    memcpy(path, endpoint, length);
+    path[length] = '\0';
+    return realpath(slash == NULL ? "." : length == 0 ? "/" : path, ret_path) != NULL;
+}
+
+static bool is_safe(const char *path, uid_t owner) {
+    struct stat info;
+    return lstat(path, &info) == 0 && S_ISDIR(info.st_mode) &&
+           (info.st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
+           (info.st_uid == 0 || info.st_uid == owner || info.st_uid == geteuid());
+}
+
+/* path is absolute; it is cut short on the way up. */
+static bool is_safe_up_to_root(char *path, uid_t owner) {
+    bool safe = is_safe(path, owner);
+    while (safe && path[1] != '\0') {
+        char *slash = strrchr(path, '/');
+        *(slash == path ? slash + 1 : slash) = '\0';
+        safe = is_safe(path, owner);
+    }
+    return safe;
+}
+
+void client_trust_platform(client_trust *trust, const char *endpoint) {
+    char path[PATH_MAX];
+    struct stat info;
+    engine_identity_uid(&trust->users[trust->user_count++], 0);
+    if (find_directory(endpoint, path) && lstat(path, &info) == 0 &&
+        is_safe_up_to_root(path, info.st_uid)) {
+        engine_identity_uid(&trust->users[trust->user_count++], info.st_uid);
+    }
+}

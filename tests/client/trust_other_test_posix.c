@@ -1,0 +1,197 @@
+/*
+ * trust_other_test_posix.c - a server under another user's identity, where a broker should be. Only
+ * root can make one; for others every test is skipped by name.
+ *
+ *     client_trust_other_test PATH-OF-SLUICED
+ *
+ * The server is a process that listens, and hangs up on whoever connects: enough to tell "not
+ * trusted" (EUNTRUSTED) from "trusted, but no broker after all" (ENOBROKER).
+ */
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/client/rig.h"
+
+#define STRANGER      4001u /* no user of any system we know */
+#define STRANGER_TEXT "uid 4001"
+
+static const char *broker_path;
+
+/* ---- the server ------------------------------------------------------------------------------ */
+
+typedef struct server {
+    pid_t process;
+    char directory[64];
+    char endpoint[ENGINE_PIPE_NAME_BYTES];
+} server;
+
+/* Until it is killed. `ready` hangs up when it listens. */
+static void serve(const char *endpoint, int ready) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%.100s", endpoint);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (setgid(STRANGER) != 0 || setuid(STRANGER) != 0 || fd < 0 ||
+        bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+        chmod(endpoint, 0666) != 0 || listen(fd, 8) != 0) {
+        _exit(1);
+    }
+    (void)close(ready);
+    for (;;) {
+        int client = accept(fd, NULL, NULL);
+        (void)close(client);
+    }
+}
+
+static void start_server(server *s) {
+    int ready[2];
+    assert_int_equal(pipe(ready), 0);
+    s->process = fork();
+    assert_true(s->process >= 0);
+    if (s->process == 0) {
+        (void)close(ready[0]);
+        serve(s->endpoint, ready[1]);
+    }
+    (void)close(ready[1]);
+    struct pollfd end = {.fd = ready[0], .events = POLLIN};
+    assert_int_equal(poll(&end, 1, (int)(RIG_LONG_NS / SL_NS_PER_MS)), 1);
+    (void)close(ready[0]);
+    assert_int_equal(waitpid(s->process, NULL, WNOHANG), 0);
+}
+
+static void stop_server(server *s) {
+    assert_int_equal(kill(s->process, SIGKILL), 0);
+    assert_int_equal(waitpid(s->process, NULL, 0), s->process);
+    (void)unlink(s->endpoint);
+}
+
+/* In a directory of the stranger's, under `where`. false: there can be none. */
+static bool start_in(server *s, const char *where) {
+    (void)snprintf(s->directory, sizeof(s->directory), "%s/sluice-trust-%ld", where,
+                   (long)getpid());
+    (void)snprintf(s->endpoint, sizeof(s->endpoint), "%s/broker", s->directory);
+    if (mkdir(s->directory, 0755) != 0) {
+        return false;
+    }
+    assert_int_equal(chown(s->directory, STRANGER, STRANGER), 0);
+    assert_int_equal(chmod(s->directory, 0755), 0);
+    start_server(s);
+    return true;
+}
+
+static void stop_in(server *s) {
+    stop_server(s);
+    assert_int_equal(rmdir(s->directory), 0);
+}
+
+/* ---- what the library makes of it ------------------------------------------------------------ */
+
+static int32_t try_open(const server *s, uint32_t mode, const char *expected_user,
+                        uint32_t *ret_mode) {
+    sluice_open_options options = {.size = sizeof(options), .mode = mode, .endpoint = s->endpoint,
+                                   .broker_path = broker_path,
+                                   .open_timeout_ns = RIG_LONG_NS,
+                                   .expected_user = expected_user};
+    sluice_session *session = NULL;
+    sluice_session_info info = {.size = sizeof(info)};
+    int32_t status = sluice_open(&options, &session);
+    if (status == SLUICE_OK) {
+        assert_int_equal(sluice_session_get_info(session, &info), SLUICE_OK);
+        assert_int_equal(sluice_session_close(session), SLUICE_OK);
+    }
+    if (ret_mode != NULL) {
+        *ret_mode = info.mode;
+    }
+    return status;
+}
+
+static bool can_run(void) {
+    if (geteuid() != 0) {
+        print_message("skipped: only root can make a server of another user\n");
+        return false;
+    }
+    return true;
+}
+
+/* In /tmp, where anybody may have been first. */
+static void not_trusted(void **state) {
+    (void)state;
+    server s;
+    uint32_t mode = 0;
+    if (!can_run()) {
+        skip();
+    }
+    assert_true(start_in(&s, "/tmp"));
+    assert_int_equal(try_open(&s, SLUICE_MODE_SERVICE, NULL, NULL), SLUICE_EUNTRUSTED);
+    assert_int_equal(try_open(&s, SLUICE_MODE_SERVICE, "uid 0", NULL), SLUICE_EUNTRUSTED);
+    /* Expected: trusted, and then no broker. */
+    assert_int_equal(try_open(&s, SLUICE_MODE_SERVICE, STRANGER_TEXT, NULL), SLUICE_ENOBROKER);
+    /* Who takes what there is gets a broker of his own. */
+    assert_int_equal(try_open(&s, SLUICE_MODE_AUTO, NULL, &mode), SLUICE_OK);
+    assert_int_equal(mode, SLUICE_MODE_PRIVATE);
+    stop_in(&s);
+}
+
+/* Where only root can have made the directory, its owner is trusted; not when others may write. */
+static void trusted_directory(void **state) {
+    (void)state;
+    server s;
+    struct stat run;
+    if (!can_run()) {
+        skip();
+    }
+    if (stat("/run", &run) != 0 || run.st_uid != 0 || (run.st_mode & 022) != 0 ||
+        !start_in(&s, "/run")) {
+        print_message("skipped: /run is not root's alone here\n");
+        skip();
+    }
+    assert_int_equal(try_open(&s, SLUICE_MODE_SERVICE, NULL, NULL), SLUICE_ENOBROKER);
+    assert_int_equal(try_open(&s, SLUICE_MODE_SERVICE, "uid 0", NULL), SLUICE_EUNTRUSTED);
+    assert_int_equal(chmod(s.directory, 0775), 0);
+    assert_int_equal(try_open(&s, SLUICE_MODE_SERVICE, NULL, NULL), SLUICE_EUNTRUSTED);
+    assert_int_equal(chmod(s.directory, 0757), 0);
+    assert_int_equal(try_open(&s, SLUICE_MODE_SERVICE, NULL, NULL), SLUICE_EUNTRUSTED);
+    stop_in(&s);
+}
+
+/* The broker of an open session dies, and a stranger takes its place: the next call says so. */
+static void reconnect(void **state) {
+    (void)state;
+    static rig r;
+    server s;
+    sluice_session_info info = {.size = sizeof(info)};
+    sluice_result result = {.size = sizeof(result)};
+    if (!can_run()) {
+        skip();
+    }
+    fake_start(&r.fake);
+    assert_int_equal(rig_open(&r, SLUICE_DELIVERY_THREAD), SLUICE_OK);
+    fake_stop(&r.fake);
+    (void)snprintf(s.endpoint, sizeof(s.endpoint), "%s", r.fake.endpoint);
+    start_server(&s);
+    int32_t status;
+    do { /* the first may be told of the loss */
+        status = sluice_pair(r.session, RIG_LONG_NS, &result);
+    } while (status == SLUICE_EBROKERLOST);
+    assert_int_equal(status, SLUICE_EUNTRUSTED);
+    assert_int_equal(sluice_session_get_info(r.session, &info), SLUICE_OK);
+    assert_int_equal(info.status, SLUICE_EUNTRUSTED);
+    rig_close(&r);
+    stop_server(&s);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(not_trusted),
+        cmocka_unit_test(trusted_directory),
+        cmocka_unit_test(reconnect),
+    };
+    broker_path = argc > 1 ? argv[1] : NULL;
+    return cmocka_run_group_tests_name("trust in another user", tests, NULL, NULL);
+}
