@@ -11,14 +11,15 @@
 #include "base/sink.h"
 #include "broker/startup.h"
 
+_Static_assert(STARTUP_ALLOW_MAX <= BROKER_ALLOW_MAX, "the broker takes the whole allow list");
+
 #define END_NS (2 * SL_NS_PER_S) /* threads that have ended their work are gone by then */
 
 /* Alive until the process ends: a stuck thread may still look at it. */
 typedef struct run {
     sluiced_config config;
     char endpoint[ENGINE_PIPE_NAME_BYTES];
-    char access_text[STARTUP_ACCESS_BYTES];
-    const char *access;
+    startup_allowed allowed;
     sl_log *log;
     control *control;
     broker *broker;
@@ -72,7 +73,7 @@ static sluiced_exit prepare(run *r, const sluiced_options *options) {
         return code;
     }
     config_error error;
-    if (startup_access(&r->config, r->access_text, &r->access, &error) != SLUICE_OK) {
+    if (startup_access(&r->config, &r->allowed, &error) != SLUICE_OK) {
         return complain(SLUICED_EXIT_CONFIG, error.text);
     }
     if (startup_endpoint(&r->config, r->endpoint, &error) != SLUICE_OK) {
@@ -129,7 +130,9 @@ static sluiced_exit start_broker(run *r) {
     broker_options_init(&o);
     o.backend = engine_backend_find(r->config.engine[0] == '\0' ? NULL : r->config.engine);
     o.endpoint = r->endpoint;
-    o.access = r->access;
+    o.access = r->allowed.access;
+    o.allow = r->allowed.allow;
+    o.allow_count = r->allowed.allow_count;
     o.worker_count = r->config.worker_count;
     o.limits = r->config.limits;
     o.log = r->log;

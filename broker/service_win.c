@@ -200,10 +200,9 @@ static sluiced_exit install(manager *m) {
     if (code != SLUICED_EXIT_OK) {
         return code;
     }
-    char text[STARTUP_ACCESS_BYTES];
-    const char *access;
+    static startup_allowed allowed;
     config_error error;
-    if (startup_access(&config, text, &access, &error) != SLUICE_OK) {
+    if (startup_access(&config, &allowed, &error) != SLUICE_OK) {
         run_complain(error.text);
         return SLUICED_EXIT_USAGE;
     }

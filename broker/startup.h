@@ -23,11 +23,19 @@ int startup_read_file(const char *path, char *text, size_t size, size_t *ret_len
 int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAME_BYTES],
                      config_error *ret_error);
 
-/* The allow list as engine_listen_options.access. *ret_access is NULL for an empty list, else
- * `text`. SLUICE_OK, EINVAL (nobody of that name, not possible here), ENAMETOOLONG. */
+/* Who may connect: the allow list as the engine and the broker take it. */
 #define STARTUP_ACCESS_BYTES 2048
-int startup_access(const sluiced_config *config, char text[STARTUP_ACCESS_BYTES],
-                   const char **ret_access, config_error *ret_error);
+#define STARTUP_ALLOW_MAX    (2 * CONFIG_ALLOW_MAX) /* a name may be a user's and a group's */
+typedef struct startup_allowed {
+    const char *access; /* engine_listen_options.access: NULL, or `text` */
+    char text[STARTUP_ACCESS_BYTES];
+    engine_identity allow[STARTUP_ALLOW_MAX]; /* broker_options.allow */
+    unsigned allow_count;
+} startup_allowed;
+
+/* SLUICE_OK, or EINVAL (nobody of that name, too many of them). Looks names up, which may block. */
+int startup_access(const sluiced_config *config, startup_allowed *ret_allowed,
+                   config_error *ret_error);
 
 uint64_t startup_process_id(void);
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/status.h"
 
 void startup_process(int argc, char **argv, int *ret_argc, char ***ret_argv) {
@@ -136,41 +138,74 @@ int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAM
 
 /* ---- who may connect ---- */
 
-/* The socket is made with this process's group, so that is the only one that a mode can let in. */
-static int check_group(const char *name, config_error *ret_error) {
-    const struct group *group = getgrnam(name);
-    if (group == NULL) {
-        (void)snprintf(ret_error->text, sizeof(ret_error->text),
-                       "allow: there is no group \"%.100s\" (on Linux a group, or everyone)", name);
-        return SLUICE_EINVAL;
+static void add_allowed(startup_allowed *allowed, const engine_identity *who) {
+    SL_CHECK(allowed->allow_count < STARTUP_ALLOW_MAX, "a name is a user and a group at most");
+    allowed->allow[allowed->allow_count++] = *who;
+}
+
+/* "uid N", "gid N", or a name: its user and its group, whichever there is. */
+static int find_allowed(const char *name, startup_allowed *allowed, config_error *ret_error) {
+    engine_identity who;
+    if (engine_identity_parse(name, &who) == SLUICE_OK && who.kind != ENGINE_IDENTITY_SID) {
+        add_allowed(allowed, &who);
+        return SLUICE_OK;
     }
-    if (group->gr_gid != getegid()) {
+    const struct passwd *user = getpwnam(name);
+    if (user != NULL) {
+        engine_identity_uid(&who, user->pw_uid);
+        add_allowed(allowed, &who);
+    }
+    const struct group *group = getgrnam(name);
+    if (group != NULL) {
+        engine_identity_gid(&who, group->gr_gid);
+        add_allowed(allowed, &who);
+    }
+    if (user == NULL && group == NULL) {
         (void)snprintf(ret_error->text, sizeof(ret_error->text),
-                       "allow: sluiced must run with the group \"%.100s\" to let it in "
-                       "(systemd: Group=; shell: sg)",
+                       "allow: there is no user or group \"%.100s\" (NAME, \"uid N\", \"gid N\" or "
+                       "everyone)",
                        name);
         return SLUICE_EINVAL;
     }
     return SLUICE_OK;
 }
 
-int startup_access(const sluiced_config *config, char text[STARTUP_ACCESS_BYTES],
-                   const char **ret_access, config_error *ret_error) {
+/* The socket is made with this process's user and group, so a mode can let in just these. */
+static bool is_own(const engine_identity *who) {
+    engine_identity user;
+    engine_identity group;
+    engine_identity_uid(&user, geteuid());
+    engine_identity_gid(&group, getegid());
+    return engine_identity_equal(who, &user) || engine_identity_equal(who, &group);
+}
+
+/* The broker looks at everybody who connects (broker/peer.c). The mode keeps strangers away from
+ * the socket where it can tell them apart; else everybody who can enter its directory reaches it,
+ * and is refused there. */
+int startup_access(const sluiced_config *config, startup_allowed *ret_allowed,
+                   config_error *ret_error) {
     const char *mode = config->allow_count > 0 ? "0660" : NULL;
+    bool is_for_everyone = false;
+    ret_allowed->allow_count = 0;
     for (unsigned i = 0; i < config->allow_count; i++) {
         if (strcmp(config->allow[i], "everyone") == 0) {
-            mode = "0666";
-            continue;
-        }
-        int status = check_group(config->allow[i], ret_error);
-        if (status != SLUICE_OK) {
-            return status;
+            is_for_everyone = true;
+        } else if (find_allowed(config->allow[i], ret_allowed, ret_error) != SLUICE_OK) {
+            return SLUICE_EINVAL;
         }
     }
+    for (unsigned i = 0; i < ret_allowed->allow_count; i++) {
+        mode = is_own(&ret_allowed->allow[i]) ? mode : "0666";
+    }
+    if (is_for_everyone) {
+        mode = "0666";
+        ret_allowed->allow_count = 0;
+    }
+    ret_allowed->access = NULL;
     if (mode != NULL) {
-        memcpy(text, mode, strlen(mode) + 1);
+        memcpy(ret_allowed->text, mode, strlen(mode) + 1);
+        ret_allowed->access = ret_allowed->text;
     }
-    *ret_access = mode == NULL ? NULL : text;
     return SLUICE_OK;
 }
 

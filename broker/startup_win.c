@@ -146,10 +146,13 @@ static int find_sid(const char *name, char *ret_text, size_t size, config_error 
 }
 
 /* D:P(A;;0x12019b;;;SID)...: read and write without creating instances; nobody else. The engine
- * adds this process's own user (engine/iocp_pipe.c). */
-int startup_access(const sluiced_config *config, char text[STARTUP_ACCESS_BYTES],
-                   const char **ret_access, config_error *ret_error) {
-    *ret_access = NULL;
+ * adds this process's own user (engine/iocp_pipe.c). The system asks it before anybody connects, so
+ * the broker need not ask again. */
+int startup_access(const sluiced_config *config, startup_allowed *ret_allowed,
+                   config_error *ret_error) {
+    char *text = ret_allowed->text;
+    ret_allowed->access = NULL;
+    ret_allowed->allow_count = 0;
     if (config->allow_count == 0) {
         return SLUICE_OK;
     }
@@ -167,7 +170,7 @@ int startup_access(const sluiced_config *config, char text[STARTUP_ACCESS_BYTES]
             return SLUICE_EINVAL;
         }
     }
-    *ret_access = text;
+    ret_allowed->access = text;
     return SLUICE_OK;
 }
 

@@ -69,8 +69,8 @@ static void print_status(const sluice_broker_info *info, const sluice_session_in
         out_json_end_object(&json);
     } else {
         out_print(&text, "sluiced %s of %s at %s, engine %s, up for %s%s\n",
-                  info->broker_version, own->broker_user, own->endpoint, info->engine_name, out_duration(info->uptime_ns, number),
-                  info->draining != 0 ? ", STOPPING" : "");
+                  info->broker_version, own->broker_user, own->endpoint, info->engine_name,
+                  out_duration(info->uptime_ns, number), info->draining != 0 ? ", STOPPING" : "");
         out_print(&text, "You are %s to it, and see %s operations.\n\n", info->user,
                   info->sees_all != 0 ? "everybody's" : "your own");
         for (size_t i = 0; i < SL_ARRAY_COUNT(rows); i++) {

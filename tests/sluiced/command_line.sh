@@ -52,5 +52,5 @@ config 'close_grace = 5\n'
 expect 4 "c.conf:1: close_grace: \"5\" is not a time" run --config c.conf
 config 'ping_interval = 50s\n'
 expect 4 "c.conf: unresponsive_ns: must be" run --config c.conf
-expect 4 "allow: there is no" run --endpoint "x-$$" --allow "nobody of this name"
+expect 4 "allow: there is no user or group" run --endpoint "x-$$" --allow "nobody of this name"
 [ "$failures" -eq 0 ]

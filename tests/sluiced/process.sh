@@ -57,8 +57,48 @@ client() {
     other=$!
 }
 
+# as UID GID GROUPS WHAT: `sluice status` of that user must succeed, or fail with WHAT
+as() {
+    code=0
+    setpriv --reuid "$1" --regid "$2" --groups "$3" "$cli" status --endpoint "$work/e" \
+        --broker-user "uid 0" >"$work/out" 2>&1 3<&- || code=$?
+    cat "$work/out"
+    if [ "$4" = ok ]; then
+        [ "$code" -eq 0 ] || fail "uid $1, gid $2, groups $3: exit code $code"
+        grep -q "You are uid $1 to it, and see your own" "$work/out" || fail "not as uid $1"
+    else
+        [ "$code" -ne 0 ] || fail "uid $1, gid $2, groups $3 was let in"
+        grep -q "$4" "$work/out" || fail "no word of $4"
+    fi
+}
+
 now
 case $case in
+allow)
+    cli=$3
+    if [ "$(id -u)" -ne 0 ] || ! setpriv --reuid 4001 --regid 4001 --clear-groups test -x "$cli"
+    then
+        echo "skipped: only root can be another user, who must reach $cli"
+        exit 77
+    fi
+    chmod 0711 "$work"
+    start --endpoint "$work/e" --allow "uid 4001" --allow "gid 4002" --allow daemon
+    until_line listening
+    as 4001 4003 4003 ok
+    as 4003 4002 4002 ok # his first group
+    as 4003 4003 4004,4002 ok # a further one
+    as "$(id -u daemon)" 4003 4003 ok
+    as 4003 4001 4001 EACCESS # a user's number is no group's
+    until_line "client refused"
+    case $line in *"uid 4003"*) ;; *) fail "the log does not say who" ;; esac
+    kill -TERM "$pid"
+    ends 0 5
+    start --endpoint "$work/e"
+    until_line listening
+    as 4001 4001 4001 EACCESS # the socket's mode
+    kill -TERM "$pid"
+    ends 0 5
+    ;;
 taken)
     start --endpoint "$work/e"
     until_line listening
