@@ -11,6 +11,9 @@
 
 #define STOP_GRACE_NS SL_NS_PER_S
 
+_Static_assert(sizeof(((sluice_session_info *)0)->broker_user) == ENGINE_IDENTITY_TEXT_BYTES,
+               "the public header has room for every user");
+
 /* ---- hooks ----------------------------------------------------------------------------------- */
 
 static void on_finished(void *user, client_operation *op) {

@@ -5,7 +5,8 @@
  * A service under a user of its own has its socket in a directory that root made for it
  * (/run/sluice). So its owner is trusted when the directory and all above it belong to him, to root
  * or to us, and no group and nobody else may write to any of them. In /tmp that never holds:
- * anybody can make a directory there before the service does.
+ * anybody can make a directory there before the service does. Nor does it hold by way of a symbolic
+ * link: in /tmp anybody could have made the link, to a directory of his own that is safe in itself.
  */
 #include "client/trust.h"
 
@@ -15,17 +16,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The directory that a path's last name is in, without links. */
-static bool find_directory(const char *endpoint, char ret_path[PATH_MAX]) {
-    char path[ENGINE_PIPE_NAME_BYTES];
+/* The directory that a path's last name is in. It must be written as the system writes it:
+ * absolute, without links, "." and "..". */
+static bool find_directory(const char *endpoint, char ret_path[ENGINE_PIPE_NAME_BYTES]) {
+    char real[PATH_MAX];
     const char *slash = strrchr(endpoint, '/');
     size_t length = slash == NULL ? 0 : (size_t)(slash - endpoint);
-    if (length >= sizeof(path)) {
+    length = slash == endpoint ? 1 : length;
+    if (length == 0 || length >= ENGINE_PIPE_NAME_BYTES) {
         return false;
     }
-    memcpy(path, endpoint, length);
-    path[length] = '\0';
-    return realpath(slash == NULL ? "." : length == 0 ? "/" : path, ret_path) != NULL;
+    memcpy(ret_path, endpoint, length);
+    ret_path[length] = '\0';
+    return realpath(ret_path, real) != NULL && strcmp(real, ret_path) == 0;
 }
 
 static bool is_safe(const char *path, uid_t owner) {
@@ -47,7 +50,7 @@ static bool is_safe_up_to_root(char *path, uid_t owner) {
 }
 
 void client_trust_platform(client_trust *trust, const char *endpoint) {
-    char path[PATH_MAX];
+    char path[ENGINE_PIPE_NAME_BYTES];
     struct stat info;
     engine_identity_uid(&trust->users[trust->user_count++], 0);
     if (find_directory(endpoint, path) && lstat(path, &info) == 0 &&

@@ -4,8 +4,9 @@
  *
  *     client_trust_other_test PATH-OF-SLUICED
  *
- * The server is a process that listens, and hangs up on whoever connects: enough to tell "not
- * trusted" (EUNTRUSTED) from "trusted, but no broker after all" (ENOBROKER).
+ * The server is a process that listens, waits for the first bytes of whoever connects, and hangs
+ * up: enough to tell "not trusted" (EUNTRUSTED, and not a byte) from "trusted, but no broker after
+ * all" (ENOBROKER, after a Hello).
  */
 #include <poll.h>
 #include <signal.h>
@@ -21,6 +22,7 @@
 
 #define STRANGER      4001u /* no user of any system we know */
 #define STRANGER_TEXT "uid 4001"
+#define SERVER_S      120u /* the server ends by itself, should the test not live to stop it */
 
 static const char *broker_path;
 
@@ -30,10 +32,14 @@ typedef struct server {
     pid_t process;
     char directory[64];
     char endpoint[ENGINE_PIPE_NAME_BYTES];
+    int reports; /* an int32_t for each connection: the bytes of its first read */
 } server;
 
-/* Until it is killed. `ready` hangs up when it listens. */
-static void serve(const char *endpoint, int ready) {
+/* Until it is killed. The first report, 0, says that it listens. */
+static void serve(const char *endpoint, int reports) {
+    int32_t count = 0;
+    char bytes[256];
+    (void)alarm(SERVER_S);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     (void)snprintf(address.sun_path, sizeof(address.sun_path), "%.100s", endpoint);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -42,32 +48,41 @@ static void serve(const char *endpoint, int ready) {
         chmod(endpoint, 0666) != 0 || listen(fd, 8) != 0) {
         _exit(1);
     }
-    (void)close(ready);
-    for (;;) {
+    while (write(reports, &count, sizeof(count)) == (ssize_t)sizeof(count)) {
         int client = accept(fd, NULL, NULL);
+        count = (int32_t)read(client, bytes, sizeof(bytes));
         (void)close(client);
     }
+    _exit(1);
+}
+
+/* Of the next connection, in their order. */
+static int32_t next_report(const server *s) {
+    int32_t count = -1;
+    struct pollfd report = {.fd = s->reports, .events = POLLIN};
+    assert_int_equal(poll(&report, 1, (int)(RIG_LONG_NS / SL_NS_PER_MS)), 1);
+    assert_int_equal(read(s->reports, &count, sizeof(count)), sizeof(count));
+    return count;
 }
 
 static void start_server(server *s) {
-    int ready[2];
-    assert_int_equal(pipe(ready), 0);
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
     s->process = fork();
     assert_true(s->process >= 0);
     if (s->process == 0) {
-        (void)close(ready[0]);
-        serve(s->endpoint, ready[1]);
+        (void)close(ends[0]);
+        serve(s->endpoint, ends[1]);
     }
-    (void)close(ready[1]);
-    struct pollfd end = {.fd = ready[0], .events = POLLIN};
-    assert_int_equal(poll(&end, 1, (int)(RIG_LONG_NS / SL_NS_PER_MS)), 1);
-    (void)close(ready[0]);
-    assert_int_equal(waitpid(s->process, NULL, WNOHANG), 0);
+    (void)close(ends[1]);
+    s->reports = ends[0];
+    assert_int_equal(next_report(s), 0);
 }
 
 static void stop_server(server *s) {
     assert_int_equal(kill(s->process, SIGKILL), 0);
     assert_int_equal(waitpid(s->process, NULL, 0), s->process);
+    (void)close(s->reports);
     (void)unlink(s->endpoint);
 }
 
@@ -111,6 +126,17 @@ static int32_t try_open(const server *s, uint32_t mode, const char *expected_use
     return status;
 }
 
+static void expect_untrusted(const server *s, const char *expected_user) {
+    assert_int_equal(try_open(s, SLUICE_MODE_SERVICE, expected_user, NULL), SLUICE_EUNTRUSTED);
+    assert_int_equal(next_report(s), 0); /* not a byte */
+}
+
+/* Trusted, and then no broker. */
+static void expect_trusted(const server *s, const char *expected_user) {
+    assert_int_equal(try_open(s, SLUICE_MODE_SERVICE, expected_user, NULL), SLUICE_ENOBROKER);
+    assert_true(next_report(s) > 0); /* a Hello */
+}
+
 static bool can_run(void) {
     if (geteuid() != 0) {
         print_message("skipped: only root can make a server of another user\n");
@@ -128,14 +154,28 @@ static void not_trusted(void **state) {
         skip();
     }
     assert_true(start_in(&s, "/tmp"));
-    assert_int_equal(try_open(&s, SLUICE_MODE_SERVICE, NULL, NULL), SLUICE_EUNTRUSTED);
-    assert_int_equal(try_open(&s, SLUICE_MODE_SERVICE, "uid 0", NULL), SLUICE_EUNTRUSTED);
-    /* Expected: trusted, and then no broker. */
-    assert_int_equal(try_open(&s, SLUICE_MODE_SERVICE, STRANGER_TEXT, NULL), SLUICE_ENOBROKER);
+    expect_untrusted(&s, NULL);
+    expect_untrusted(&s, "uid 0");
+    expect_trusted(&s, STRANGER_TEXT);
     /* Who takes what there is gets a broker of his own. */
     assert_int_equal(try_open(&s, SLUICE_MODE_AUTO, NULL, &mode), SLUICE_OK);
     assert_int_equal(mode, SLUICE_MODE_PRIVATE);
+    assert_int_equal(next_report(&s), 0);
     stop_in(&s);
+}
+
+/* A directory of the stranger's that is safe in itself, but we come to it by a link that he could
+ * have made. */
+static void expect_untrusted_by_link(const server *s) {
+    server by_link = *s;
+    char link_path[64];
+    (void)snprintf(link_path, sizeof(link_path), "/tmp/sluice-trust-link-%ld", (long)getpid());
+    (void)snprintf(by_link.endpoint, sizeof(by_link.endpoint), "%s/broker", link_path);
+    (void)unlink(link_path);
+    assert_int_equal(symlink(s->directory, link_path), 0);
+    expect_untrusted(&by_link, NULL);
+    expect_trusted(&by_link, STRANGER_TEXT);
+    assert_int_equal(unlink(link_path), 0);
 }
 
 /* Where only root can have made the directory, its owner is trusted; not when others may write. */
@@ -151,12 +191,13 @@ static void trusted_directory(void **state) {
         print_message("skipped: /run is not root's alone here\n");
         skip();
     }
-    assert_int_equal(try_open(&s, SLUICE_MODE_SERVICE, NULL, NULL), SLUICE_ENOBROKER);
-    assert_int_equal(try_open(&s, SLUICE_MODE_SERVICE, "uid 0", NULL), SLUICE_EUNTRUSTED);
+    expect_trusted(&s, NULL);
+    expect_untrusted(&s, "uid 0");
+    expect_untrusted_by_link(&s);
     assert_int_equal(chmod(s.directory, 0775), 0);
-    assert_int_equal(try_open(&s, SLUICE_MODE_SERVICE, NULL, NULL), SLUICE_EUNTRUSTED);
+    expect_untrusted(&s, NULL);
     assert_int_equal(chmod(s.directory, 0757), 0);
-    assert_int_equal(try_open(&s, SLUICE_MODE_SERVICE, NULL, NULL), SLUICE_EUNTRUSTED);
+    expect_untrusted(&s, NULL);
     stop_in(&s);
 }
 
@@ -182,6 +223,7 @@ static void reconnect(void **state) {
     assert_int_equal(status, SLUICE_EUNTRUSTED);
     assert_int_equal(sluice_session_get_info(r.session, &info), SLUICE_OK);
     assert_int_equal(info.status, SLUICE_EUNTRUSTED);
+    assert_int_equal(next_report(&s), 0);
     rig_close(&r);
     stop_server(&s);
 }

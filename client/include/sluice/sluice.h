@@ -91,8 +91,9 @@ typedef struct sluice_open_options {
     /* SERVICE, AUTO: whose the service must be, as `sluice status` shows users: "uid 998" or
      * "S-1-5-80-...". No names: looking one up may block. NULL = our own user, root or LocalSystem;
      * on Linux also the owner of the endpoint's directory if nobody but him, root and us can write
-     * to it and to those above; on Windows also any virtual account of a service. Anybody else is
-     * SLUICE_EUNTRUSTED, and is not sent a byte. A private broker must be our own user's. */
+     * to it and to those above, and none is a symbolic link; on Windows also any virtual account
+     * of a service. Anybody else is SLUICE_EUNTRUSTED, and is not sent a byte. A private broker
+     * must be our own user's. */
     const char *expected_user;
 } sluice_open_options;
 
