@@ -29,16 +29,17 @@ static uint64_t jitter(client_core *core, uint64_t delay_ns) {
     return delay_ns / 2 + (delay_ns / 2 * (random >> 16)) / 65536;
 }
 
-/* Ends all who wait for a connection. */
+/* Ends all who wait for a connection. What is known of the session is told first: who asks for it
+ * after his call has ended must not see what was before. */
 static void give_up(client_core *core, int status, uint32_t os_error) {
     core->phase = CLIENT_DOWN;
     core->down_status = status;
     core->down_os_error = os_error;
+    core->hooks.on_connection(core->hooks.user);
     sl_list *node;
     while ((node = sl_list_first(&core->waiting)) != NULL) {
         client_core_end(core, SL_LIST_ENTRY(node, client_operation, link), status, os_error);
     }
-    core->hooks.on_connection(core->hooks.user);
 }
 
 static void launch(client_core *core) {
@@ -244,9 +245,9 @@ void client_connect_lost(client_core *core, int status, uint32_t os_error) {
     core->down_status = status;
     core->down_os_error = os_error;
     core->lost_ns = core->now_ns;
+    core->hooks.on_connection(core->hooks.user); /* before the calls end: see give_up */
     end_all_but_waiting(core, status, os_error);
     client_handles_close_all(core);
-    core->hooks.on_connection(core->hooks.user);
 }
 
 uint64_t client_connect_deadline_ns(const client_core *core) {
