@@ -18,6 +18,16 @@ void config_init(sluiced_config *ret_config) {
     sl_limits_default(&ret_config->limits);
 }
 
+/* An error is one line, whatever the text was that it quotes. */
+static int refused(config_error *error) {
+    for (char *at = error->text; *at != '\0'; at++) {
+        if ((unsigned char)*at < ' ' || *at == 127) {
+            *at = '?';
+        }
+    }
+    return SLUICE_EINVAL;
+}
+
 /* ---- values ---- */
 
 typedef struct suffix {
@@ -43,7 +53,7 @@ static const struct {
 
 static int bad_value(config_error *error, const char *value, const char *wanted) {
     (void)snprintf(error->text, sizeof(error->text), "\"%.100s\" is not %s", value, wanted);
-    return SLUICE_EINVAL;
+    return refused(error);
 }
 
 int config_parse_quantity(const char *text, sl_unit unit, uint64_t *ret_value,
@@ -200,7 +210,7 @@ int config_set(sluiced_config *config, const char *name, const char *value,
     if (index < 0) {
         (void)snprintf(ret_error->text, sizeof(ret_error->text),
                        "there is no setting \"%.100s\" (sluiced --help lists them)", name);
-        return SLUICE_EINVAL;
+        return refused(ret_error);
     }
     config_error detail;
     int status = SLUICE_OK;
@@ -215,8 +225,9 @@ int config_set(sluiced_config *config, const char *name, const char *value,
     if (status != SLUICE_OK) {
         (void)snprintf(ret_error->text, sizeof(ret_error->text), "%.60s: %.440s", name,
                        detail.text);
+        return refused(ret_error);
     }
-    return status;
+    return SLUICE_OK;
 }
 
 int config_check(const sluiced_config *config, config_error *ret_error) {

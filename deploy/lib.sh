@@ -7,7 +7,7 @@ packages=(
     cmake ninja-build pkg-config
     libuv1-dev libprotobuf-c-dev protobuf-c-compiler libcmocka-dev
     gcc-mingw-w64-x86-64-win32
-    clang
+    clang libclang-rt-dev
     wine64
 )
 

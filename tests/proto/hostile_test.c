@@ -4,7 +4,7 @@
  * Each input is decoded from a buffer of exactly its size, so that a sanitizer sees a byte too far.
  * The seed is printed; SLUICE_TEST_SEED=n repeats a run, SLUICE_TEST_ITERATIONS=n lengthens it.
  */
-#include "proto/flat.h"
+#include "tests/proto/agree.h"
 #include "tests/proto/proto_test.h"
 
 #define ITERATIONS    100000u /* of each of the three ways to make bytes */
@@ -24,87 +24,18 @@ static uint64_t pick_seed(void) {
     return seed;
 }
 
-/* The short way (flat.h) and the general one agree on what a response is, says and looks like. */
-static int decode_response(test_decoder *decoder, const uint8_t *bytes, size_t length,
-                           uint32_t payload_length, sl_reason *reason) {
-    sl_response response;
-    int status = sl_response_decode_general(bytes, length, payload_length, &decoder->arena,
-                                            &response, reason);
-    uint8_t general[SL_RESPONSE_BYTES_PLAIN];
-    size_t general_length = 0;
-    bool is_plain =
-        status == SLUICE_OK && response.kind == SL_RESPONSE_PLAIN && response.detail[0] == '\0';
-    if (is_plain) {
-        assert_int_equal(sl_response_encode_general(&response, payload_length, general,
-                                                    sizeof(general), &general_length),
-                         SLUICE_OK);
-    }
-    sl_reason other_reason = {""};
-    assert_int_equal(sl_response_decode(bytes, length, payload_length, &decoder->arena, &response,
-                                        &other_reason),
-                     status);
-    assert_string_equal(other_reason.text, reason->text);
-    if (is_plain) {
-        uint8_t flat[SL_RESPONSE_BYTES_PLAIN];
-        size_t flat_length = 0;
-        assert_int_equal(
-            sl_response_encode(&response, payload_length, flat, sizeof(flat), &flat_length),
-            SLUICE_OK);
-        assert_int_equal(flat_length, general_length);
-        assert_memory_equal(flat, general, flat_length);
-    }
-    return status;
-}
-
-static int decode_request(test_decoder *decoder, const uint8_t *bytes, size_t length,
-                          uint32_t payload_length, sl_request *request, sl_reason *reason) {
-    int status = sl_request_decode_general(bytes, length, payload_length, &decoder->limits,
-                                           &decoder->arena, request, reason);
-    uint8_t general[SL_REQUEST_BYTES_MAX];
-    size_t general_length = 0;
-    if (status == SLUICE_OK) {
-        assert_int_equal(sl_request_encode_general(request, payload_length, general,
-                                                   sizeof(general), &general_length),
-                         SLUICE_OK);
-    }
-    sl_request general_request = *request;
-    sl_reason other_reason = {""};
-    assert_int_equal(sl_request_decode(bytes, length, payload_length, &decoder->limits,
-                                       &decoder->arena, request, &other_reason),
-                     status);
-    assert_string_equal(other_reason.text, reason->text);
-    if (status != SLUICE_EPROTOCOL) {
-        assert_int_equal(request->id, general_request.id);
-        assert_int_equal(request->kind, general_request.kind);
-    }
-    if (status == SLUICE_OK) {
-        uint8_t flat[SL_REQUEST_BYTES_MAX];
-        size_t flat_length = 0;
-        assert_int_equal(
-            sl_request_encode(request, payload_length, flat, sizeof(flat), &flat_length),
-            SLUICE_OK);
-        assert_int_equal(flat_length, general_length);
-        assert_memory_equal(flat, general, flat_length);
-    }
-    return status;
-}
-
 /* Decodes as either side would; counts what is taken for a request and for a response. */
 static void decode_both(test_decoder *decoder, const uint8_t *bytes, size_t length,
                         uint32_t payload_length, uint64_t counts[2]) {
     uint8_t *exact = malloc(length > 0 ? length : 1);
     memcpy(exact, bytes, length);
-    sl_reason reason = {""};
-    int status = decode_response(decoder, exact, length, payload_length, &reason);
-    assert_true(status == SLUICE_OK || status == SLUICE_EPROTOCOL);
-    assert_int_equal(reason.text[0] == '\0', status == SLUICE_OK);
-    counts[1] += status == SLUICE_OK;
-    reason.text[0] = '\0';
-    sl_request request = {0};
-    status = decode_request(decoder, exact, length, payload_length, &request, &reason);
-    assert_true(status <= 0 && status > -SLUICE_STATUS_COUNT);
-    assert_int_equal(reason.text[0] == '\0', status == SLUICE_OK);
-    counts[0] += status == SLUICE_OK;
+    sl_reason reason;
+    sl_response response;
+    sl_request request;
+    counts[1] += agree_response(&decoder->arena, exact, length, payload_length, &response,
+                                &reason) == SLUICE_OK;
+    counts[0] += agree_request(&decoder->arena, &decoder->limits, exact, length, payload_length,
+                               &request, &reason) == SLUICE_OK;
     assert_true(decoder->arena.used_bytes <= decoder->arena.size_bytes);
     free(exact);
     assert_int_equal(decoder->account.acquired_count, 1);
