@@ -155,6 +155,7 @@ static int add_allow(sluiced_config *config, const char *value, config_error *re
         return SLUICE_EINVAL;
     }
     int status = copy_text(config->allow[config->allow_count], CONFIG_NAME_BYTES, value, ret_error);
+    config->allow_line[config->allow_count] = config->line;
     config->allow_count += status == SLUICE_OK;
     return status;
 }
@@ -285,7 +286,10 @@ static int take_line(sluiced_config *config, line_reader *reader, config_error *
                        reader->set_in[index]);
         return bad_line(reader, ret_error, detail.text);
     }
-    if (config_set(config, name, value, &detail) != SLUICE_OK) {
+    config->line = reader->number;
+    int status = config_set(config, name, value, &detail);
+    config->line = 0;
+    if (status != SLUICE_OK) {
         return bad_line(reader, ret_error, detail.text);
     }
     if ((size_t)index >= SL_ARRAY_COUNT(settings) || !settings[index].may_repeat) {

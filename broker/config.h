@@ -21,10 +21,12 @@ typedef struct sluiced_config {
     char endpoint[ENGINE_PIPE_NAME_BYTES]; /* as it was given; "" = the default */
     char engine[CONFIG_NAME_BYTES];        /* "" = the platform's */
     char allow[CONFIG_ALLOW_MAX][CONFIG_NAME_BYTES];
+    unsigned allow_line[CONFIG_ALLOW_MAX]; /* where it is in the file; 0 = the command line's */
     unsigned allow_count;  /* 0 = this user only */
     unsigned worker_count; /* 0 = one for each processor */
     sl_log_level log_level;
     sl_limits limits;
+    unsigned line; /* of the file, while it is read; else 0 */
 } sluiced_config;
 
 /* One line for people, without its newline. */

@@ -155,17 +155,27 @@ int control_run(control *c, broker *served, broker_end *ret_end) {
 
 /* ---- create and destroy ---- */
 
-static int open_handles(control *c) {
-    bool is_fine = uv_async_init(&c->loop, &c->wake, on_wake) == 0 &&
-                   uv_timer_init(&c->loop, &c->tick) == 0 &&
-                   uv_timer_init(&c->loop, &c->limit) == 0;
-    c->wake.data = c->tick.data = c->limit.data = c;
-    for (unsigned i = 0; i < SL_ARRAY_COUNT(stop_signals) && is_fine; i++) {
-        is_fine = uv_signal_init(&c->loop, &c->signals[i]) == 0 &&
-                  uv_signal_start(&c->signals[i], on_signal, stop_signals[i]) == 0;
-        c->signals[i].data = c;
+static int status_of(int uv_error) {
+    switch (uv_error) {
+    case 0: return SLUICE_OK;
+    case UV_EMFILE:
+    case UV_ENFILE: return SLUICE_EOSLIMIT;
+    case UV_ENOMEM: return SLUICE_ENOMEM;
+    default: return SLUICE_EOS;
     }
-    return is_fine ? SLUICE_OK : SLUICE_EOS;
+}
+
+static int open_handles(control *c) {
+    int error = uv_async_init(&c->loop, &c->wake, on_wake);
+    error = error == 0 ? uv_timer_init(&c->loop, &c->tick) : error;
+    error = error == 0 ? uv_timer_init(&c->loop, &c->limit) : error;
+    c->wake.data = c->tick.data = c->limit.data = c;
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(stop_signals) && error == 0; i++) {
+        error = uv_signal_init(&c->loop, &c->signals[i]);
+        c->signals[i].data = c;
+        error = error == 0 ? uv_signal_start(&c->signals[i], on_signal, stop_signals[i]) : error;
+    }
+    return status_of(error);
 }
 
 int control_create(const control_options *options, control **ret_control) {
@@ -175,11 +185,12 @@ int control_create(const control_options *options, control **ret_control) {
         return SLUICE_ENOMEM;
     }
     c->options = *options;
-    if (uv_loop_init(&c->loop) != 0) {
+    int status = status_of(uv_loop_init(&c->loop));
+    if (status != SLUICE_OK) {
         heap->release(heap, c, sizeof(*c));
-        return SLUICE_EOS;
+        return status;
     }
-    int status = open_handles(c);
+    status = open_handles(c);
     if (status == SLUICE_OK && options->private_for != NULL) {
         status = control_watch_open(&c->watch, &c->loop, options->private_for, on_client_gone, c);
     }

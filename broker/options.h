@@ -10,12 +10,12 @@
  * abort() ends with, a broken invariant. */
 #define SLUICED_EXIT_TABLE(X) \
     X(OK, 0, "stopped as asked; or the private broker's client is gone") \
-    X(FAILED, 1, "the system refused something else: memory, threads, the log") \
+    X(FAILED, 1, "the system refused something else: memory, threads, descriptors") \
     X(USAGE, 2, "the command line is wrong") \
     X(CONFIG, 4, "the configuration file cannot be read, or a line of it is wrong") \
-    X(ENDPOINT, 5, "the endpoint cannot be had: taken by another process, or not permitted") \
+    X(ENDPOINT, 5, "the endpoint cannot be had: taken, not permitted, or no possible name") \
     X(ENGINE, 6, "the engine or its workers did not start") \
-    X(STUCK, 7, "stopped, but operations were stuck in the system at the end of the drain") \
+    X(STUCK, 7, "stopped, but an operation or a thread was stuck in the system at the end") \
     X(SERVICE, 8, "the service manager refused, or there is none")
 
 typedef enum sluiced_exit {

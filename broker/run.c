@@ -9,7 +9,6 @@
 
 #include "base/check.h"
 #include "base/sink.h"
-#include "broker/startup.h"
 
 _Static_assert(STARTUP_ALLOW_MAX <= BROKER_ALLOW_MAX, "the broker takes the whole allow list");
 
@@ -65,6 +64,33 @@ sluiced_exit run_load_config(const sluiced_options *options, sluiced_config *ret
     return SLUICED_EXIT_OK;
 }
 
+static sluiced_exit complain_of_status(sluiced_exit code, const char *what, int status) {
+    char text[200];
+    (void)snprintf(text, sizeof(text), "%s: %s", what, sl_status_sentence(status));
+    return complain(code, text);
+}
+
+/* About the allow list's row `at`: what stands in a file is the file's fault, and the line's. */
+static sluiced_exit complain_of_allow(const sluiced_options *options, const sluiced_config *config,
+                                      unsigned at, const char *what) {
+    char text[700];
+    unsigned line = config->allow_line[at];
+    if (line == 0) {
+        (void)snprintf(text, sizeof(text), "--allow: %.450s", what);
+        return complain(SLUICED_EXIT_USAGE, text);
+    }
+    (void)snprintf(text, sizeof(text), "%.200s:%u: %.450s", options->config_path, line, what);
+    return complain(SLUICED_EXIT_CONFIG, text);
+}
+
+sluiced_exit run_find_allowed(const sluiced_options *options, const sluiced_config *config,
+                              startup_allowed *ret_allowed) {
+    config_error error;
+    return startup_access(config, ret_allowed, &error) == SLUICE_OK
+               ? SLUICED_EXIT_OK
+               : complain_of_allow(options, config, ret_allowed->at, error.text);
+}
+
 /* ---- up ---- */
 
 static sluiced_exit prepare(run *r, const sluiced_options *options) {
@@ -72,14 +98,16 @@ static sluiced_exit prepare(run *r, const sluiced_options *options) {
     if (code != SLUICED_EXIT_OK) {
         return code;
     }
+    code = run_find_allowed(options, &r->config, &r->allowed);
+    if (code != SLUICED_EXIT_OK) {
+        return code;
+    }
     config_error error;
-    if (startup_access(&r->config, &r->allowed, &error) != SLUICE_OK) {
-        return complain(SLUICED_EXIT_CONFIG, error.text);
+    int status = startup_endpoint(&r->config, r->endpoint, &error);
+    if (status == SLUICE_EINVAL) {
+        return complain_of_allow(options, &r->config, 0, error.text);
     }
-    if (startup_endpoint(&r->config, r->endpoint, &error) != SLUICE_OK) {
-        return complain(SLUICED_EXIT_ENDPOINT, error.text);
-    }
-    return SLUICED_EXIT_OK;
+    return status == SLUICE_OK ? SLUICED_EXIT_OK : complain(SLUICED_EXIT_ENDPOINT, error.text);
 }
 
 static sluiced_exit start_log(run *r) {
@@ -88,7 +116,8 @@ static sluiced_exit start_log(run *r) {
                           .level = r->config.log_level};
     int status = sl_log_create(&log, &r->log);
     return status == SLUICE_OK ? SLUICED_EXIT_OK
-                               : complain(SLUICED_EXIT_FAILED, sl_status_sentence(status));
+                               : complain_of_status(SLUICED_EXIT_FAILED, "cannot start the log",
+                                                    status);
 }
 
 static void on_draining(void *user) {
@@ -111,7 +140,7 @@ static sluiced_exit start_control(run *r, const sluiced_options *options,
         return SLUICED_EXIT_OK;
     }
     if (options->private_for == NULL) {
-        return complain(SLUICED_EXIT_FAILED, sl_status_sentence(status));
+        return complain_of_status(SLUICED_EXIT_FAILED, "cannot start the control loop", status);
     }
     char text[300];
     (void)snprintf(text, sizeof(text), "--private-for %.100s: no process can be watched by that",
@@ -170,14 +199,16 @@ static sluiced_exit serve(run *r) {
     bool is_joined =
         status == SLUICE_OK && end.stuck_count == 0 &&
         broker_join(r->broker, sl_clock_after_ns(sl_clock_now_ns(sl_clock_system()), END_NS));
-    sl_log_field field = {.name = "stuck", .value = (int64_t)end.stuck_count};
     if (is_joined && broker_destroy(r->broker, END_NS) == SLUICE_OK) {
         r->broker = NULL;
         sl_log_record(r->log, SL_LOG_INFO, "stopped", NULL, NULL, 0);
         return SLUICED_EXIT_OK;
     }
-    sl_log_record(r->log, SL_LOG_ERROR, "stopped with operations stuck in the system", NULL, &field,
-                  1);
+    sl_log_field field = {.name = "stuck", .value = (int64_t)end.stuck_count};
+    sl_log_record(r->log, SL_LOG_ERROR,
+                  end.stuck_count != 0 ? "stopped with operations stuck in the system"
+                                       : "stopped without a thread that does not come back",
+                  NULL, &field, 1);
     return SLUICED_EXIT_STUCK;
 }
 

@@ -7,6 +7,7 @@
 
 #include "broker/control.h"
 #include "broker/options.h"
+#include "broker/startup.h"
 
 /* For the service; all on the calling thread, each may be NULL. */
 typedef struct run_hooks {
@@ -21,6 +22,10 @@ sluiced_exit run_broker(const sluiced_options *options, const run_hooks *hooks);
 
 /* The configuration file and what the command line says. Complains on standard error. */
 sluiced_exit run_load_config(const sluiced_options *options, sluiced_config *ret_config);
+
+/* Whom the allow list names. Complains, of the command line or of the file's line. */
+sluiced_exit run_find_allowed(const sluiced_options *options, const sluiced_config *config,
+                              startup_allowed *ret_allowed);
 
 /* "sluiced: WHAT", a line on standard error. */
 void run_complain(const char *what);

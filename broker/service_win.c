@@ -19,7 +19,6 @@
 #include "base/sink.h"
 #include "base/thread.h"
 #include "broker/run.h"
-#include "broker/startup.h"
 
 #define COMMAND_BYTES 8192
 #define LOOK_NS       (50 * SL_NS_PER_MS) /* how often a state is looked at */
@@ -201,10 +200,9 @@ static sluiced_exit install(manager *m) {
         return code;
     }
     static startup_allowed allowed;
-    config_error error;
-    if (startup_access(&config, &allowed, &error) != SLUICE_OK) {
-        run_complain(error.text);
-        return SLUICED_EXIT_USAGE;
+    code = run_find_allowed(m->options, &config, &allowed);
+    if (code != SLUICED_EXIT_OK) {
+        return code;
     }
     static WCHAR command[COMMAND_BYTES];
     if (!make_command(m->options, command)) {

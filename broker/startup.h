@@ -19,7 +19,8 @@ int startup_read_file(const char *path, char *text, size_t size, size_t *ret_len
                       config_error *ret_error);
 
 /* The endpoint as the engine takes it: what was given, or for "" the default, whose directory is
- * made and verified to be this user's alone. SLUICE_OK, EACCESS, ENAMETOOLONG, EOS. */
+ * made and verified to be this user's alone. SLUICE_OK, EACCESS, ENAMETOOLONG, EOS; EINVAL: the
+ * allow list wants an endpoint. */
 int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAME_BYTES],
                      config_error *ret_error);
 
@@ -31,6 +32,7 @@ typedef struct startup_allowed {
     char text[STARTUP_ACCESS_BYTES];
     engine_identity allow[STARTUP_ALLOW_MAX]; /* broker_options.allow */
     unsigned allow_count;
+    unsigned at; /* of the configuration's list: when it fails, the one that is wrong */
 } startup_allowed;
 
 /* SLUICE_OK, or EINVAL (nobody of that name, too many of them). Looks names up, which may block. */

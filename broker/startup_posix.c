@@ -36,7 +36,7 @@ void startup_process(int argc, char **argv, int *ret_argc, char ***ret_argv) {
 
 static int file_error(config_error *error, const char *path, int os_error) {
     (void)snprintf(error->text, sizeof(error->text), "cannot read %.300s: %.100s", path,
-                   strerror(os_error));
+                   os_error == EINVAL ? "this is no file" : strerror(os_error));
     return os_error == ENOENT ? SLUICE_ENOTFOUND : os_error == EACCES ? SLUICE_EACCESS : SLUICE_EOS;
 }
 
@@ -113,7 +113,7 @@ int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAM
     }
     if (config->allow_count > 0) {
         (void)snprintf(ret_error->text, sizeof(ret_error->text),
-                       "--allow wants --endpoint: the default one is in this user's own directory");
+                       "allow: wants an endpoint: the default one is in this user's own directory");
         return SLUICE_EINVAL;
     }
     char directory[ENGINE_PIPE_NAME_BYTES];
@@ -188,6 +188,7 @@ int startup_access(const sluiced_config *config, startup_allowed *ret_allowed,
     bool is_for_everyone = false;
     ret_allowed->allow_count = 0;
     for (unsigned i = 0; i < config->allow_count; i++) {
+        ret_allowed->at = i;
         if (strcmp(config->allow[i], "everyone") == 0) {
             is_for_everyone = true;
         } else if (find_allowed(config->allow[i], ret_allowed, ret_error) != SLUICE_OK) {

@@ -159,6 +159,7 @@ int startup_access(const sluiced_config *config, startup_allowed *ret_allowed,
     int used = snprintf(text, STARTUP_ACCESS_BYTES, "D:P");
     for (unsigned i = 0; i < config->allow_count; i++) {
         char sid[192];
+        ret_allowed->at = i;
         int status = find_sid(config->allow[i], sid, sizeof(sid), ret_error);
         if (status != SLUICE_OK) {
             return status;

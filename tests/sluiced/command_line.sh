@@ -6,6 +6,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 program="$*"
 failures=0
+case $program in *.exe) platform=windows ;; *) platform=linux ;; esac
+long_name=$(printf '%0250d' 0) # a socket's path and a pipe's name end before it
 
 # expect CODE WHAT ARGUMENT...: exit code and a part of the one line
 expect() {
@@ -38,6 +40,22 @@ cd "$work" # paths relative to here are the same for Wine
 expect 0 "sluiced 0." --version
 expect 0 "close_grace_ns" --help
 expect 2 "a command is missing"
+expect 2 "unknown command walk" walk
+expect 2 "unknown option --walk" --walk
+expect 2 "unexpected word twice" run twice
+expect 2 "a value is missing after --workers" run --workers
+expect 2 "an empty value for --workers" run --workers=
+expect 2 "given twice: --config" run --config a --config b
+expect 2 "this command has no option --name" run --name x
+expect 2 "this command has no option --workers" service status --workers 2
+expect 2 "service wants install" service
+expect 2 "there is no command service walk" service walk
+expect 2 "--name wants 1 to 64" service status --name "a b"
+expect 2 "--limit wants NAME=VALUE" run --limit handles
+expect 2 "there is no limit colours" run --limit colours=1
+expect 2 "is not a log level: error, warn" run --log-level loud
+expect 2 "is not an engine of this program; it has: " run --engine steam
+expect 2 "--workers: workers: \"many\" is not a whole number" run --workers many
 expect 2 "unknown option --colour" run --colour red
 expect 2 "--workers: workers: 65 is out of range" run --workers 65
 expect 2 "--limit: handles: 1 is out of range" run --limit handles=1
@@ -50,7 +68,41 @@ config 'workers = 1\ncolour = red\n'
 expect 4 "c.conf:2: there is no setting \"colour\"" run --config c.conf
 config 'close_grace = 5\n'
 expect 4 "c.conf:1: close_grace: \"5\" is not a time" run --config c.conf
+config 'workers = 1\n\n# x\nworkers = 2\n'
+expect 4 "c.conf:4: workers: set already in line 1" run --config c.conf
+config 'workers\n'
+expect 4 "c.conf:1: want: name = value" run --config c.conf
+config 'workers =\n'
+expect 4 "c.conf:1: workers: the value is missing" run --config c.conf
+config 'workers = 1\033\n'
+expect 4 "c.conf:1: a control character" run --config c.conf
 config 'ping_interval = 50s\n'
 expect 4 "c.conf: unresponsive_ns: must be" run --config c.conf
-expect 4 "allow: there is no user or group" run --endpoint "x-$$" --allow "nobody of this name"
+expect 2 "--allow: allow: there is no user or group \"nobody of this name\"" \
+    run --endpoint "x-$$" --allow "nobody of this name"
+config 'endpoint = x\nallow = nobody of this name\n'
+expect 4 "c.conf:2: allow: there is no user or group" run --config c.conf
+head -c 1100000 /dev/zero >c.conf
+expect 4 "cannot read c.conf: " run --config c.conf
+case $platform in
+windows)
+    expect 5 "endpoint: longer than Windows allows" run --endpoint "$long_name"
+    # Wine lets everybody read everything, and two servers have one name: see docs/testing.md.
+    expect 8 "service run is for the service manager" service run
+    ;;
+linux)
+    expect 5 "cannot listen on 0000" run --endpoint "$long_name"
+    expect 2 "--allow: allow: wants an endpoint" run --allow everyone
+    config 'workers = 1\nallow = everyone\n'
+    expect 4 "c.conf:2: allow: wants an endpoint" run --config c.conf
+    expect 5 "cannot listen on none/e" run --endpoint none/e # no such directory
+    : >file
+    expect 5 "cannot listen on ./file" run --endpoint ./file # no socket
+    [ -f file ] || { echo "a file at the endpoint was removed"; failures=$((failures + 1)); }
+    mkfifo fifo
+    expect 4 "cannot read fifo: this is no file" run --config fifo
+    expect 8 "use systemd" service run
+    expect 8 "use systemd" service install --allow everyone
+    ;;
+esac
 [ "$failures" -eq 0 ]

@@ -74,6 +74,47 @@ as() {
 
 now
 case $case in
+starved)
+    # Too few descriptors, in every place where the start-up may meet it: a clear line, and 1 or 6.
+    codes=''
+    for limit in 6 7 8 9 10 11 12 16 24 48 96; do
+        got=0
+        (ulimit -n "$limit" && exec "$program" run --workers 64 --endpoint "$work/e") \
+            2>"$work/err" 3<&- || got=$?
+        echo "$limit descriptors: $got: $(cat "$work/err")"
+        [ "$(wc -l <"$work/err")" -eq 1 ] || fail "not one line"
+        case $got in
+        1) grep -q "cannot start the .*: .*no more descriptors" "$work/err" || fail "not clear" ;;
+        6) grep -q "cannot start at $work/e: .*no more descriptors" "$work/err" ||
+            fail "not clear" ;;
+        *) fail "exit code $got, neither 1 nor 6" ;;
+        esac
+        codes="$codes $got"
+        [ ! -e "$work/e" ] || fail "the socket is left behind"
+    done
+    case $codes in *1*6*) ;; *) fail "not both codes: $codes" ;; esac
+    ;;
+stuck)
+    # A worker that is held where it is (hold_thread_posix.c), as the system would hold it.
+    holder=$3
+    "$holder" "sluice worker" "$program" run --endpoint "$work/e" --workers 1 \
+        --limit drain_grace=100ms --limit close_grace=100ms 2>"$work/log" &
+    pid=$!
+    exec 3<"$work/log"
+    until_line listening
+    kill -USR1 "$pid"
+    while IFS= read -r line <&3; do
+        echo "$line"
+        case $line in
+        held) break ;;
+        skipped*) exit 77 ;;
+        esac
+    done
+    now
+    kill -TERM "$pid"
+    until_line "stopped without a thread that does not come back"
+    ends 7 15
+    ;;
 allow)
     cli=$3
     if [ "$(id -u)" -ne 0 ] || ! setpriv --reuid 4001 --regid 4001 --clear-groups test -x "$cli"
