@@ -23,7 +23,9 @@ static void ask(broker_op *op, engine_request_id request) {
 }
 
 void op_cancel(broker_op *op, int cause) {
-    if (op->state >= OP_ENDED || op->kind == SL_REQUEST_CLOSE) {
+    /* A close that has begun ends with its handle. One that never began (it was the violation that
+     * ended its session) has none to end with. */
+    if (op->state >= OP_ENDED || (op->kind == SL_REQUEST_CLOSE && op->is_pinned)) {
         return;
     }
     if (op->cause == 0) {

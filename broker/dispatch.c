@@ -131,6 +131,7 @@ static void on_close(broker_op *op, const dispatch_input *in) {
     broker_handle *handle = find(op, in->request->as.close.handle, 0);
     if (handle != NULL) {
         uint64_t most = worker_limits(op->session->worker)->close_grace_ns;
+        quota_keep_close(op);
         uint64_t wish = in->request->as.close.grace_ns;
         handle_close(handle, op, wish != 0 && wish < most ? wish : most, SLUICE_ECLOSED);
     }

@@ -25,14 +25,20 @@ int quota_take_credit(broker_op *op, uint32_t payload_bytes) {
 int quota_take_refusal(broker_op *op) {
     session_quota *quota = &op->session->quota;
     SL_CHECK(!op->has_credit && !op->is_refusal, "an answer is counted once");
-    /* Hello, a Ping, and a Close of each handle besides. */
-    uint64_t limit = (uint64_t)op->session->limits.credit_operations + quota->handles + 2;
+    /* Hello and a Ping besides, and one that may be a Close (quota_keep_close). */
+    uint64_t limit = (uint64_t)op->session->limits.credit_operations + 3;
     if (quota->refusals >= limit) {
         return SLUICE_EPROTOCOL;
     }
     quota->refusals++;
     op->is_refusal = true;
     return SLUICE_OK;
+}
+
+void quota_keep_close(broker_op *op) {
+    SL_CHECK(op->is_refusal, "an answer without credit was counted");
+    op->is_refusal = false;
+    op->session->quota.refusals--;
 }
 
 bool quota_take_shared(broker_op *op, uint32_t chunk_bytes) {

@@ -3,7 +3,8 @@
  *
  *   credit    operations and their payload bytes, from acceptance to the reply (docs/protocol.md)
  *   refusals  answers to what takes no credit (Ping, Close) or was refused, that the client has not
- *             taken: as many as it has credits and handles, then it is a violation
+ *             taken: as many as it has credits, then it is a violation. The Close of an open handle
+ *             is none: it has that handle's place
  *   shared    received chunks that unanswered replies keep alive, each larger than the bytes of
  *             its reply: as many as the payload credit; then bytes are copied
  *   queries   unanswered Ops, since a page is large
@@ -21,6 +22,9 @@
 int quota_take_credit(broker_op *op, uint32_t payload_bytes);
 /* SLUICE_OK, or EPROTOCOL: the client takes no answers. */
 int quota_take_refusal(broker_op *op);
+/* It was that, and is the Close of an open handle: it has that handle's place, for each is closed
+ * once. A client may so close all it has, and take the answers later. */
+void quota_keep_close(broker_op *op);
 /* May its reply refer to a received chunk of that size? false: copy the bytes. */
 bool quota_take_shared(broker_op *op, uint32_t chunk_bytes);
 /* SLUICE_OK or EQUOTA. */

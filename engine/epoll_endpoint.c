@@ -34,6 +34,8 @@
  * (we open the file, its holder removes it and lets go, we lock a file without a name, and a
  * third makes a new one) but for the second look: a lock counts only if the path still leads to
  * the locked file; else all over again. And nobody removes a lock file without holding its lock.
+ * A file with something in it is none of ours ("Cargo.lock", when somebody listens on "Cargo"): it
+ * is left alone, and the name is taken.
  */
 static int lock_once(const char *path, int *ret_fd, bool *ret_is_gone) {
     struct stat held;
@@ -46,7 +48,7 @@ static int lock_once(const char *path, int *ret_fd, bool *ret_is_gone) {
     int error = 0;
     if (CALLS.fstat(fd, &held) != 0) {
         error = errno;
-    } else if (!S_ISREG(held.st_mode)) {
+    } else if (!S_ISREG(held.st_mode) || held.st_size != 0) {
         error = EADDRINUSE;
     } else if (CALLS.flock(fd, LOCK_EX | LOCK_NB) != 0) {
         error = errno == EWOULDBLOCK ? EADDRINUSE : errno;

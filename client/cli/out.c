@@ -220,6 +220,41 @@ void out_table_init(out_table *table, const char *const *headings, unsigned colu
     *table = (out_table){.headings = headings, .columns = columns};
 }
 
+/* How many bytes the character there has; 0: it is cut, or none. */
+static size_t character_length(const char *text) {
+    unsigned char first = (unsigned char)text[0];
+    size_t length = first >= 0xf8   ? 0
+                    : first >= 0xf0 ? 4
+                    : first >= 0xe0 ? 3
+                    : first >= 0xc0 ? 2
+                                    : first < 0x80;
+    for (size_t i = 1; i < length; i++) {
+        if (((unsigned char)text[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    return length;
+}
+
+/* What others chose (a client's name) must not speak to the terminal: control characters, those of
+ * Latin 1 too (U+0080 to U+009F), and what is no UTF-8 are shown as '?'. */
+static void make_harmless(char *text) {
+    char *to = text;
+    for (const char *from = text; *from != '\0';) {
+        size_t length = character_length(from);
+        bool is_control = (unsigned char)from[0] < ' ' || from[0] == 127 ||
+                          ((unsigned char)from[0] == 0xc2 && (unsigned char)from[1] < 0xa0);
+        if (length == 0 || is_control) {
+            *to++ = '?';
+        } else {
+            memmove(to, from, length);
+            to += length;
+        }
+        from += length == 0 ? 1 : length;
+    }
+    *to = '\0';
+}
+
 void out_table_cell(out_table *table, const char *format, ...) {
     sl_allocator *heap = sl_allocator_system();
     if (table->count == table->room && !table->failed) {
@@ -243,6 +278,7 @@ void out_table_cell(out_table *table, const char *format, ...) {
     va_start(arguments, format);
     (void)vsnprintf(table->cells[table->count].text, OUT_CELL_BYTES, format, arguments);
     va_end(arguments);
+    make_harmless(table->cells[table->count].text);
     table->count++;
 }
 

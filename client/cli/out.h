@@ -66,7 +66,7 @@ void out_json_string(out_json *json, const char *name, const char *value);
 /* ---- tables -------------------------------------------------------------------------------- */
 
 #define OUT_COLUMNS_MAX 12u
-#define OUT_CELL_BYTES  48u
+#define OUT_CELL_BYTES  96u /* a SID fits, with its words */
 
 typedef struct out_cell {
     char text[OUT_CELL_BYTES];

@@ -14,6 +14,7 @@
 #define ENDS_MOST  1024u /* in one wake */
 #define PAIRS      250u
 #define PAGES      512u
+#define CLOSES     64u /* pairs */
 #define FILL       300000u /* more than a connection of the simulator takes */
 #define UNEVEN     16385u  /* a byte more than a power of 2 */
 #define SMALL      300u    /* too many to be copied into the operation */
@@ -155,6 +156,51 @@ static void test_pages(uint64_t seed) {
     finish(&b, "pages", PAYLOAD_MOST + OPS_MOST + PAGES_MOST + OTHER_MOST);
 }
 
+/* A client may close everything at once and take the answers later: a Close of each handle has its
+ * place. Who asks for more without taking anything has not. */
+static void test_closes(uint64_t seed) {
+    test_rig rig;
+    sim_options sim;
+    sl_session_limits wishes = {.credit_operations = 16};
+    uint64_t ends[CLOSES][2];
+    uint64_t other[2];
+    uint64_t ids[2 * CLOSES];
+    sim_options_gentle(&sim, seed);
+    rig_options options = {.sim = &sim};
+    rig_open(&rig, &options);
+    raw_client *c = client_open_with(&rig, &wishes);
+    EXPECT(c != NULL);
+    for (unsigned i = 0; i < CLOSES; i++) {
+        EXPECT(call_pair(c, ends[i]) == SLUICE_OK);
+    }
+    client_stop_reading(c, true);
+    (void)start_read(c, ends[0][0], FILL, true, 0);
+    (void)start_write(c, ends[0][1], bytes, FILL, 0);
+    rig_run_for(&rig, SL_NS_PER_S / 2);
+    for (unsigned i = 0; i < 2 * CLOSES; i++) {
+        ids[i] = start_close(c, ends[i / 2][i % 2]);
+        rig_run_for(&rig, SL_NS_PER_MS);
+    }
+    rig_run_for(&rig, SL_NS_PER_S);
+    EXPECT(rig_counters(&rig).handles == 0 && rig_counters(&rig).protocol_violations == 0);
+    client_stop_reading(c, false);
+    for (unsigned i = 0; i < 2 * CLOSES; i++) {
+        EXPECT(await_status(c, ids[i]) == SLUICE_OK);
+    }
+    EXPECT(call_pair(c, other) == SLUICE_OK);
+    client_stop_reading(c, true);
+    (void)start_read(c, other[0], FILL, true, 0);
+    (void)start_write(c, other[1], bytes, FILL, 0);
+    for (unsigned i = 0; i < 2 * CLOSES; i++) { /* closed already: a refusal each */
+        (void)start_close(c, ends[0][0]);
+        rig_run_for(&rig, SL_NS_PER_MS);
+    }
+    EXPECT(rig_counters(&rig).protocol_violations == 1);
+    client_close(c);
+    rig_await_empty(&rig);
+    rig_close(&rig);
+}
+
 /* The end of a session with many operations is no pause for others: a wake ends a few of them. */
 static void test_end(uint64_t seed) {
     bounds_rig b;
@@ -194,6 +240,7 @@ int main(void) {
         test_payloads(seed);
         test_replies(seed);
         test_pages(seed);
+        test_closes(seed);
         test_end(seed);
     }
     puts("ok");

@@ -169,6 +169,10 @@ void os_pipe_name_nowhere(char ret_name[ENGINE_PIPE_NAME_BYTES]);
 void os_pipe_name_forbidden(char ret_name[ENGINE_PIPE_NAME_BYTES]);
 /* Leaves a listener's name behind as a process that died would; false where a name dies with it. */
 bool os_leave_stale_pipe(const char *name);
+/* Puts a file of somebody else's where the name's lock would be; false where there is no such. */
+bool os_put_foreign_lock(const char *name);
+/* Is it there, as it was? Removes it. */
+bool os_take_foreign_lock(const char *name);
 
 unsigned os_open_handles(void); /* descriptors or handles of this process */
 /* At most `more` further descriptors from now on; false where there is no such limit. */

@@ -134,6 +134,30 @@ bool os_leave_stale_pipe(const char *name) {
     return ok;
 }
 
+static void lock_path(const char *name, char ret_path[ENGINE_PIPE_NAME_BYTES + 8]) {
+    (void)snprintf(ret_path, ENGINE_PIPE_NAME_BYTES + 8, "%s.lock", name);
+}
+
+bool os_put_foreign_lock(const char *name) {
+    char path[ENGINE_PIPE_NAME_BYTES + 8];
+    lock_path(name, path);
+    FILE *file = fopen(path, "wx");
+    bool ok = file != NULL && fputs("mine", file) >= 0;
+    return file != NULL && fclose(file) == 0 && ok;
+}
+
+bool os_take_foreign_lock(const char *name) {
+    char path[ENGINE_PIPE_NAME_BYTES + 8];
+    char text[8] = "";
+    lock_path(name, path);
+    FILE *file = fopen(path, "r");
+    bool ok = file != NULL && fgets(text, sizeof(text), file) != NULL && strcmp(text, "mine") == 0;
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return unlink(path) == 0 && ok;
+}
+
 unsigned os_open_handles(void) {
     unsigned count = 0;
     DIR *entries = opendir("/proc/self/fd");

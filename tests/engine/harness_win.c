@@ -73,6 +73,16 @@ bool os_leave_stale_pipe(const char *name) {
     return false;
 }
 
+bool os_put_foreign_lock(const char *name) {
+    (void)name;
+    return false; /* names have no lock files */
+}
+
+bool os_take_foreign_lock(const char *name) {
+    (void)name;
+    return false;
+}
+
 unsigned os_open_handles(void) {
     DWORD count = 0;
     (void)GetProcessHandleCount(GetCurrentProcess(), &count);

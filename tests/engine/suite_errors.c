@@ -107,6 +107,23 @@ static void stale_name(void) {
     rig_close(r);
 }
 
+/* Somebody else's file lies where the name's lock would be: it is neither used nor removed. */
+static void foreign_lock(void) {
+    rig *r = rig_open();
+    engine_address address = t_pipe_address();
+    engine_handle *listener = NULL;
+    engine_endpoint *endpoint = NULL;
+    if (t_is_sim() || !os_put_foreign_lock(address.pipe)) {
+        rig_close(r);
+        T_SKIP("names have no lock files here");
+    }
+    EXPECT_STATUS(engine_listen(r->worker, &address, NULL, &listener), SLUICE_ENAMETAKEN);
+    EXPECT_STATUS(engine_endpoint_create(r->engine, &address, NULL, &endpoint),
+                  SLUICE_ENAMETAKEN);
+    EXPECT(os_take_foreign_lock(address.pipe));
+    rig_close(r);
+}
+
 static void name_not_found(void) {
     rig *r = rig_open();
     engine_address address = t_pipe_address();
@@ -344,6 +361,7 @@ static const t_case cases[] = {
     {"name_too_long", T_SMOKE, name_too_long},
     {"name_taken", T_SMOKE, name_taken},
     {"stale_name", T_SMOKE, stale_name},
+    {"foreign_lock", T_SMOKE, foreign_lock},
     {"name_not_found", T_SMOKE, name_not_found},
     {"access_refused", T_SMOKE, access_refused},
     {"bad_options", T_SMOKE, bad_options},

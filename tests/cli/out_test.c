@@ -1,0 +1,42 @@
+/*
+ * out_test.c - what others chose does not speak to the terminal through a table (client/cli/out.h).
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "client/cli/out.h"
+
+static void expect(const char *given, const char *shown) {
+    static const char *const headings[] = {"x"};
+    out_table table;
+    out_text text = {0};
+    char wanted[200];
+    (void)snprintf(wanted, sizeof(wanted), "x\n%s\n", shown);
+    out_table_init(&table, headings, 1);
+    out_table_cell(&table, "%.32s", given);
+    out_table_end(&table, &text);
+    const char *line = memchr(text.bytes, '\n', text.length);
+    SL_CHECK(line != NULL, "a table has a heading");
+    size_t length = text.length - (size_t)(line + 1 - text.bytes);
+    bool is_right = length == strlen(shown) + 1 && memcmp(line + 1, shown, length - 1) == 0;
+    if (!is_right) {
+        fprintf(stderr, "shown: %.*s wanted: %s\n", (int)length, line + 1, shown);
+    }
+    SL_CHECK(is_right, "a cell is shown as it should be");
+    out_deinit(&text);
+}
+
+int main(void) {
+    expect("plain name", "plain name");
+    expect("\x1b]0;owned\a\x1b[2J", "?]0;owned??[2J");
+    expect("a\nforged row\t\x7f", "a?forged row??");
+    expect("\xc2\x9b"
+           "31m red \xc3\xa9", "?31m red \xc3\xa9"); /* U+009B, and U+00E9 */
+    expect("\xe2\x82\xac \xf0\x9f\x98\x80", "\xe2\x82\xac \xf0\x9f\x98\x80");
+    expect("cut \xe2\x82", "cut ??");
+    expect("\xff\x80 no text", "?? no text");
+    expect("12345678901234567890123456789012\x1b[", "12345678901234567890123456789012");
+    puts("ok");
+    return 0;
+}
