@@ -16,12 +16,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/status.h"
 
 extern char **environ;
 
 #define PIDFD_IN_CHILD 3
 #define PATH_BYTES     2048
+#define KILL_NS        SL_NS_PER_S /* from SIGKILL to the end, as a rule */
 
 static int status_of(int error) {
     switch (error) {
@@ -103,6 +105,21 @@ static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attri
                       : posix_spawn_file_actions_addclosefrom_np(actions, PIDFD_IN_CHILD + 1);
 }
 
+/* A child that cannot be watched is none. */
+static int watch(client_launch *launch, pid_t child, uint32_t *ret_os_error) {
+    int process = pidfd_open(child, 0);
+    if (process < 0) {
+        int error = errno;
+        (void)kill(child, SIGKILL);
+        (void)waitpid(child, NULL, 0);
+        *ret_os_error = (uint32_t)error;
+        return status_of(error);
+    }
+    launch->process_id = (uint64_t)child;
+    launch->os_process = (uint64_t)process;
+    return SLUICE_OK;
+}
+
 int client_launch_start(client_launch *launch, const char *path, const char *endpoint,
                         uint32_t *ret_os_error) {
     char words[][16] = {"run", "--endpoint", "--private-for", "fd:3"};
@@ -137,36 +154,42 @@ int client_launch_start(client_launch *launch, const char *path, const char *end
         *ret_os_error = (uint32_t)error;
         return status_of(error);
     }
-    int process = pidfd_open(child, 0);
-    launch->process_id = (uint64_t)child;
-    launch->os_process = process < 0 ? 0 : (uint64_t)process;
-    return SLUICE_OK;
+    return watch(launch, child, ret_os_error);
 }
 
-static bool wait_for_end(const client_launch *launch, int timeout_ms) {
+/* Signals do not count: they are the host's. */
+static bool wait_for_end(const client_launch *launch, uint64_t limit_ns) {
+    sl_clock *clock = sl_clock_system();
+    uint64_t deadline_ns = sl_clock_after_ns(sl_clock_now_ns(clock), limit_ns);
     struct pollfd entry = {.fd = (int)launch->os_process, .events = POLLIN};
-    return launch->os_process != 0 && poll(&entry, 1, timeout_ms) != 0;
+    int count;
+    do {
+        uint64_t now_ns = sl_clock_now_ns(clock);
+        uint64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+        count = poll(&entry, 1, (int)((left_ns + SL_NS_PER_MS - 1) / SL_NS_PER_MS));
+    } while (count < 0 && errno == EINTR);
+    return count > 0;
 }
 
 bool client_launch_has_ended(const client_launch *launch) {
     return launch->process_id == 0 || wait_for_end(launch, 0);
 }
 
+/* By its pidfd throughout: the host may have collected it with a wait of its own, and then its
+ * number may be another process's. What does not end for a SIGKILL is left to the system. */
 void client_launch_stop(client_launch *launch, uint64_t grace_ns) {
     if (launch->process_id == 0) {
         return;
     }
-    pid_t child = (pid_t)launch->process_id;
-    (void)kill(child, SIGTERM);
-    if (!wait_for_end(launch, (int)(grace_ns / 1000000))) {
-        (void)kill(child, SIGKILL);
+    int process = (int)launch->os_process;
+    (void)pidfd_send_signal(process, SIGTERM, NULL, 0);
+    if (!wait_for_end(launch, grace_ns)) {
+        (void)pidfd_send_signal(process, SIGKILL, NULL, 0);
+        (void)wait_for_end(launch, KILL_NS);
     }
-    /* The host may have collected it with its own wait: then there is nothing to collect. */
-    int status;
-    (void)waitpid(child, &status, 0);
-    if (launch->os_process != 0) {
-        (void)close((int)launch->os_process);
-    }
+    siginfo_t ignored;
+    (void)waitid(P_PIDFD, (id_t)process, &ignored, WEXITED | WNOHANG);
+    (void)close(process);
     *launch = (client_launch){0};
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,6 +72,40 @@ static void test_broker_killed(void **state) {
     assert_true(next != broker);
     assert_int_equal(sluice_session_close(session), 0);
     assert_true(is_gone(next));
+}
+
+static void on_alarm(int number) {
+    (void)number;
+}
+
+/* A halted broker is ended, too, although signals of the host's own interrupt the wait for it. */
+static void test_broker_halted(void **state) {
+    (void)state;
+    uint64_t broker;
+    struct sigaction action = {.sa_handler = on_alarm}; /* system calls are not taken up again */
+    struct sigaction before;
+    struct itimerval often = {{0, 5000}, {0, 5000}};
+    struct itimerval never = {{0, 0}, {0, 0}};
+    sluice_session *session = open_private(&broker);
+    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    assert_int_equal(kill((pid_t)broker, SIGSTOP), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+    assert_int_equal(sluice_session_close(session), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+    assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
+    assert_int_equal(kill((pid_t)broker, 0), -1); /* ended, and collected */
+    assert_int_equal(errno, ESRCH);
+}
+
+/* The host collects every child of its own, as it likes. */
+static void test_broker_collected(void **state) {
+    (void)state;
+    uint64_t broker;
+    int status;
+    sluice_session *session = open_private(&broker);
+    assert_int_equal(kill((pid_t)broker, SIGKILL), 0);
+    assert_int_equal(waitpid((pid_t)broker, &status, 0), (pid_t)broker);
+    assert_int_equal(sluice_session_close(session), 0);
 }
 
 /* The client is killed, while a child of its fork lives on with its descriptors. */
@@ -153,6 +188,8 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_closed),
         cmocka_unit_test(test_broker_killed),
+        cmocka_unit_test(test_broker_halted),
+        cmocka_unit_test(test_broker_collected),
         cmocka_unit_test(test_client_killed),
         cmocka_unit_test(test_forked),
     };
