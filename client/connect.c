@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "client/core.h"
+#include "client/detail.h"
 #include "client/handles.h"
 #include "proto/version.h"
 
@@ -29,6 +30,18 @@ static uint64_t jitter(client_core *core, uint64_t delay_ns) {
     return delay_ns / 2 + (delay_ns / 2 * (random >> 16)) / 65536;
 }
 
+void client_connect_explain(client_core *core, const char *detail) {
+    client_detail_copy(core->down_detail, sizeof(core->down_detail), detail);
+}
+
+/* For want of a connection. */
+static void end_one(client_core *core, client_operation *op, int status, uint32_t os_error) {
+    if (!op->is_detached) { /* else the outcome has been told */
+        client_detail_copy(op->result.detail, sizeof(op->result.detail), core->down_detail);
+    }
+    client_core_end(core, op, status, os_error);
+}
+
 /* Ends all who wait for a connection. What is known of the session is told first: who asks for it
  * after his call has ended must not see what was before. */
 static void give_up(client_core *core, int status, uint32_t os_error) {
@@ -38,12 +51,13 @@ static void give_up(client_core *core, int status, uint32_t os_error) {
     core->hooks.on_connection(core->hooks.user);
     sl_list *node;
     while ((node = sl_list_first(&core->waiting)) != NULL) {
-        client_core_end(core, SL_LIST_ENTRY(node, client_operation, link), status, os_error);
+        end_one(core, SL_LIST_ENTRY(node, client_operation, link), status, os_error);
     }
 }
 
 static void launch(client_core *core) {
     core->phase = CLIENT_LAUNCHING;
+    client_connect_explain(core, NULL);
     core->hooks.on_launch(core->hooks.user);
 }
 
@@ -78,12 +92,16 @@ static void on_failed(client_core *core, int status, uint32_t os_error) {
     if (status == SLUICE_ENOBROKER && may_come && core->now_ns < core->phase_deadline_ns) {
         back_off(core);
     } else {
+        if (status == SLUICE_ENOBROKER && core->mode == SLUICE_MODE_PRIVATE && !may_come) {
+            client_connect_explain(core, "the private broker ended before it was reached");
+        }
         give_up(core, status, os_error);
     }
 }
 
 static void attempt(client_core *core) {
     core->phase = CLIENT_CONNECTING;
+    client_connect_explain(core, NULL);
     int status = client_link_create(core, core->endpoint, core->phase_deadline_ns, &core->link);
     if (status != SLUICE_OK) {
         on_failed(core, status, 0);
@@ -101,6 +119,7 @@ void client_connect_want(client_core *core) {
         return;
     }
     size_t length = strlen(core->settings.endpoint);
+    client_connect_explain(core, NULL);
     if (length >= sizeof(core->endpoint)) {
         give_up(core, SLUICE_ENAMETOOLONG, 0);
         return;
@@ -113,7 +132,8 @@ void client_connect_want(client_core *core) {
     }
 }
 
-void client_core_launched(client_core *core, int status, uint32_t os_error, const char *endpoint) {
+void client_core_launched(client_core *core, int status, uint32_t os_error, const char *endpoint,
+                          const char *detail) {
     if (core->phase != CLIENT_LAUNCHING) {
         return;
     }
@@ -121,6 +141,7 @@ void client_core_launched(client_core *core, int status, uint32_t os_error, cons
         status = SLUICE_ENAMETOOLONG;
     }
     if (status != SLUICE_OK) {
+        client_connect_explain(core, detail);
         give_up(core, status, os_error);
         return;
     }
@@ -129,12 +150,28 @@ void client_core_launched(client_core *core, int status, uint32_t os_error, cons
     attempt(core);
 }
 
+/* Whose broker is it? An untrusted one's name is for people to judge. */
+static int check_server(client_core *core, const client_link *link) {
+    engine_identity server = {.kind = ENGINE_IDENTITY_NONE};
+    int status = client_trust_check(&core->settings.trust, core->mode == SLUICE_MODE_PRIVATE,
+                                    core->worker, link->handle, &server);
+    if (status == SLUICE_OK) {
+        core->server = server;
+    } else if (status == SLUICE_EUNTRUSTED && server.kind != ENGINE_IDENTITY_NONE) {
+        char who[ENGINE_IDENTITY_TEXT_BYTES];
+        sl_reason reason;
+        engine_identity_text(&server, who);
+        (void)sl_reason_set(&reason, status, "the server's user", who);
+        client_connect_explain(core, reason.text);
+    }
+    return status;
+}
+
 void client_connect_done(client_core *core, client_link *link, const engine_completion *c) {
     int status = c->status;
     if (status == SLUICE_OK) {
         link->handle = c->opened[0];
-        status = client_trust_check(&core->settings.trust, core->mode == SLUICE_MODE_PRIVATE,
-                                    core->worker, link->handle, &core->server);
+        status = check_server(core, link);
     }
     if (status == SLUICE_OK) {
         core->phase = CLIENT_GREETING;
@@ -168,27 +205,31 @@ static void copy_text(char *to, size_t size, const char *from) {
     to[length] = '\0';
 }
 
-static int check_hello(const sl_response *response) {
+static int check_hello(const sl_response *response, sl_reason *ret_reason) {
     if (response->status != SLUICE_OK) {
         return response->status;
     }
     const sl_hello_reply *hello = &response->as.hello;
     if (response->kind != SL_RESPONSE_HELLO || hello->epoch == 0 || hello->ping_interval_ns == 0 ||
         hello->unresponsive_ns < hello->ping_interval_ns) {
-        return SLUICE_EPROTOCOL;
+        return sl_reason_set(ret_reason, SLUICE_EPROTOCOL, "Response.hello", "makes no sense");
     }
     if (hello->version < SL_VERSION_MIN || hello->version > SL_VERSION_MAX) {
-        return SLUICE_EVERSION;
+        return sl_reason_value(ret_reason, SLUICE_EVERSION, "Response.hello.version",
+                               "was not offered", hello->version);
     }
-    return sl_session_limits_check(&hello->limits, NULL);
+    return sl_session_limits_check(&hello->limits, ret_reason);
 }
 
 void client_connect_greeted(client_core *core, const sl_response *response) {
-    int status = check_hello(response);
+    sl_reason reason = {""};
+    int status = check_hello(response, &reason);
     if (status == SLUICE_OK) {
         status = client_wire_resize(core, response->as.hello.limits.credit_operations);
     }
     if (status != SLUICE_OK) {
+        bool is_refused = response->status != SLUICE_OK;
+        client_connect_explain(core, is_refused ? response->detail : reason.text);
         drop_link(core);
         on_failed(core, status, response->os_error);
         return;
@@ -219,7 +260,7 @@ static void end_all_but_waiting(client_core *core, int status, uint32_t os_error
         client_operation *op = SL_LIST_ENTRY(node, client_operation, all_link);
         node = node->next;
         if (op->state != CLIENT_OPERATION_WAITING) {
-            client_core_end(core, op, status, os_error);
+            end_one(core, op, status, os_error);
         }
     }
 }

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "client/detail.h"
 #include "client/handles.h"
 
 #define WIRE_FIRST       64u
@@ -239,22 +240,27 @@ static void answer_address(client_core *core, client_operation *op) {
     client_core_end(core, op, status, 0);
 }
 
+static int too_large(const client_core *core, const char *what, sl_reason *ret_reason) {
+    return sl_reason_value(ret_reason, SLUICE_ETOOLARGE, what, "longer than the session's limit",
+                           core->hello.limits.payload_bytes);
+}
+
 /* A request that is too long for this session, and the like. */
-static int check_request(client_core *core, client_operation *op) {
+static int check_request(client_core *core, client_operation *op, sl_reason *ret_reason) {
     if (op->request.kind == SL_REQUEST_READ &&
         op->request.as.read.max_bytes > core->hello.limits.payload_bytes) {
         if (op->request.as.read.all) {
-            return SLUICE_ETOOLARGE;
+            return too_large(core, "read", ret_reason);
         }
         op->request.as.read.max_bytes = core->hello.limits.payload_bytes;
         op->in_size = core->hello.limits.payload_bytes;
     }
     if (op->request.kind == SL_REQUEST_WRITE &&
         op->request.as.write.length_bytes > core->hello.limits.payload_bytes) {
-        return SLUICE_ETOOLARGE;
+        return too_large(core, "write", ret_reason);
     }
     op->request.id = 1; /* any will do for the check */
-    return sl_request_check(&op->request, 0, &core->hello.limits, NULL);
+    return sl_request_check(&op->request, 0, &core->hello.limits, ret_reason);
 }
 
 /* Looks the handle up, and puts the broker's number in its place. true: it has ended. */
@@ -285,8 +291,11 @@ void client_core_enqueue(client_core *core, client_operation *op) {
     if (handle != NULL && resolve_handle(core, op, handle)) {
         return;
     }
-    int status = check_request(core, op);
+    sl_reason reason;
+    reason.text[0] = '\0';
+    int status = check_request(core, op, &reason);
     if (status != SLUICE_OK) {
+        client_detail_copy(op->result.detail, sizeof(op->result.detail), reason.text);
         if (op->request.kind == SL_REQUEST_CLOSE) {
             op->entry->is_closing = false;
         }

@@ -77,6 +77,7 @@ struct client_core {
     uint32_t mode; /* PRIVATE or SERVICE; AUTO until known */
     int down_status; /* why there is no connection; OK while there is */
     uint32_t down_os_error;
+    char down_detail[SLUICE_DETAIL_BYTES]; /* what is said about it */
     char endpoint[ENGINE_PIPE_NAME_BYTES]; /* of this or the next connection */
     client_link *link; /* the present one, or NULL */
     sl_list old_links; /* being closed */
@@ -153,8 +154,10 @@ void client_core_cancel(engine_worker *worker, client_operation *op);
 /* Any thread. */
 void client_core_post(engine_worker *worker, client_mail *mail);
 
-/* On the core's thread: how the launch went, and where that broker listens. */
-void client_core_launched(client_core *core, int status, uint32_t os_error, const char *endpoint);
+/* On the core's thread: how the launch went, and where that broker listens; or what is said about
+ * its failure. */
+void client_core_launched(client_core *core, int status, uint32_t os_error, const char *endpoint,
+                          const char *detail);
 
 /* ---- between the parts ---- */
 
@@ -182,6 +185,8 @@ uint64_t client_wire_next_id(client_core *core);
 
 /* connect.c: somebody wants a connection. */
 void client_connect_want(client_core *core);
+/* What is said about the end of the connection, or of the attempt, that is told next. */
+void client_connect_explain(client_core *core, const char *detail);
 void client_connect_done(client_core *core, client_link *link, const engine_completion *completion);
 void client_connect_greeted(client_core *core, const sl_response *response);
 void client_connect_tick(client_core *core);

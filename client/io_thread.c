@@ -68,6 +68,7 @@ static void on_connection(void *user) {
     info->handles = hello->limits.handles;
     info->ping_interval_ns = hello->ping_interval_ns;
     info->unresponsive_ns = hello->unresponsive_ns;
+    memcpy(info->detail, core->down_detail, sizeof(info->detail));
     memcpy(info->endpoint, core->endpoint, sizeof(core->endpoint));
     memcpy(info->broker_version, core->broker_version, sizeof(info->broker_version) - 1);
     memcpy(info->engine_name, core->engine_name, sizeof(info->engine_name) - 1);

@@ -28,6 +28,7 @@ static int launch(client_launcher *l) {
     if (path[0] == '\0') {
         int status = client_launch_find(found, sizeof(found));
         if (status != SLUICE_OK) {
+            l->detail = "there is no sluiced beside the library, nor beside the program";
             return SLUICE_ENOBROKER;
         }
         path = found;
@@ -35,10 +36,19 @@ static int launch(client_launcher *l) {
     uint64_t random[2];
     l->random->fill(l->random, random, sizeof(random));
     int status = client_endpoint_private(random, l->endpoint, &l->os_error);
-    if (status == SLUICE_OK) {
-        status = client_launch_start(&l->launch, path, l->endpoint, &l->os_error);
+    if (status != SLUICE_OK) {
+        l->detail = "no place for the endpoint that is this user's alone";
+        return status;
     }
-    return status == SLUICE_ENOTFOUND ? SLUICE_ENOBROKER : status;
+    status = client_launch_start(&l->launch, path, l->endpoint, &l->os_error);
+    if (status == SLUICE_ENOTFOUND) {
+        l->detail = "there is no program at broker_path";
+        return SLUICE_ENOBROKER;
+    }
+    if (status != SLUICE_OK) {
+        l->detail = "the system does not start sluiced";
+    }
+    return status;
 }
 
 /* On the core's thread. */
@@ -47,17 +57,19 @@ static void on_done(client_core *core, client_mail *mail) {
     sl_thread_join(&l->thread);
     l->has_thread = false;
     atomic_store(&l->is_running, false);
-    client_core_launched(core, l->status, l->os_error, l->endpoint);
+    client_core_launched(core, l->status, l->os_error, l->endpoint, l->detail);
 }
 
 static void on_refused(client_core *core, client_mail *mail) {
     SL_CONTAINER_OF(mail, client_launcher, refused)->is_refused = false;
-    client_core_launched(core, SLUICE_EBUSY, 0, "");
+    client_core_launched(core, SLUICE_EBUSY, 0, "",
+                         "no thread to start a private broker with");
 }
 
 static void launch_thread(void *context) {
     client_launcher *l = context;
     l->os_error = 0;
+    l->detail = "";
     l->status = launch(l);
     client_core_post(l->worker, &l->done);
 }

@@ -24,6 +24,7 @@ typedef struct client_launcher {
     client_launch launch;
     int status;
     uint32_t os_error;
+    const char *detail; /* of a failure. Static */
     char endpoint[ENGINE_PIPE_NAME_BYTES];
 } client_launcher;
 

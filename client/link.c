@@ -99,9 +99,12 @@ static int receive_frames(client_link *link) {
         sl_frame frame;
         size_t needed = 0;
         size_t count = link->in_end - link->in_begin;
+        sl_reason reason;
+        reason.text[0] = '\0';
         sl_frame_result result = sl_frame_parse(link->in + link->in_begin, count,
-                                                &link->frame_limits, &frame, &needed, NULL);
+                                                &link->frame_limits, &frame, &needed, &reason);
         if (result == SL_FRAME_VIOLATION) {
+            client_connect_explain(link->core, reason.text);
             return SLUICE_EPROTOCOL;
         }
         if (result == SL_FRAME_INCOMPLETE) {

@@ -3,12 +3,13 @@
  */
 #include "client/operation.h"
 
+#include <stddef.h>
 #include <string.h>
 
 void client_operation_init(client_operation *op, sl_request_kind kind, uint64_t timeout_ns) {
     sl_event event = op->event;
     bool has_event = op->has_event;
-    memset(op, 0, sizeof(*op));
+    memset(op, 0, offsetof(client_operation, result.detail) + 1);
     op->event = event;
     op->has_event = has_event;
     atomic_init(&op->reference_count, 1);

@@ -99,9 +99,9 @@ struct sluice_operation {
     uint32_t wire_credit_bytes;
 
     /* The outcome. Written once, before is_finished. */
-    sluice_result result;
-    uint64_t cursor;    /* of a page */
-    uint32_t row_count; /* of a page */
+    uint64_t cursor;      /* of a page */
+    uint32_t row_count;   /* of a page */
+    sluice_result result; /* the last: client_operation_init leaves the rest of its detail alone */
 };
 
 /* The first state of everything but `event`; one reference, the core's. */

@@ -7,10 +7,12 @@
 #include <string.h>
 
 #include "client/core.h"
+#include "client/detail.h"
 #include "client/handles.h"
 
 static int on_event(client_core *core, const sl_response *response) {
     if (response->kind == SL_RESPONSE_EVENT && response->as.event.kind == SL_EVENT_GOODBYE) {
+        client_connect_explain(core, response->as.event.detail);
         bool is_ours = core->phase == CLIENT_READY || core->phase == CLIENT_GREETING;
         if (is_ours && response->as.event.status == SLUICE_EPROTOCOL) {
             return SLUICE_EPROTOCOL;
@@ -167,6 +169,14 @@ static int on_payload(client_core *core, client_operation *op, const sl_frame *f
     return client_handles_take(core, op, frame->payload, frame->payload_length);
 }
 
+static void end_as_told(client_core *core, client_operation *op, int status,
+                        const sl_response *response) {
+    if (status != SLUICE_OK && !op->is_detached) {
+        client_detail_copy(op->result.detail, sizeof(op->result.detail), response->detail);
+    }
+    client_core_end(core, op, status, response->os_error);
+}
+
 /* How a read ends whose bytes may have come from elsewhere, and gone elsewhere. */
 static void end_read(client_core *core, client_operation *op, const sl_response *response) {
     bool is_served = client_handles_is_served(op);
@@ -175,7 +185,7 @@ static void end_read(client_core *core, client_operation *op, const sl_response 
     if (op->is_detached || (op->in_size != 0 && is_served)) {
         client_core_end(core, op, SLUICE_OK, 0);
     } else if (is_served || !is_missing) {
-        client_core_end(core, op, response->status, response->os_error);
+        end_as_told(core, op, response->status, response);
     } else if (atomic_load(&op->cancel_posted) || op->entry == NULL) {
         client_core_end(core, op, op->entry == NULL ? SLUICE_ECLOSED : SLUICE_ECANCELED, 0);
     } else {
@@ -232,16 +242,19 @@ static int on_reply(client_core *core, client_operation *op, const sl_response *
     if (client_operation_is_read(op)) {
         end_read(core, op, response);
     } else {
-        client_core_end(core, op, outcome, response->os_error);
+        end_as_told(core, op, outcome, response);
     }
     return SLUICE_OK;
 }
 
 int client_receive_frame(client_core *core, const sl_frame *frame) {
     sl_response response;
+    sl_reason reason;
+    reason.text[0] = '\0';
     int status = sl_response_decode(frame->control, frame->control_length, frame->payload_length,
-                                    &core->arena, &response, NULL);
+                                    &core->arena, &response, &reason);
     if (status != SLUICE_OK) {
+        client_connect_explain(core, reason.text);
         return status;
     }
     if (response.id == 0) {

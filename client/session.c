@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "client/detail.h"
 #include "client/endpoint.h"
 #include "client/pin.h"
 #include "client/tuning.h"
@@ -16,6 +17,14 @@
 #define OPEN_TIMEOUT_NS (10 * SL_NS_PER_S)
 
 /* ---- options --------------------------------------------------------------------------------- */
+
+/* Returns the status. */
+static int explain(const sluice_open_options *options, int status, const char *detail) {
+    if (options->ret_detail != NULL) {
+        client_detail_copy(options->ret_detail, options->detail_size, detail);
+    }
+    return status;
+}
 
 static int copy_options(const sluice_open_options *from, sluice_open_options *to) {
     memset(to, 0, sizeof(*to));
@@ -28,12 +37,17 @@ static int copy_options(const sluice_open_options *from, sluice_open_options *to
     if (to->open_timeout_ns == 0) {
         to->open_timeout_ns = OPEN_TIMEOUT_NS;
     }
-    bool is_wrong = to->mode > SLUICE_MODE_SERVICE || to->delivery > SLUICE_DELIVERY_INLINE ||
-                    (to->broker_path != NULL && !client_launch_is_absolute(to->broker_path));
-    if (to->broker_path != NULL && strlen(to->broker_path) >= CLIENT_BROKER_PATH_BYTES) {
-        return SLUICE_ENAMETOOLONG;
+    (void)explain(to, SLUICE_OK, "");
+    if (to->mode > SLUICE_MODE_SERVICE || to->delivery > SLUICE_DELIVERY_INLINE) {
+        return explain(to, SLUICE_EINVAL, "mode or delivery: no such value");
     }
-    return is_wrong ? SLUICE_EINVAL : SLUICE_OK;
+    if (to->broker_path != NULL && !client_launch_is_absolute(to->broker_path)) {
+        return explain(to, SLUICE_EINVAL, "broker_path: not an absolute path");
+    }
+    if (to->broker_path != NULL && strlen(to->broker_path) >= CLIENT_BROKER_PATH_BYTES) {
+        return explain(to, SLUICE_ENAMETOOLONG, "broker_path: too long");
+    }
+    return SLUICE_OK;
 }
 
 /* A name of our own making is made harmless; the caller's is the broker's to judge. */
@@ -57,14 +71,18 @@ static int copy_client_name(sluice_session *session, const char *name) {
 }
 
 static int take_options(sluice_session *session, const sluice_open_options *options) {
+    const char *wrong = "endpoint: no name of a pipe or socket";
     int status = client_endpoint_service(options->endpoint, session->service_endpoint);
     if (status == SLUICE_OK) {
+        wrong = "client_name: 1 to 64 bytes";
         status = copy_client_name(session, options->client_name);
     }
     client_trust trust = {.user_count = 0};
     if (status == SLUICE_OK) {
+        wrong = "expected_user: neither \"uid N\" nor a SID";
         status = client_trust_init(&trust, options->expected_user, session->service_endpoint);
     }
+    (void)explain(options, status, status != SLUICE_OK ? wrong : "");
     session->settings = (client_settings){
         .trust = trust,
         .mode = options->mode,
@@ -125,11 +143,12 @@ static int start_threads(sluice_session *session) {
     return status;
 }
 
-static int connect_first(sluice_session *session) {
+static int connect_first(sluice_session *session, const sluice_open_options *options) {
     client_arguments a = {.local = CLIENT_OPEN, .timeout_ns = SLUICE_NO_TIMEOUT};
     client_operation *op = NULL;
     int status = client_call(session, &a, &op);
     if (op != NULL) {
+        (void)explain(options, status, op->result.detail);
         client_pool_drop(op);
     }
     return status;
@@ -163,7 +182,7 @@ int client_session_open(const sluice_open_options *given, const client_tuning *t
         client_session_drop(session);
         return status;
     }
-    status = connect_first(session);
+    status = connect_first(session, &options);
     if (status != SLUICE_OK) {
         (void)sluice_session_close(session);
         return status;

@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "client/detail.h"
 #include "client/session.h"
 
 /* What every caller must have room for: size, status. */
@@ -15,8 +16,14 @@ static bool is_sized(const sluice_result *result) {
 static void copy_result(const sluice_result *from, sluice_result *to) {
     if (to != NULL) {
         uint32_t size = to->size;
-        memcpy(to, from, size < sizeof(*from) ? size : sizeof(*from));
+        uint32_t head = offsetof(sluice_result, detail);
+        memcpy(to, from, size < head ? size : head);
         to->size = size;
+        if (size > head) { /* only the text itself: most calls have none */
+            uint32_t room = size - head;
+            client_detail_copy(to->detail, room < SLUICE_DETAIL_BYTES ? room : SLUICE_DETAIL_BYTES,
+                               from->detail);
+        }
     }
 }
 

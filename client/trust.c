@@ -47,8 +47,6 @@ int client_trust_check(const client_trust *trust, bool is_private, engine_worker
     }
     bool is_trusted = is_private ? engine_identity_equal(&own, &server.user)
                                  : is_trusted_service(trust, &own, &server.user);
-    if (is_trusted) {
-        *ret_server = server.user;
-    }
+    *ret_server = server.user;
     return is_trusted ? SLUICE_OK : SLUICE_EUNTRUSTED;
 }

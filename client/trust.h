@@ -27,8 +27,9 @@ int client_trust_init(client_trust *ret_trust, const char *expected_user, const 
 /* The same without a caller's choice: trust_posix.c, trust_win.c. */
 void client_trust_platform(client_trust *trust, const char *endpoint);
 
-/* Is the server of this connection one of them? On the worker's thread, without waiting.
- * SLUICE_OK, and who it is; EUNTRUSTED; EBROKERLOST: it has gone already. */
+/* Is the server of this connection one of them? On the worker's thread, without waiting. Who it is
+ * is told if it is known, also with EUNTRUSTED. SLUICE_OK, EUNTRUSTED; EBROKERLOST: it has gone
+ * already. */
 int client_trust_check(const client_trust *trust, bool is_private, engine_worker *worker,
                        engine_handle *pipe, engine_identity *ret_server);
 

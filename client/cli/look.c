@@ -16,13 +16,6 @@
 #define PAGE_ROWS 64u
 #define PAGES_MAX 4096u /* a broker that never says "last page" does not keep us here */
 
-/* A call of the open session failed. */
-static int failed(const char *command, int status) {
-    out_complain("sluice %s: %s (%s)\n", command, sluice_status_sentence(status),
-                 sluice_status_name(status));
-    return CLI_EXIT_NOBROKER;
-}
-
 /* ---- status -------------------------------------------------------------------------------- */
 
 typedef struct status_row {
@@ -110,9 +103,12 @@ int command_status(int count, char **argv) {
     sluice_session_info own = {.size = sizeof(own)};
     int status = sluice_broker_status(session, CALL_NS, &info);
     (void)sluice_session_get_info(session, &own);
+    if (status != SLUICE_OK) {
+        session_complain("status", session, status);
+    }
     (void)sluice_session_close(session);
     if (status != SLUICE_OK) {
-        return failed("status", status);
+        return CLI_EXIT_NOBROKER;
     }
     print_status(&info, &own, json);
     return CLI_EXIT_OK;
@@ -212,7 +208,8 @@ static int show_ops(sluice_session *session, ops_pages *pages) {
         out_deinit(&text);
         out_table_end(&pages->table, &text);
         out_deinit(&text);
-        return failed("ops", status);
+        session_complain("ops", session, status);
+        return CLI_EXIT_NOBROKER;
     }
     if (pages->as_json) {
         out_json_end_array(&pages->json);

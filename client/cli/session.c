@@ -37,7 +37,9 @@ static const char *advice(const session_choice *choice, int status) {
 }
 
 int session_open(const char *command, const session_choice *choice, sluice_session **ret_session) {
-    sluice_open_options options = {.size = sizeof(options)};
+    char detail[SLUICE_DETAIL_BYTES] = "";
+    sluice_open_options options = {.size = sizeof(options), .ret_detail = detail,
+                                   .detail_size = sizeof(detail)};
     options.mode = choice->is_private ? SLUICE_MODE_PRIVATE : SLUICE_MODE_SERVICE;
     options.delivery = choice->delivery;
     options.endpoint = choice->endpoint;
@@ -48,11 +50,18 @@ int session_open(const char *command, const session_choice *choice, sluice_sessi
     if (status != SLUICE_OK) {
         const char *help = advice(choice, status);
         const char *where = choice->endpoint != NULL ? choice->endpoint : "the default endpoint";
-        out_complain("sluice %s: %s%s: %s (%s)\n%s%s", command,
+        out_complain("sluice %s: %s%s: %s (%s)%s%s\n%s%s", command,
                      choice->is_private ? "a private broker" : "the broker at ",
                      choice->is_private ? "" : where, sluice_status_sentence(status),
-                     sluice_status_name(status), help != NULL ? help : "",
-                     help != NULL ? "\n" : "");
+                     sluice_status_name(status), detail[0] != '\0' ? ": " : "", detail,
+                     help != NULL ? help : "", help != NULL ? "\n" : "");
     }
     return status;
+}
+
+void session_complain(const char *command, sluice_session *session, int status) {
+    sluice_session_info info = {.size = sizeof(info)};
+    (void)sluice_session_get_info(session, &info);
+    out_complain("sluice %s: %s (%s)%s%s\n", command, sluice_status_sentence(status),
+                 sluice_status_name(status), info.detail[0] != '\0' ? ": " : "", info.detail);
 }

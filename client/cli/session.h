@@ -35,6 +35,9 @@ typedef struct session_choice {
     }
 
 /* Opens a session. On failure says what is wrong and what to do. */
-int session_open(const char *command, const session_choice *choice, sluice_session **ret_session);
+int session_open(const char *command, const session_choice *choice,
+                 sluice_session **ret_session);
+/* A call of that session has failed: says so, and what the broker said if it ended the session. */
+void session_complain(const char *command, sluice_session *session, int status);
 
 #endif

@@ -28,10 +28,18 @@ static int is_bad(echo *e, const char *what, int32_t status) {
     return status != SLUICE_OK;
 }
 
+/* In a callback. The detail is a sentence of the broker's, or "". */
+static int has_failed(echo *e, const char *what, const sluice_result *result) {
+    if (result->status != SLUICE_OK && result->detail[0] != '\0') {
+        fprintf(stderr, "%s\n", result->detail);
+    }
+    return is_bad(e, what, result->status);
+}
+
 static void on_back(void *user, sluice_operation *operation, const sluice_result *result) {
     echo *e = user;
     (void)operation;
-    if (!is_bad(e, "read back", result->status)) {
+    if (!has_failed(e, "read back", result)) {
         printf("the echo: %.*s\n", (int)result->done, e->back);
         atomic_store(&e->is_done, 1);
     }
@@ -39,13 +47,13 @@ static void on_back(void *user, sluice_operation *operation, const sluice_result
 
 static void on_echoed(void *user, sluice_operation *operation, const sluice_result *result) {
     (void)operation;
-    (void)is_bad(user, "write back", result->status);
+    (void)has_failed(user, "write back", result);
 }
 
 static void on_received(void *user, sluice_operation *operation, const sluice_result *result) {
     echo *e = user;
     (void)operation;
-    if (!is_bad(e, "receive", result->status)) {
+    if (!has_failed(e, "receive", result)) {
         /* `in` belongs to the library until on_echoed. */
         (void)is_bad(e, "write back",
                      sluice_write_start(e->session, e->server, e->in, (uint32_t)result->done,
@@ -56,7 +64,7 @@ static void on_received(void *user, sluice_operation *operation, const sluice_re
 static void on_accepted(void *user, sluice_operation *operation, const sluice_result *result) {
     echo *e = user;
     (void)operation;
-    if (!is_bad(e, "accept", result->status)) {
+    if (!has_failed(e, "accept", result)) {
         e->server = result->handles[0];
         (void)is_bad(e, "receive",
                      sluice_read_start(e->session, e->server, e->in, sizeof(e->in), 0, 5 * SECOND,
@@ -67,7 +75,7 @@ static void on_accepted(void *user, sluice_operation *operation, const sluice_re
 static void on_sent(void *user, sluice_operation *operation, const sluice_result *result) {
     echo *e = user;
     (void)operation;
-    if (!is_bad(e, "send", result->status)) {
+    if (!has_failed(e, "send", result)) {
         (void)is_bad(e, "read back",
                      sluice_read_start(e->session, e->client, e->back, sizeof(e->back), 0,
                                        5 * SECOND, on_back, e, NULL));
@@ -77,7 +85,7 @@ static void on_sent(void *user, sluice_operation *operation, const sluice_result
 static void on_connected(void *user, sluice_operation *operation, const sluice_result *result) {
     echo *e = user;
     (void)operation;
-    if (!is_bad(e, "connect", result->status)) {
+    if (!has_failed(e, "connect", result)) {
         e->client = result->handles[0];
         (void)is_bad(e, "send", sluice_write_start(e->session, e->client, "ahoy", 4, SECOND,
                                                    on_sent, e, NULL));

@@ -9,30 +9,34 @@
 
 #define SECOND UINT64_C(1000000000)
 
-static int failed(const char *what, int32_t status) {
-    fprintf(stderr, "%s: %s (%s)\n", what, sluice_status_sentence(status),
-            sluice_status_name(status));
+/* detail: what the broker or the library adds, "" when it is nothing. */
+static int failed(const char *what, int32_t status, const char *detail) {
+    fprintf(stderr, "%s: %s (%s) %s\n", what, sluice_status_sentence(status),
+            sluice_status_name(status), detail);
     return 1;
 }
 
 int main(int argc, char **argv) {
     sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_PRIVATE};
+    char detail[SLUICE_DETAIL_BYTES];
     options.broker_path = argc > 1 ? argv[1] : NULL; /* NULL: beside the library */
+    options.ret_detail = detail;
+    options.detail_size = sizeof(detail);
     sluice_session *session;
     int32_t status = sluice_open(&options, &session);
     if (status != SLUICE_OK) {
-        return failed("open", status);
+        return failed("open", status, detail);
     }
     sluice_result result = {.size = sizeof(result)};
     status = sluice_pair(session, SECOND, &result);
     if (status != SLUICE_OK) {
-        return failed("pair", status);
+        return failed("pair", status, result.detail);
     }
     sluice_handle reader = result.handles[0];
     sluice_handle writer = result.handles[1];
-    status = sluice_write(session, writer, "hello", 5, SECOND, NULL);
+    status = sluice_write(session, writer, "hello", 5, SECOND, &result);
     if (status != SLUICE_OK) {
-        return failed("write", status);
+        return failed("write", status, result.detail);
     }
     (void)sluice_close(session, writer, SECOND, NULL);
     char text[64];
@@ -42,7 +46,7 @@ int main(int argc, char **argv) {
     }
     (void)sluice_close(session, reader, SECOND, NULL);
     if (status != SLUICE_EEOF) {
-        return failed("read", status);
+        return failed("read", status, result.detail);
     }
     printf("then: %s\n", sluice_status_sentence(status));
     return sluice_session_close(session) == SLUICE_OK ? 0 : 1;

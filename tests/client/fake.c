@@ -85,11 +85,15 @@ static void answer(fake_connection *c, sl_response *response, const uint8_t *pay
     if (mode == FAKE_WRONG_ID) {
         response->id += 77777;
     }
+    if (mode == FAKE_REFUSE && !is_ping) {
+        *response = (sl_response){.id = response->id, .status = SLUICE_EINVAL,
+                                  .detail = FAKE_DETAIL};
+    }
     if (mode == FAKE_GOODBYE) {
         *response = (sl_response){.kind = SL_RESPONSE_EVENT};
         response->as.event.kind = SL_EVENT_GOODBYE;
         response->as.event.status = SLUICE_ESHUTDOWN;
-        response->as.event.detail = "so long";
+        response->as.event.detail = FAKE_LAST_WORDS;
     }
     EXPECT(sl_response_encode(response, payload_length, buffer, sizeof(buffer), &length) ==
            SLUICE_OK);
@@ -243,6 +247,7 @@ static void on_hello(fake_connection *c, const sl_request *request) {
     if (mode_of(fake) == FAKE_BAD_VERSION) {
         hello->version = 0;
         response.status = SLUICE_EVERSION;
+        response.detail = FAKE_DETAIL;
     }
     if (mode_of(fake) != FAKE_MUTE_HELLO) {
         answer(c, &response, NULL, 0, true);

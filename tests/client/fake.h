@@ -18,12 +18,17 @@ typedef enum fake_mode {
     FAKE_GARBAGE, /* answers with bytes that are no frame */
     FAKE_WRONG_ID,
     FAKE_GOODBYE,     /* says Goodbye instead, and leaves the connection open */
+    FAKE_REFUSE,      /* answers EINVAL and FAKE_DETAIL to everything but Hello and pings */
     FAKE_TOO_MUCH,    /* a read's answer has more bytes than were asked for */
-    FAKE_BAD_VERSION, /* Hello is refused */
+    FAKE_BAD_VERSION, /* Hello is refused, with FAKE_DETAIL */
     FAKE_MUTE_HELLO   /* Hello is not answered */
 } fake_mode;
 
 #define FAKE_PIPES_MAX 2048u
+
+/* What it says when it refuses something, and in a Goodbye. */
+#define FAKE_DETAIL     "Request.fake: 47 is out of range: 1 to 46"
+#define FAKE_LAST_WORDS "so long"
 
 typedef struct fake_pipe {
     uint8_t *bytes;

@@ -16,6 +16,11 @@
  *   Time       *_ns are nanoseconds. A timeout counts from the call; SLUICE_NO_TIMEOUT is none; 0
  *              has passed already (SLUICE_ETIMEDOUT at once).
  *   Text       UTF-8, ends with a NUL. Read during the call only.
+ *   Detail     What a status cannot tell, in one sentence for people: which argument is wrong, or
+ *              why the broker ended the session. Printable; "" when there is nothing to add. Never
+ *              to be branched on. With every failed call (sluice_result.detail), with a failed
+ *              sluice_open (its options), and with a session that has no connection
+ *              (sluice_session_info.detail).
  *   Structures start with their size in bytes: set it to sizeof before a call, for options and for
  *              results. Members that a caller's version does not have are left alone or taken as 0.
  *   Threads    Every function may be called from any thread at any time, except where it says
@@ -56,6 +61,7 @@ typedef struct sluice_operation sluice_operation;
 typedef uint64_t sluice_handle;
 
 #define SLUICE_NO_TIMEOUT UINT64_MAX
+#define SLUICE_DETAIL_BYTES 200 /* a detail with its NUL; longer ones are cut */
 
 /* ---- sessions -------------------------------------------------------------------------------- */
 
@@ -95,6 +101,10 @@ typedef struct sluice_open_options {
      * of a service. Anybody else is SLUICE_EUNTRUSTED, and is not sent a byte. A private broker
      * must be our own user's. */
     const char *expected_user;
+    char *ret_detail;           /* where the detail of a failure goes, "" on success; NULL = nowhere
+                                   (SLUICE_DETAIL_BYTES are always enough) */
+    uint32_t detail_size;       /* its room in bytes */
+    uint32_t reserved;
 } sluice_open_options;
 
 /* Opens a session; options may be NULL. Returns when the broker has greeted.
@@ -131,6 +141,7 @@ typedef struct sluice_session_info {
     char broker_version[64];
     char engine_name[32];
     char broker_user[184]; /* whose broker it is, as the system says: "uid 998", or a SID */
+    char detail[SLUICE_DETAIL_BYTES]; /* of `status`: what the broker said when it went */
 } sluice_session_info;
 
 /* Does not wait. SLUICE_OK, EINVAL (size), EFORKED. */
@@ -157,6 +168,7 @@ typedef struct sluice_result {
     uint64_t in_doubt;     /* a failed write: at most so many further bytes may be out */
     sluice_handle handles[2]; /* opened: close them. A pair: [0] reads what [1] writes */
     uint32_t can[2];
+    char detail[SLUICE_DETAIL_BYTES]; /* of a failure */
 } sluice_result;
 
 /* ---- synchronous calls -----------------------------------------------------------------------
