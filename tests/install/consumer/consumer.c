@@ -4,6 +4,7 @@
  *
  *     consumer [PATH OF SLUICED]     without: where the library looks for itself
  */
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,6 +16,35 @@
     if ((status) != SLUICE_OK) { \
         return failed(what, status); \
     }
+
+/* The layout that programs were built with, on a 64-bit machine: what is in this list stays where
+ * it is, and new members come behind (docs/abi.md). The last of each structure is named. */
+#define AT(type, member, offset) \
+    _Static_assert(sizeof(void *) != 8 || offsetof(type, member) == (offset), \
+                   #type "." #member " has moved")
+AT(sluice_result, status, 4);
+AT(sluice_result, done, 16);
+AT(sluice_result, handles, 32);
+AT(sluice_result, can, 48);
+AT(sluice_result, detail, 56);
+AT(sluice_open_options, endpoint, 16);
+AT(sluice_open_options, open_timeout_ns, 40);
+AT(sluice_open_options, expected_user, 48);
+AT(sluice_open_options, ret_detail, 56);
+AT(sluice_open_options, reserved, 68);
+AT(sluice_session_info, session_id, 16);
+AT(sluice_session_info, credit_bytes, 56);
+AT(sluice_session_info, endpoint, 96);
+AT(sluice_session_info, broker_user, 448);
+AT(sluice_session_info, detail, 632);
+AT(sluice_broker_info, process_id, 16);
+AT(sluice_broker_info, broker_version, 104);
+AT(sluice_broker_info, user, 216);
+AT(sluice_ops_query, min_age_ns, 8);
+AT(sluice_ops_query, reserved, 28);
+AT(sluice_ops_row, worker, 64);
+AT(sluice_ops_row, kind_name, 80);
+AT(sluice_ops_row, user, 176);
 
 static int failed(const char *what, int32_t status) {
     fprintf(stderr, "%s: %s (%s)\n", what, sluice_status_sentence(status),
