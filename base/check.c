@@ -28,5 +28,6 @@ void sl_check_failed(const char *file, int line, const char *condition, const ch
     sl_text_append(&text, "]");
     sl_text_end_line(&text);
     (void)sl_sink_write(SL_SINK_ERROR, bytes, text.length);
+    (void)sl_sink_write(SL_SINK_FILE, bytes, text.length);
     sl_process_abort();
 }

@@ -1,5 +1,5 @@
 /*
- * sink.h - the only synchronous writes in Sluice: standard error and standard output.
+ * sink.h - the only synchronous writes in Sluice: standard error, standard output, the log file.
  *
  * Called by the log thread, by the emergency path of a failed check (the process is about to die),
  * and by the main thread of tools and tests. Never by a worker, opener or acceptor. sink_posix.c,
@@ -10,10 +10,17 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-typedef enum sl_sink { SL_SINK_OUTPUT, SL_SINK_ERROR } sl_sink;
+typedef enum sl_sink { SL_SINK_OUTPUT, SL_SINK_ERROR, SL_SINK_FILE } sl_sink;
 
-/* Writes all of it, retrying after short writes; false if the sink refused. May block for ever. */
+/* Opens the process's log file, once, by the main thread before there are others; it stays open to
+ * the process's end. A file that is there is appended to. false, and the system's error: no such
+ * directory, no permission, or no file (then the error may be 0). */
+bool sl_sink_open_file(const char *path, uint32_t *ret_os_error);
+
+/* Writes all of it, retrying after short writes; false if the sink refused, or no file was opened.
+ * May block for ever. */
 bool sl_sink_write(sl_sink sink, const char *bytes, size_t count);
 
 #endif

@@ -1,9 +1,42 @@
-/* sink_posix.c - see sink.h. Standard output and error as they are, descriptors 1 and 2. */
+/*
+ * sink_posix.c - see sink.h. Standard output and error as they are, descriptors 1 and 2.
+ */
 #include "base/sink.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#define FILE_MODE 0640
+
+static int file_fd = -1;
+
+bool sl_sink_open_file(const char *path, uint32_t *ret_os_error) {
+    /* Non-blocking: a FIFO without a reader is no reason to hang. Files do not know it. */
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+                  FILE_MODE);
+    struct stat info;
+    *ret_os_error = fd < 0 ? (uint32_t)errno : 0;
+    if (fd < 0) {
+        return false;
+    }
+    if (fstat(fd, &info) != 0 || (!S_ISREG(info.st_mode) && !S_ISCHR(info.st_mode))) {
+        (void)close(fd);
+        return false;
+    }
+    file_fd = fd;
+    return true;
+}
+
+static int find_fd(sl_sink sink) {
+    switch (sink) {
+    case SL_SINK_OUTPUT: return STDOUT_FILENO;
+    case SL_SINK_ERROR: return STDERR_FILENO;
+    default: return file_fd;
+    }
+}
 
 /* Somebody made the descriptor non-blocking (it is shared with whoever started us): wait for room.
  */
@@ -17,8 +50,8 @@ static bool wait_writable(int fd) {
 }
 
 bool sl_sink_write(sl_sink sink, const char *bytes, size_t count) {
-    int fd = sink == SL_SINK_OUTPUT ? STDOUT_FILENO : STDERR_FILENO;
-    while (count > 0) {
+    int fd = find_fd(sink);
+    while (fd >= 0 && count > 0) {
         ssize_t written = write(fd, bytes, count);
         if (written > 0) {
             bytes += written;
@@ -33,5 +66,5 @@ bool sl_sink_write(sl_sink sink, const char *bytes, size_t count) {
         }
         return false;
     }
-    return true;
+    return fd >= 0;
 }

@@ -11,11 +11,49 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
+#define PATH_CHARS 1024
+
+static HANDLE file_handle = INVALID_HANDLE_VALUE;
+
+/* Appending only: with FILE_APPEND_DATA and no other right to write, the system puts each write at
+ * the end, also when another process writes, too [docs: File Access Rights Constants]. */
+bool sl_sink_open_file(const char *path, uint32_t *ret_os_error) {
+    WCHAR wide[PATH_CHARS];
+    *ret_os_error = ERROR_PATH_NOT_FOUND;
+    if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, PATH_CHARS) <= 0) {
+        return false;
+    }
+    /* Were it a pipe, its server must not become us. */
+    HANDLE file = CreateFileW(wide, FILE_APPEND_DATA | SYNCHRONIZE,
+                              FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                              OPEN_ALWAYS, SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION, NULL);
+    *ret_os_error = file == INVALID_HANDLE_VALUE ? GetLastError() : 0;
+    if (file == INVALID_HANDLE_VALUE) {
+        return false;
+    }
+    LARGE_INTEGER length;
+    if (!GetFileSizeEx(file, &length)) { /* fails for what is no file */
+        *ret_os_error = GetLastError();
+        (void)CloseHandle(file);
+        return false;
+    }
+    file_handle = file;
+    return true;
+}
+
+static HANDLE find_handle(sl_sink sink) {
+    switch (sink) {
+    case SL_SINK_OUTPUT: return GetStdHandle(STD_OUTPUT_HANDLE);
+    case SL_SINK_ERROR: return GetStdHandle(STD_ERROR_HANDLE);
+    default: return file_handle;
+    }
+}
+
 /* One call's share: pipes and consoles have refused very large single writes. */
 #define WRITE_BYTES_MAX 65536u
 
 bool sl_sink_write(sl_sink sink, const char *bytes, size_t count) {
-    HANDLE handle = GetStdHandle(sink == SL_SINK_OUTPUT ? STD_OUTPUT_HANDLE : STD_ERROR_HANDLE);
+    HANDLE handle = find_handle(sink);
     if (handle == NULL || handle == INVALID_HANDLE_VALUE) {
         return false;
     }

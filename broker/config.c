@@ -148,6 +148,10 @@ static int set_log_level(sluiced_config *config, const char *value, config_error
     return bad_value(ret_error, value, "a log level: error, warn, info or debug");
 }
 
+static int set_log_file(sluiced_config *config, const char *value, config_error *ret_error) {
+    return copy_text(config->log_file, sizeof(config->log_file), value, ret_error);
+}
+
 static int add_allow(sluiced_config *config, const char *value, config_error *ret_error) {
     if (config->allow_count == CONFIG_ALLOW_MAX) {
         (void)snprintf(ret_error->text, sizeof(ret_error->text),
@@ -184,7 +188,7 @@ static const struct {
 } settings[] = {
     {"endpoint", set_endpoint, false},   {"engine", set_engine, false},
     {"workers", set_workers, false},     {"allow", add_allow, true},
-    {"log_level", set_log_level, false},
+    {"log_level", set_log_level, false}, {"log_file", set_log_file, false},
 };
 
 #define LIMITS_MAX   64u

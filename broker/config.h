@@ -15,6 +15,7 @@
 #define CONFIG_ALLOW_MAX      16u
 #define CONFIG_NAME_BYTES     128u       /* a user, a group or an engine, with its NUL */
 #define CONFIG_WORKERS_MAX    64u        /* BROKER_WORKERS_MAX */
+#define CONFIG_PATH_BYTES     1024u      /* a log file's path, with its NUL */
 #define CONFIG_FILE_BYTES_MAX (1u << 20) /* a longer file is not ours */
 
 typedef struct sluiced_config {
@@ -25,6 +26,7 @@ typedef struct sluiced_config {
     unsigned allow_count;  /* 0 = this user only */
     unsigned worker_count; /* 0 = one for each processor */
     sl_log_level log_level;
+    char log_file[CONFIG_PATH_BYTES]; /* "" = standard error */
     sl_limits limits;
     unsigned line; /* of the file, while it is read; else 0 */
 } sluiced_config;

@@ -26,6 +26,7 @@ static const option_row rows[] = {
     {"--engine", "engine", FOR_SETTINGS},
     {"--allow", "allow", FOR_SETTINGS},
     {"--log-level", "log_level", FOR_SETTINGS},
+    {"--log-file", "log_file", FOR_SETTINGS},
     {"--limit", NULL, FOR_SETTINGS},
     {"--config", NULL, FOR_SETTINGS},
     {"--private-for", NULL, FOR_RUN},

@@ -16,7 +16,8 @@
     X(ENDPOINT, 5, "the endpoint cannot be had: taken, not permitted, or no possible name") \
     X(ENGINE, 6, "the engine or its workers did not start") \
     X(STUCK, 7, "stopped, but an operation or a thread was stuck in the system at the end") \
-    X(SERVICE, 8, "the service manager refused, or there is none")
+    X(SERVICE, 8, "the service manager refused, or there is none") \
+    X(LOG, 9, "the log file cannot be opened")
 
 typedef enum sluiced_exit {
 #define X(name, code, when) SLUICED_EXIT_##name = (code),

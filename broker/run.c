@@ -33,6 +33,7 @@ void run_complain(const char *what) {
     int length = snprintf(line, sizeof(line), "sluiced: %.680s\n", what);
     SL_CHECK(length > 0, "the format is ours");
     (void)sl_sink_write(SL_SINK_ERROR, line, (size_t)length);
+    (void)sl_sink_write(SL_SINK_FILE, line, (size_t)length); /* a service has only that */
 }
 
 static sluiced_exit complain(sluiced_exit code, const char *what) {
@@ -98,11 +99,15 @@ static sluiced_exit prepare(run *r, const sluiced_options *options) {
     if (code != SLUICED_EXIT_OK) {
         return code;
     }
+    config_error error;
+    if (r->config.log_file[0] != '\0' &&
+        startup_open_log(r->config.log_file, &error) != SLUICE_OK) {
+        return complain(SLUICED_EXIT_LOG, error.text);
+    }
     code = run_find_allowed(options, &r->config, &r->allowed);
     if (code != SLUICED_EXIT_OK) {
         return code;
     }
-    config_error error;
     int status = startup_endpoint(&r->config, r->endpoint, &error);
     if (status == SLUICE_EINVAL) {
         return complain_of_allow(options, &r->config, 0, error.text);
@@ -110,10 +115,17 @@ static sluiced_exit prepare(run *r, const sluiced_options *options) {
     return status == SLUICE_OK ? SLUICED_EXIT_OK : complain(SLUICED_EXIT_ENDPOINT, error.text);
 }
 
+/* On the log thread. */
+static bool write_to_log_file(void *context, const char *line, size_t length_bytes) {
+    (void)context;
+    return sl_sink_write(SL_SINK_FILE, line, length_bytes);
+}
+
 static sluiced_exit start_log(run *r) {
     sl_log_options log = {.allocator = sl_allocator_system(),
                           .clock = sl_clock_system(),
-                          .level = r->config.log_level};
+                          .level = r->config.log_level,
+                          .write = r->config.log_file[0] != '\0' ? write_to_log_file : NULL};
     int status = sl_log_create(&log, &r->log);
     return status == SLUICE_OK ? SLUICED_EXIT_OK
                                : complain_of_status(SLUICED_EXIT_FAILED, "cannot start the log",

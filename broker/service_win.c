@@ -11,6 +11,7 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
+#include <sddl.h>
 #include <stdio.h>
 #include <string.h>
 #include <wchar.h>
@@ -21,6 +22,7 @@
 #include "broker/run.h"
 
 #define COMMAND_BYTES 8192
+#define PATH_BYTES    2048 /* of UTF-8 */
 #define LOOK_NS       (50 * SL_NS_PER_MS) /* how often a state is looked at */
 #define START_NS      (30 * SL_NS_PER_S)
 
@@ -109,9 +111,25 @@ static bool full_path(const char *path, char *ret_path, int size) {
            WideCharToMultiByte(CP_UTF8, 0, full, -1, ret_path, size, NULL, NULL) > 0;
 }
 
-static bool make_command(const sluiced_options *o, WCHAR ret_command[COMMAND_BYTES]) {
+static void put_assignment(command_line *line, const sluiced_assignment *a) {
+    char value[PATH_BYTES];
+    if (strcmp(a->option, "--log-file") == 0) {
+        line->is_bad = line->is_bad || !full_path(a->value, value, sizeof(value));
+    } else {
+        bool is_limit = strcmp(a->option, "--limit") == 0;
+        int length = snprintf(value, sizeof(value), "%s%s%s", is_limit ? a->name : "",
+                              is_limit ? "=" : "", a->value);
+        line->is_bad = line->is_bad || length < 0 || length >= (int)sizeof(value);
+    }
+    put_word(line, a->option);
+    put_word(line, value);
+}
+
+/* log_file: where the log goes if nothing else says it; NULL = it is said. */
+static bool make_command(const sluiced_options *o, const char *log_file,
+                         WCHAR ret_command[COMMAND_BYTES]) {
     static command_line line;
-    char path[2048];
+    char path[PATH_BYTES];
     line.is_bad = !full_path(NULL, path, sizeof(path));
     put_word(&line, path);
     put_word(&line, "service");
@@ -124,14 +142,11 @@ static bool make_command(const sluiced_options *o, WCHAR ret_command[COMMAND_BYT
         put_word(&line, path);
     }
     for (unsigned i = 0; i < o->assignment_count; i++) {
-        const sluiced_assignment *a = &o->assignments[i];
-        char value[400];
-        bool is_limit = strcmp(a->option, "--limit") == 0;
-        int length = snprintf(value, sizeof(value), "%s%s%s", is_limit ? a->name : "",
-                              is_limit ? "=" : "", a->value);
-        line.is_bad = line.is_bad || length < 0 || length >= (int)sizeof(value);
-        put_word(&line, a->option);
-        put_word(&line, value);
+        put_assignment(&line, &o->assignments[i]);
+    }
+    if (log_file != NULL) {
+        put_word(&line, "--log-file");
+        put_word(&line, log_file);
     }
     return !line.is_bad &&
            MultiByteToWideChar(CP_UTF8, 0, line.text, -1, ret_command, COMMAND_BYTES) > 0;
@@ -177,6 +192,37 @@ static bool configure(const manager *m, const sluiced_config *config) {
            change(m, SERVICE_CONFIG_REQUIRED_PRIVILEGES_INFO, &privileges, "required privileges");
 }
 
+/* The directory of the services' logs: administrators and LocalSystem, all; services: write, read
+ * and delete, so that one who is broken into can spoil the others' logs, but no user can. One that
+ * is there is left as it is. */
+#define LOG_ACCESS L"D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1301bf;;;SU)"
+
+/* %ProgramData%\Sluice\NAME.log, in a directory that is there then. */
+static sluiced_exit make_default_log(const manager *m, char ret_path[PATH_BYTES]) {
+    WCHAR directory[MAX_PATH];
+    SECURITY_ATTRIBUTES access = {.nLength = sizeof(access)};
+    char text[PATH_BYTES - CONFIG_NAME_BYTES];
+    DWORD count = ExpandEnvironmentStringsW(L"%ProgramData%\\Sluice", directory, MAX_PATH);
+    if (count == 0 || count > MAX_PATH ||
+        WideCharToMultiByte(CP_UTF8, 0, directory, -1, text, sizeof(text), NULL, NULL) <= 0 ||
+        !ConvertStringSecurityDescriptorToSecurityDescriptorW(
+            LOG_ACCESS, SDDL_REVISION_1, &access.lpSecurityDescriptor, NULL)) {
+        return refuse(m, "find the log's directory", GetLastError());
+    }
+    if (is_wine()) {
+        say(m->options->service_name, "skipped, Wine does not implement it: the log's protection");
+    }
+    bool is_there = CreateDirectoryW(directory, is_wine() ? NULL : &access) ||
+                    GetLastError() == ERROR_ALREADY_EXISTS;
+    DWORD os_error = GetLastError();
+    (void)LocalFree(access.lpSecurityDescriptor);
+    if (!is_there) {
+        return refuse(m, "make the log's directory", os_error);
+    }
+    (void)snprintf(ret_path, PATH_BYTES, "%s\\%s.log", text, m->options->service_name);
+    return SLUICED_EXIT_OK;
+}
+
 static void create_service(manager *m, const WCHAR *command) {
     WCHAR account[CONFIG_NAME_BYTES + 16] = L"NT SERVICE\\";
     wcscat(account, m->name);
@@ -204,8 +250,14 @@ static sluiced_exit install(manager *m) {
     if (code != SLUICED_EXIT_OK) {
         return code;
     }
+    char log_file[PATH_BYTES];
+    bool is_default = config.log_file[0] == '\0';
+    code = is_default ? make_default_log(m, log_file) : SLUICED_EXIT_OK;
+    if (code != SLUICED_EXIT_OK) {
+        return code;
+    }
     static WCHAR command[COMMAND_BYTES];
-    if (!make_command(m->options, command)) {
+    if (!make_command(m->options, is_default ? log_file : NULL, command)) {
         run_complain("service install: a value that cannot be quoted, or too many of them");
         return SLUICED_EXIT_USAGE;
     }

@@ -18,6 +18,9 @@ void startup_process(int argc, char **argv, int *ret_argc, char ***ret_argv);
 int startup_read_file(const char *path, char *text, size_t size, size_t *ret_length,
                       config_error *ret_error);
 
+/* Opens the log file (base/sink.h). SLUICE_OK, or EOS with a sentence that names it. */
+int startup_open_log(const char *path, config_error *ret_error);
+
 /* The endpoint as the engine takes it: what was given, or for "" the default, whose directory is
  * made and verified to be this user's alone. SLUICE_OK, EACCESS, ENAMETOOLONG, EOS; EINVAL: the
  * allow list wants an endpoint. */

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/sink.h"
 #include "base/status.h"
 
 void startup_process(int argc, char **argv, int *ret_argc, char ***ret_argv) {
@@ -76,6 +77,16 @@ int startup_read_file(const char *path, char *text, size_t size, size_t *ret_len
     }
     (void)close(fd);
     return os_error == 0 ? SLUICE_OK : file_error(ret_error, path, os_error);
+}
+
+int startup_open_log(const char *path, config_error *ret_error) {
+    uint32_t os_error;
+    if (sl_sink_open_file(path, &os_error)) {
+        return SLUICE_OK;
+    }
+    (void)snprintf(ret_error->text, sizeof(ret_error->text), "cannot open the log file %.300s: "
+                   "%.100s", path, os_error == 0 ? "this is no file" : strerror((int)os_error));
+    return SLUICE_EOS;
 }
 
 /* ---- the endpoint ---- */

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/sink.h"
 #include "base/status.h"
 
 #define ARGUMENTS_MAX   256
@@ -50,11 +51,12 @@ void startup_process(int argc, char **argv, int *ret_argc, char ***ret_argv) {
     (void)LocalFree(wide);
 }
 
-static int file_error(config_error *error, const char *path, DWORD os_error) {
+static int file_error(config_error *error, const char *what_failed, const char *path,
+                      DWORD os_error) {
     const char *what = "the system refused";
     int status = SLUICE_EOS;
     if (os_error == ERROR_FILE_NOT_FOUND || os_error == ERROR_PATH_NOT_FOUND) {
-        what = "there is no such file";
+        what = "there is no such file or directory";
         status = SLUICE_ENOTFOUND;
     } else if (os_error == ERROR_ACCESS_DENIED) {
         what = "no permission, or a directory";
@@ -62,22 +64,31 @@ static int file_error(config_error *error, const char *path, DWORD os_error) {
     } else if (os_error == ERROR_FILE_TOO_LARGE) {
         what = "too large";
     }
-    (void)snprintf(error->text, sizeof(error->text), "cannot read %.300s: %s (Windows error %lu)",
-                   path, what, (unsigned long)os_error);
+    (void)snprintf(error->text, sizeof(error->text), "cannot %s %.300s: %s (Windows error %lu)",
+                   what_failed, path, what, (unsigned long)os_error);
     return status;
+}
+
+int startup_open_log(const char *path, config_error *ret_error) {
+    uint32_t os_error;
+    if (sl_sink_open_file(path, &os_error)) {
+        return SLUICE_OK;
+    }
+    (void)file_error(ret_error, "open the log file", path, os_error);
+    return SLUICE_EOS;
 }
 
 int startup_read_file(const char *path, char *text, size_t size, size_t *ret_length,
                       config_error *ret_error) {
     WCHAR wide[PATH_CHARS];
     if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, PATH_CHARS) <= 0) {
-        return file_error(ret_error, path, ERROR_PATH_NOT_FOUND);
+        return file_error(ret_error, "read", path, ERROR_PATH_NOT_FOUND);
     }
     /* Were it a pipe, its server must not become us. */
     HANDLE file = CreateFileW(wide, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL,
                               OPEN_EXISTING, SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION, NULL);
     if (file == INVALID_HANDLE_VALUE) {
-        return file_error(ret_error, path, GetLastError());
+        return file_error(ret_error, "read", path, GetLastError());
     }
     DWORD os_error = 0;
     LARGE_INTEGER length = {.QuadPart = 0};
@@ -91,7 +102,7 @@ int startup_read_file(const char *path, char *text, size_t size, size_t *ret_len
     }
     (void)CloseHandle(file);
     *ret_length = count;
-    return os_error == 0 ? SLUICE_OK : file_error(ret_error, path, os_error);
+    return os_error == 0 ? SLUICE_OK : file_error(ret_error, "read", path, os_error);
 }
 
 int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAME_BYTES],

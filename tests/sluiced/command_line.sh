@@ -82,6 +82,11 @@ expect 2 "--allow: allow: there is no user or group \"nobody of this name\"" \
     run --endpoint "x-$$" --allow "nobody of this name"
 config 'endpoint = x\nallow = nobody of this name\n'
 expect 4 "c.conf:2: allow: there is no user or group" run --config c.conf
+expect 9 "cannot open the log file none/log: " run --endpoint "x-$$" --log-file none/log
+expect 9 "cannot open the log file .: " run --endpoint "x-$$" --log-file .
+config 'log_file = none/log\n'
+expect 9 "cannot open the log file none/log: " run --endpoint "x-$$" --config c.conf
+expect 2 "this command has no option --log-file" service status --log-file x
 head -c 1100000 /dev/zero >c.conf
 expect 4 "cannot read c.conf: " run --config c.conf
 case $platform in
@@ -101,6 +106,9 @@ linux)
     [ -f file ] || { echo "a file at the endpoint was removed"; failures=$((failures + 1)); }
     mkfifo fifo
     expect 4 "cannot read fifo: this is no file" run --config fifo
+    expect 9 "cannot open the log file fifo: " run --log-file fifo
+    expect 5 "cannot listen on none/e" run --endpoint none/e --log-file log
+    diff "$work/line" log || { echo "not the same in the log file"; failures=$((failures + 1)); }
     expect 8 "use systemd" service run
     expect 8 "use systemd" service install --allow everyone
     ;;

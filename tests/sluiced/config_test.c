@@ -23,6 +23,7 @@ static void test_good_file(void **state) {
                                "endpoint = some name \r\n"
                                "workers=3\n"
                                "\tlog_level = debug\n"
+                               "log_file = C:\\some place\\a.log\n"
                                "allow = first group\n"
                                "allow = second\n"
                                "close_grace = 1500ms\n"
@@ -38,6 +39,7 @@ static void test_good_file(void **state) {
     assert_string_equal(config.endpoint, "some name");
     assert_int_equal(config.worker_count, 3);
     assert_int_equal(config.log_level, SL_LOG_DEBUG);
+    assert_string_equal(config.log_file, "C:\\some place\\a.log");
     assert_int_equal(config.allow_count, 2);
     assert_string_equal(config.allow[0], "first group");
     assert_string_equal(config.allow[1], "second");

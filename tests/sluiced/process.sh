@@ -74,6 +74,28 @@ as() {
 
 now
 case $case in
+log_file)
+    echo "what was there" >"$work/file"
+    "$program" run --endpoint "$work/e" --log-file "$work/file" 2>"$work/err" &
+    pid=$!
+    tail -n +1 -F "$work/file" >"$work/log" 2>/dev/null &
+    other=$!
+    exec 3<"$work/log"
+    until_line "what was there"
+    until_line listening
+    ls -l "/proc/$pid/fd" | grep -q "$work/file" || fail "the log file is not open"
+    got=0
+    "$program" run --endpoint "$work/e" --log-file "$work/file" 2>"$work/second" 3<&- || got=$?
+    [ "$got" -eq 5 ] || fail "the second broker: exit code $got, not 5"
+    until_line "cannot listen on $work/e" # both write at the end of the same file
+    now
+    kill -TERM "$pid"
+    until_line "stopped"
+    kill "$other"
+    other=''
+    ends 0 3
+    [ ! -s "$work/err" ] || fail "something went to standard error, too"
+    ;;
 starved)
     # Too few descriptors, in every place where the start-up may meet it: a clear line, and 1 or 6.
     codes=''

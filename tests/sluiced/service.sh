@@ -9,6 +9,7 @@ pid=''
 clean() {
     [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true
     "$emulator" "$program" service uninstall --name "$name" >/dev/null 2>&1 || true
+    "$emulator" cmd.exe /c "del %ProgramData%\\Sluice\\$name*.log" >/dev/null 2>&1 || true
     rm -rf "$work"
 }
 trap clean EXIT
@@ -58,6 +59,17 @@ pid=''
 [ "$got" -eq 0 ] || { echo "the client's operations: exit code $got"; exit 1; }
 
 step 0 "stopped, process 0, last exit code 0" status
+# The log went where install said: NAME.log in ProgramData, told by its lines.
+"$emulator" cmd.exe /c "type %ProgramData%\\Sluice\\$name.log" >"$work/log" 2>&1 </dev/null || true
+grep -q "listening" "$work/log" && grep -q "stopped" "$work/log" || {
+    echo "the service's log:"
+    cat "$work/log"
+    exit 1
+}
 step 0 "running" start # the name is free again
 step 0 "uninstalled" uninstall # stops it
 step 8 "no such service" status
+# A log file that cannot be opened: the start says so by its exit code.
+step 0 "installed" install --allow S-1-1-0 --endpoint "$name" --log-file none/log
+step 8 "did not start (exit code 9)" start
+step 0 "uninstalled" uninstall
