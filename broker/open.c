@@ -25,7 +25,7 @@ typedef struct open_scratch {
     uint32_t backlog;
 } open_scratch;
 
-static open_scratch *opening_of(broker_op *op) {
+static open_scratch *opening_of(const broker_op *op) {
     return (open_scratch *)(void *)op->data->bytes;
 }
 
@@ -221,6 +221,12 @@ static void on_completion(broker_target *target, const engine_completion *comple
         }
     }
     start_next(session);
+}
+
+/* A pipe that is connected to is none: while it is busy it is tried again, until a cancel. */
+bool open_is_with_opener(const broker_op *op) {
+    return op->holds_opener && (op->kind == SL_REQUEST_PAIR ||
+                                opening_of(op)->name.kind == SL_ADDRESS_TCP);
 }
 
 void open_abandon(broker_op *op) {

@@ -9,6 +9,8 @@
 void open_pair(broker_op *op);
 void open_connect(broker_op *op, const char *address);
 void open_listen(broker_op *op, const char *address, uint32_t backlog);
+/* Is it with an opener thread, which nothing gets out of the system before its time? */
+bool open_is_with_opener(const broker_op *op);
 /* Cancelled, and it does not come back. */
 void open_abandon(broker_op *op);
 
