@@ -22,6 +22,9 @@
 #define RETRY_MAX_NS    (1000 * SL_NS_PER_MS)
 /* Who lost a connection just now waits a little before the first attempt, too. */
 #define RECENTLY_NS     SL_NS_PER_S
+/* A broker that is silent from the first is given up like one that falls silent (unresponsive_ns
+ * by default), however patient the caller is. */
+#define GREETING_MAX_NS (5 * SL_NS_PER_S)
 
 /* Between half of delay_ns and all of it. */
 static uint64_t jitter(client_core *core, uint64_t delay_ns) {
@@ -175,6 +178,7 @@ void client_connect_done(client_core *core, client_link *link, const engine_comp
     }
     if (status == SLUICE_OK) {
         core->phase = CLIENT_GREETING;
+        core->greeting_deadline_ns = sl_clock_after_ns(core->now_ns, GREETING_MAX_NS);
         core->hello_is_due = true;
         status = client_link_begin(link);
     }
@@ -297,8 +301,10 @@ uint64_t client_connect_deadline_ns(const client_core *core) {
         return core->retry_ns < core->phase_deadline_ns ? core->retry_ns : core->phase_deadline_ns;
     case CLIENT_LAUNCHING:
     case CLIENT_CONNECTING:
-    case CLIENT_GREETING:
         return core->phase_deadline_ns;
+    case CLIENT_GREETING:
+        return core->greeting_deadline_ns < core->phase_deadline_ns ? core->greeting_deadline_ns
+                                                                    : core->phase_deadline_ns;
     default:
         return SL_CLOCK_NEVER;
     }
@@ -308,7 +314,7 @@ void client_connect_tick(client_core *core) {
     if (core->now_ns < core->settle_ns || client_connect_deadline_ns(core) > core->now_ns) {
         return;
     }
-    if (core->now_ns >= core->phase_deadline_ns) {
+    if (core->phase == CLIENT_GREETING || core->now_ns >= core->phase_deadline_ns) {
         bool was_refused = core->phase == CLIENT_BACKOFF;
         int status = core->phase == CLIENT_GREETING ? SLUICE_EUNRESPONSIVE : SLUICE_ETIMEDOUT;
         drop_link(core);

@@ -82,6 +82,7 @@ struct client_core {
     client_link *link; /* the present one, or NULL */
     sl_list old_links; /* being closed */
     uint64_t phase_deadline_ns;
+    uint64_t greeting_deadline_ns;
     uint64_t retry_ns;
     uint64_t lost_ns; /* when the last connection was lost; 0 = never */
     uint32_t attempt_count;

@@ -168,6 +168,9 @@ static void test_open_fails(void **state) {
     assert_null(session);
     fake_set_mode(&r->fake, FAKE_MUTE_HELLO);
     assert_int_equal(sluice_open(&options, &session), SLUICE_EUNRESPONSIVE);
+    options.open_timeout_ns = SLUICE_NO_TIMEOUT; /* nor does that mean for ever */
+    assert_int_equal(sluice_open(&options, &session), SLUICE_EUNRESPONSIVE);
+    options.open_timeout_ns = 300 * SL_NS_PER_MS;
     fake_set_mode(&r->fake, FAKE_GARBAGE);
     assert_int_equal(sluice_open(&options, &session), SLUICE_EPROTOCOL);
     fake_set_mode(&r->fake, FAKE_NORMAL);

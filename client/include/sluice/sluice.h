@@ -93,7 +93,8 @@ typedef struct sluice_open_options {
                                    library (or in ../bin, as installed), else beside the
                                    executable; never by PATH or the current folder */
     const char *client_name;    /* 1 to 64 bytes, shown by `sluice ops`; NULL = the program's */
-    uint64_t open_timeout_ns;   /* to start, connect and greet; 0 = 10 s. Also limits reconnects */
+    uint64_t open_timeout_ns;   /* to start, connect and greet; 0 = 10 s. Also limits reconnects. A
+                                   broker that does not greet is given up after 5 s anyway */
     /* SERVICE, AUTO: whose the service must be, as `sluice status` shows users: "uid 998" or
      * "S-1-5-80-...". No names: looking one up may block. NULL = our own user, root or LocalSystem;
      * on Linux also the owner of the endpoint's directory if nobody but him, root and us can write
