@@ -111,11 +111,15 @@ static int take_option(sluiced_options *o, const option_row *row, const char *va
     return SLUICE_OK;
 }
 
+static bool is_help(const char *word) {
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+}
+
 static int parse_options(int argc, char *const *argv, int at, unsigned command_bit,
                          sluiced_options *o, config_error *ret_error) {
     while (at < argc) {
         const char *word = argv[at++];
-        if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        if (is_help(word)) {
             o->command = OPTIONS_HELP;
             return SLUICE_OK;
         }
@@ -171,6 +175,10 @@ static int parse_service(int argc, char *const *argv, sluiced_options *o, config
     if (argc < 3) {
         return usage(ret_error, "service wants install, uninstall, start, stop or status", "");
     }
+    if (is_help(argv[2])) {
+        o->command = OPTIONS_HELP;
+        return SLUICE_OK;
+    }
     for (unsigned i = 0; i < SL_ARRAY_COUNT(service_commands); i++) {
         if (strcmp(argv[2], service_commands[i].word) != 0) {
             continue;
@@ -199,8 +207,7 @@ int options_parse(int argc, char *const *argv, sluiced_options *ret_options,
         status = parse_options(argc, argv, 2, FOR_RUN, ret_options, ret_error);
     } else if (strcmp(word, "service") == 0) {
         status = parse_service(argc, argv, ret_options, ret_error);
-    } else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 ||
-               strcmp(word, "help") == 0) {
+    } else if (is_help(word)) {
         ret_options->command = OPTIONS_HELP;
     } else if (strcmp(word, "--version") == 0 || strcmp(word, "version") == 0) {
         ret_options->command = OPTIONS_VERSION;

@@ -190,10 +190,14 @@ static sluiced_exit start_broker(run *r) {
     if (status == SLUICE_OK) {
         return SLUICED_EXIT_OK;
     }
+    /* The status's own sentence is about connecting. */
+    const char *why = code == SLUICED_EXIT_ENDPOINT && status == SLUICE_ENOTFOUND
+                          ? "the directory that it would be in does not exist"
+                          : sl_status_sentence(status);
     char text[600];
     (void)snprintf(text, sizeof(text), "%s %.300s: %s",
                    code == SLUICED_EXIT_ENDPOINT ? "cannot listen on" : "cannot start at",
-                   r->endpoint, sl_status_sentence(status));
+                   r->endpoint, why);
     return complain(code, text);
 }
 

@@ -102,8 +102,8 @@ static void print_people(const bench_setting *setting, out_text *text, const ben
     }
     out_table_end(&table, text);
     out_print(text, "\nTimes are per unit; ratio = the broker's by the baseline's in the same "
-                    "round, the median\nof the rounds. \"sluice bench --list\" says what each "
-                    "case does.\n");
+                    "round, the median\nof the rounds; aim = the most that it should be "
+                    "(docs/bench.md).\n\"sluice bench --list\" says what each case does.\n");
     if (!setting->pinned) {
         out_print(text, "Not pinned: figures include the wake-up of other processors.\n");
     }

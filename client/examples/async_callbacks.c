@@ -4,7 +4,6 @@
  *
  *     async_callbacks [PATH OF SLUICED]
  */
-#include <stdatomic.h>
 #include <stdio.h>
 
 #include <sluice/sluice.h>
@@ -17,13 +16,20 @@ typedef struct echo {
     sluice_handle server;
     char in[64];
     char back[64];
-    atomic_int is_done; /* 1: the echo came back; 2: something failed */
+    sluice_handle end_reader; /* a pipe of our own, through which the callbacks wake main */
+    sluice_handle end_writer;
 } echo;
+
+/* 'y': the echo came back; 'n': something failed. Callbacks on the library's thread may wait; one
+ * that runs while the session is being closed gets ECLOSED here. */
+static void finish(echo *e, const char *outcome) {
+    (void)sluice_write(e->session, e->end_writer, outcome, 1, 10 * SECOND, NULL);
+}
 
 static int is_bad(echo *e, const char *what, int32_t status) {
     if (status != SLUICE_OK) {
         fprintf(stderr, "%s: %s\n", what, sluice_status_sentence(status));
-        atomic_store(&e->is_done, 2);
+        finish(e, "n");
     }
     return status != SLUICE_OK;
 }
@@ -41,7 +47,7 @@ static void on_back(void *user, sluice_operation *operation, const sluice_result
     (void)operation;
     if (!has_failed(e, "read back", result)) {
         printf("the echo: %.*s\n", (int)result->done, e->back);
-        atomic_store(&e->is_done, 1);
+        finish(e, "y");
     }
 }
 
@@ -97,12 +103,19 @@ int main(int argc, char **argv) {
     sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_PRIVATE};
     options.broker_path = argc > 1 ? argv[1] : NULL;
     int32_t status = sluice_open(&options, &e.session);
-    if (is_bad(&e, "open", status)) {
+    if (status != SLUICE_OK) {
+        fprintf(stderr, "open: %s\n", sluice_status_sentence(status));
         return 1;
     }
     char address[544];
+    char outcome = 'n';
     sluice_result result = {.size = sizeof(result)};
-    status = sluice_listen(e.session, "tcp:127.0.0.1:0", 0, SECOND, &result);
+    status = sluice_pair(e.session, SECOND, &result);
+    e.end_reader = result.handles[0];
+    e.end_writer = result.handles[1];
+    if (status == SLUICE_OK) {
+        status = sluice_listen(e.session, "tcp:127.0.0.1:0", 0, SECOND, &result);
+    }
     if (status == SLUICE_OK) {
         status = sluice_local_address(e.session, result.handles[0], address, sizeof(address));
     }
@@ -114,10 +127,8 @@ int main(int argc, char **argv) {
         status = sluice_connect_start(e.session, address, 5 * SECOND, on_connected, &e, NULL);
     }
     if (!is_bad(&e, "begin", status)) {
-        while (atomic_load(&e.is_done) == 0) {
-            (void)sluice_ping(e.session, SECOND, NULL); /* a program has better things to do */
-        }
+        (void)sluice_read(e.session, e.end_reader, &outcome, 1, 0, 20 * SECOND, NULL);
     }
     (void)sluice_session_close(e.session);
-    return atomic_load(&e.is_done) == 1 ? 0 : 1;
+    return outcome == 'y' ? 0 : 1;
 }

@@ -39,6 +39,8 @@ config() {
 cd "$work" # paths relative to here are the same for Wine
 expect 0 "sluiced 0." --version
 expect 0 "close_grace_ns" --help
+expect 0 "sluiced service install --allow" service --help
+expect 0 "sluiced service install --allow" service start --help
 expect 2 "a command is missing"
 expect 2 "unknown command walk" walk
 expect 2 "unknown option --walk" --walk
@@ -100,7 +102,7 @@ linux)
     expect 2 "--allow: allow: wants an endpoint" run --allow everyone
     config 'workers = 1\nallow = everyone\n'
     expect 4 "c.conf:2: allow: wants an endpoint" run --config c.conf
-    expect 5 "cannot listen on none/e" run --endpoint none/e # no such directory
+    expect 5 "cannot listen on none/e: the directory" run --endpoint none/e
     : >file
     expect 5 "cannot listen on ./file" run --endpoint ./file # no socket
     [ -f file ] || { echo "a file at the endpoint was removed"; failures=$((failures + 1)); }

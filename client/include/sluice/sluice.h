@@ -23,6 +23,15 @@
  *              (sluice_session_info.detail).
  *   Structures start with their size in bytes: set it to sizeof before a call, for options and for
  *              results. Members that a caller's version does not have are left alone or taken as 0.
+ *              A result whose size was forgotten is EINVAL and stays as it is.
+ *   Addresses  "pipe:NAME", "tcp:HOST:PORT" or "tcp:[IPV6]:PORT". On Windows NAME is that of a byte
+ *              pipe without \\.\pipe\; on Linux the path of a stream socket, and absolute: a
+ *              relative one counts from the broker's current folder. They are the system's own
+ *              pipes and sockets: the peer may be any program, with or without Sluice.
+ *   Rights     The broker opens with its own rights. A private broker has yours. A service has
+ *              those of its own user: it must be able to enter a pipe's folder (Linux); what it may
+ *              connect to, each of its clients may; and the pipes on which it listens let in that
+ *              user only: clients of the same service, not the programs of others.
  *   Threads    Every function may be called from any thread at any time, except where it says
  *              otherwise. Two calls on one handle take effect in the order in which they began.
  *   Fork       In a child of fork every call on its parent's sessions returns SLUICE_EFORKED. The
@@ -88,7 +97,8 @@ typedef struct sluice_open_options {
     uint32_t delivery;
     uint32_t credit_operations; /* calls in flight at most, as wish; 0 = the broker's choice */
     const char *endpoint;       /* of the service: a Windows pipe's name without \\.\pipe\, or the
-                                   path of a Unix socket; NULL = the default one */
+                                   path of a Unix socket; NULL = the default one of `sluiced --help`
+                                   (on Linux this user's, so /run/... is to be named) */
     const char *broker_path;    /* PRIVATE, AUTO: absolute path of sluiced; NULL = beside the
                                    library (or in ../bin, as installed), else beside the
                                    executable; never by PATH or the current folder */
@@ -116,7 +126,7 @@ SLUICE_API int32_t sluice_open(const sluice_open_options *options, sluice_sessio
 /* Ends everything that is in flight (SLUICE_ECANCELED), runs the callbacks that are due (in the
  * POLL delivery inside this call), closes the connection, stops a private broker, and frees the
  * session. No other thread may use the session any more. Operations that were not released yet may
- * be released later. NULL is allowed.
+ * be released later. What a callback starts meanwhile is ECLOSED. NULL is allowed.
  * SLUICE_OK; SLUICE_EDEADLK in a callback of this session: nothing happened. In a forked child:
  * EFORKED, and nothing is freed. */
 SLUICE_API int32_t sluice_session_close(sluice_session *session);
@@ -187,17 +197,19 @@ SLUICE_API int32_t sluice_pair(sluice_session *session, uint64_t timeout_ns,
                                sluice_result *ret_result);
 
 /* Listens on "pipe:NAME" or "tcp:HOST:PORT" (port 0 = any, see sluice_local_address). backlog:
- * connections that wait for an accept, 1 to 64, 0 = 16. handles[0] is the listener.
+ * connections that wait for an accept, 1 to 64, 0 = 16. handles[0] is the listener. Closing it
+ * leaves the connections that it gave. ENOTFOUND: no such host, or no such folder (Linux).
  * EADDRINUSE, EADDRNOTAVAIL, ENAMETAKEN, ENAMETOOLONG, EACCESS, ENOTFOUND, ENOTSUP, EOS. */
 SLUICE_API int32_t sluice_listen(sluice_session *session, const char *address, uint32_t backlog,
                                  uint64_t timeout_ns, sluice_result *ret_result);
 
-/* Takes a connection: handles[0]. Timed out or cancelled, it has taken none. ECLOSED, EOSLIMIT. */
+/* Takes a connection: handles[0], to read and to write. Timed out or cancelled, it has taken none.
+ * ECLOSED, EOSLIMIT. */
 SLUICE_API int32_t sluice_accept(sluice_session *session, sluice_handle listener,
                                  uint64_t timeout_ns, sluice_result *ret_result);
 
-/* Connects to "pipe:NAME" or "tcp:HOST:PORT": handles[0]. EREFUSED, ENOTFOUND, EUNREACHABLE,
- * EACCESS, ERESET, ENAMETOOLONG, ENOTSUP, EOS. */
+/* Connects to "pipe:NAME" or "tcp:HOST:PORT": handles[0], to read and to write.
+ * EREFUSED, ENOTFOUND, EUNREACHABLE, EACCESS, ERESET, ENAMETOOLONG, ENOTSUP, EOS. */
 SLUICE_API int32_t sluice_connect(sluice_session *session, const char *address,
                                   uint64_t timeout_ns, sluice_result *ret_result);
 
@@ -257,6 +269,9 @@ SLUICE_API int32_t sluice_local_address(sluice_session *session, sluice_handle h
  *
  * ret_operation may be NULL: then the operation cannot be cancelled, and needs no release. Else it
  * is set before the callback can run, stays valid until sluice_release, and must be released.
+ *
+ * There is no call that waits for an operation: the callback tells whoever waits, by a condition
+ * variable or a pipe of one's own (examples/cancel_and_deadline.c). on_done may not be NULL.
  */
 
 /* `operation` is NULL if the _start did not ask for one. `result` is valid during the callback. */
