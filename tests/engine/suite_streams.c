@@ -256,7 +256,9 @@ static void full_pipe(void) {
         size_t out = engine_write_progress(r->worker, stuck);
         EXPECT(out > 0 && out < RIG_FILL_BYTES);
         rig_receive_pattern(r, ends[0], LANE, 0, HALF_FULL);
-        EXPECT(engine_write_progress(r->worker, stuck) >= HALF_FULL - PROGRESS_STEP);
+        /* The system's buffers may have grown, and have taken the rest. */
+        EXPECT(rig_has(r, stuck) ||
+               engine_write_progress(r->worker, stuck) >= HALF_FULL - PROGRESS_STEP);
         rig_receive_pattern(r, ends[0], LANE, HALF_FULL, RIG_FILL_BYTES - HALF_FULL);
         EXPECT_INT(rig_await_status(r, stuck, SLUICE_OK), RIG_FILL_BYTES);
         for (; received < total; received += piece) {
