@@ -131,6 +131,7 @@ static int create(broker_worker *worker, broker_session **ret_session) {
         sl_slots_release(&worker->sessions, entry);
     }
     deadline_unreserve(worker);
+    worker_trim(worker); /* what there was memory for must not stay */
     return status;
 }
 

@@ -239,8 +239,9 @@ static void test_drain(test_rig *rig) {
     uint64_t read = start_read(c, ends[0], 1, false, 0);
     rig_run_for(rig, 20 * SL_NS_PER_MS);
     broker_drain(rig->broker, 100 * SL_NS_PER_MS);
+    uint64_t since_ns = 0;
     while (client_drainings(c) == 0) {
-        rig_step(rig);
+        rig_wait(rig, &since_ns);
     }
     EXPECT(call_write(c, ends[1], "x", 1) == SLUICE_ESHUTDOWN);
     EXPECT(await_status(c, read) == SLUICE_ESHUTDOWN);

@@ -9,6 +9,7 @@
 #include "proto/frame.h"
 #include "tests/broker/rig.h"
 
+#define TRIES_MAX     1000u
 #define REPLIES_FIRST 64u /* room for so many that nobody has asked for; then twice as many */
 
 /* What a completion belongs to. */
@@ -218,7 +219,8 @@ void client_on_completion(const engine_completion *completion) {
 raw_client *client_connect(test_rig *rig) {
     raw_client *made = allocate(sizeof(*made));
     made->rig = rig;
-    while (made->pipe == NULL) {
+    for (unsigned tries = 0; made->pipe == NULL; tries++) {
+        EXPECT(tries < TRIES_MAX);
         made->is_over = false;
         EXPECT(engine_connect(rig->worker, &rig->endpoint, SL_CLOCK_NEVER, job_new(made, NULL),
                               NULL) == SLUICE_OK);
@@ -265,10 +267,11 @@ raw_client *client_open_with(test_rig *rig, const sl_session_limits *wishes) {
 }
 
 raw_client *client_open(test_rig *rig) {
-    raw_client *made;
-    do { /* the simulated system may break the connection */
+    raw_client *made = NULL;
+    for (unsigned tries = 0; made == NULL; tries++) { /* the simulated system may break it */
+        EXPECT(tries < TRIES_MAX);
         made = client_open_with(rig, NULL);
-    } while (made == NULL);
+    }
     return made;
 }
 

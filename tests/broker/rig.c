@@ -75,6 +75,7 @@ void rig_open(test_rig *rig, const rig_options *options) {
     EXPECT(engine_worker_create(rig->engine, &rig->worker) == SLUICE_OK);
     sl_account_init(&rig->account, sl_allocator_system(), "rig", SIZE_MAX);
     EXPECT(sl_message_arena_init(&rig->arena, &rig->account) == SLUICE_OK);
+    rig->memory_bytes = rig_counters(rig).memory_bytes;
 }
 
 static void poll_clients(test_rig *rig, uint64_t deadline_ns) {
@@ -150,6 +151,8 @@ void rig_await_empty(test_rig *rig) {
     broker_counters counters = rig_counters(rig);
     EXPECT(counters.handles == 0 && counters.operations == 0 && counters.zombies == 0);
     EXPECT(counters.operations_started == counters.operations_finished);
+    /* Workers of a broker that stops give back their own tables as well, one by one. */
+    EXPECT(counters.memory_bytes == rig->memory_bytes || counters.is_draining);
 }
 
 void rig_close(test_rig *rig) {
@@ -173,7 +176,9 @@ void rig_close_stuck(test_rig *rig, uint64_t stuck_count) {
     }
     EXPECT(broker_has_ended(rig->broker, &end) && end.stuck_count == stuck_count);
     EXPECT(broker_destroy(rig->broker, SL_NS_PER_S) == SLUICE_OK);
+    since_ns = sl_clock_now_ns(rig->clock);
     while (engine_worker_destroy(rig->worker) != SLUICE_OK) {
+        EXPECT(sl_clock_now_ns(rig->clock) - since_ns <= RIG_WAIT_NS);
         poll_clients(rig, sl_clock_now_ns(rig->clock) + STEP_NS);
     }
     EXPECT(engine_destroy(rig->engine, SL_NS_PER_S) == SLUICE_OK);

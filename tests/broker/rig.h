@@ -30,6 +30,7 @@ typedef struct test_rig {
     engine_address endpoint;
     sl_arena arena;
     sl_account account;
+    uint64_t memory_bytes; /* the broker's, before its first session */
 } test_rig;
 
 typedef struct rig_options {
@@ -57,7 +58,8 @@ void rig_pipe_address(const test_rig *rig, char *address, size_t size);
 #define RIG_WAIT_NS (120 * SL_NS_PER_S)
 void rig_wait(test_rig *rig, uint64_t *since_ns);
 void rig_run_for(test_rig *rig, uint64_t time_ns);
-/* Until the broker has no session, handle and operation left. */
+/* Until the broker has no session, handle and operation left, and its books are, to the byte, those
+ * from before the first session. */
 void rig_await_empty(test_rig *rig);
 broker_counters rig_counters(const test_rig *rig);
 /* Until the broker has so many sessions, those with zombies included. */

@@ -12,9 +12,11 @@
 #define DEADLINE_NS    (300 * SL_NS_PER_MS)
 #define SLACK_NS       (20 * SL_NS_PER_MS) /* the simulated way there and back, and its steps */
 #define ZOMBIES        8u
+#define BACKLOG_MOST   16u /* connections that wait, with a backlog of 1 */
 #define BIG            (1u << 20) /* more than a simulated pipe buffers */
 #define SILENT         "tcp:203.0.113.7:9" /* nobody answers there */
 #define OTHER_STATUS   77         /* no status of the table */
+#define ANY            UINT64_MAX /* no handle has that number */
 #define ALWAYS         1000       /* per mille */
 
 static uint8_t bytes[BIG];
@@ -60,6 +62,15 @@ static uint64_t now(const stuck_rig *s) {
     return s->rig.manual.now_ns;
 }
 
+/* The system lets go of all zombies. */
+static void await_no_zombies(stuck_rig *s) {
+    uint64_t since = 0;
+    sim_world_calm(s->rig.world);
+    while (rig_counters(&s->rig).zombies > 0) {
+        rig_wait(&s->rig, &since);
+    }
+}
+
 /* Awaits a reply, which must come within that time from `since_ns` on, and not before it. */
 static int await_within(stuck_rig *s, raw_client *c, uint64_t id, uint64_t since_ns,
                         uint64_t least_ns, uint64_t most_ns, raw_reply *ret_reply) {
@@ -80,7 +91,7 @@ static int await_within(stuck_rig *s, raw_client *c, uint64_t id, uint64_t since
     return status;
 }
 
-/* How many rows of `sluice ops --stuck` name this handle. */
+/* How many rows of `sluice ops --stuck` there are: of this handle and kind, or ANY and all. */
 static unsigned stuck_rows(raw_client *c, uint64_t handle, sl_request_kind kind) {
     unsigned found = 0;
     raw_reply reply;
@@ -93,7 +104,8 @@ static unsigned stuck_rows(raw_client *c, uint64_t handle, sl_request_kind kind)
         for (uint32_t i = 0; i < reply.row_count; i++) {
             const sl_ops_row *row = &reply.rows[i];
             EXPECT(row->stuck);
-            found += row->handle == handle && row->kind == kind;
+            EXPECT(row->session_id != 0);
+            found += handle == ANY || (row->handle == handle && row->kind == kind);
         }
         ops.as.ops.cursor = reply.next_cursor;
         reply_free(&reply);
@@ -140,10 +152,7 @@ static void test_write(uint64_t seed, bool by_deadline) {
     EXPECT(stuck_rows(witness, ends[1], SL_REQUEST_CLOSE) == 1);
     EXPECT(rig_counters(&s.rig).zombies == 2); /* the write, and the handle: once */
     EXPECT(call_close(c, ends[1]) == SLUICE_EBADHANDLE);
-    sim_world_calm(s.rig.world);
-    while (rig_counters(&s.rig).zombies > 0) {
-        rig_step(&s.rig);
-    }
+    await_no_zombies(&s);
     EXPECT(stuck_rows(witness, ends[1], SL_REQUEST_CLOSE) == 0);
     EXPECT(rig_counters(&s.rig).handles == 1 && !client_has(c, write) && !client_has(c, close));
     EXPECT(call_pair(c, ends) == SLUICE_OK);
@@ -226,7 +235,7 @@ static void test_opens(uint64_t seed) {
     do {
         since = now(&s);
         connect = start_connect(c, "tcp:127.0.0.1:7777", DEADLINE_NS);
-        waiting++;
+        EXPECT(++waiting <= BACKLOG_MOST);
         EXPECT(client_await(c, connect, &reply));
     } while (reply.status == SLUICE_OK);
     EXPECT(reply.status == SLUICE_EABANDONED && now(&s) - since <= due + SLACK_NS);
@@ -259,10 +268,7 @@ static void test_limit(uint64_t seed) {
     EXPECT(closed == ZOMBIES && call_pair(c, ends) == SLUICE_EQUOTA);
     EXPECT(rig_counters(&s.rig).zombies == ZOMBIES);
     EXPECT(rig_counters(&s.rig).handles >= closed);
-    sim_world_calm(s.rig.world);
-    while (rig_counters(&s.rig).zombies > 0) {
-        rig_step(&s.rig);
-    }
+    await_no_zombies(&s);
     EXPECT(call_pair(c, ends) == SLUICE_OK);
     client_close(c);
     calm_and_close(&s);
@@ -280,7 +286,11 @@ static void test_death(uint64_t seed) {
     raw_client *bystander = client_open(&s.rig);
     EXPECT(call_pair(bystander, own) == SLUICE_OK);
     uint64_t handle = call_connect_to(c, bystander);
+    uint64_t closing = call_connect_to(c, bystander);
+    (void)start_read(c, closing, 16, false, 0);
+    rig_run_for(&s.rig, SLACK_NS);
     stick(&s, ALWAYS);
+    (void)start_close(c, closing);
     (void)start_read(c, handle, 16, false, 0);
     (void)start_write(c, handle, bytes, BIG, 0);
     uint64_t busy = start_write(c, handle, "x", 1, 0);
@@ -289,20 +299,26 @@ static void test_death(uint64_t seed) {
     EXPECT(!client_has(c, busy));
     leave(&s, c);
     uint64_t since = now(&s);
-    while (rig_counters(&s.rig).operations > 0) {
+    while (rig_counters(&s.rig).operations > 1) { /* but for the close */
         rig_step(&s.rig);
         EXPECT(now(&s) - since <= CALL_GRACE_NS / 2 + SLACK_NS);
     }
     rig_run_for(&s.rig, CLOSE_GRACE_NS + SLACK_NS);
     broker_counters counters = rig_counters(&s.rig);
-    EXPECT(counters.sessions == 2 && counters.handles == 5);
-    EXPECT(counters.zombies == 3); /* the handle, its write, the connect */
+    EXPECT(counters.sessions == 2 && counters.handles == 8);
+    EXPECT(counters.zombies == 4); /* the handles, a write, the connect */
+    EXPECT(stuck_rows(bystander, handle, SL_REQUEST_CLOSE) == 1); /* nobody asked for it */
+    EXPECT(stuck_rows(bystander, closing, SL_REQUEST_CLOSE) == 1); /* the client did */
+    EXPECT(stuck_rows(bystander, handle, SL_REQUEST_WRITE) == 1);
+    EXPECT(stuck_rows(bystander, 0, SL_REQUEST_CONNECT) == 1);
+    EXPECT(stuck_rows(bystander, ANY, SL_REQUEST_NONE) == 4);
     EXPECT(call_write(bystander, own[1], "fine", 4) == SLUICE_OK);
     EXPECT(call_read(bystander, own[0], 4, true, "fine", &done) == SLUICE_OK);
     sim_world_calm(s.rig.world);
     rig_await_sessions(&s.rig, 1);
     counters = rig_counters(&s.rig);
-    EXPECT(counters.zombies == 0 && counters.handles == 4);
+    EXPECT(counters.zombies == 0 && counters.handles == 6);
+    EXPECT(stuck_rows(bystander, ANY, SL_REQUEST_NONE) == 0);
     EXPECT(call_plain(bystander, SL_REQUEST_PING, 0, &reply) == SLUICE_OK);
     client_close(bystander);
     calm_and_close(&s);

@@ -472,7 +472,9 @@ static void check_empty(load *l) {
 
 static void close_all(load *l) {
     client_core_stop(&l->core);
+    uint64_t end_ns = now_ns(l) + END_NS;
     while (!client_core_is_idle(&l->core) || engine_worker_destroy(l->worker) != SLUICE_OK) {
+        EXPECT(now_ns(l) < end_ns);
         rig_step(&l->rig);
         client_core_run(&l->core, 0);
     }
