@@ -199,6 +199,13 @@ void client_on_completion(const engine_completion *completion) {
     if (completion->kind == ENGINE_CONNECT) {
         client->pipe = completion->opened[0];
         client->is_over = completion->status != SLUICE_OK;
+        if (client->is_closing && client->pipe != NULL) {
+            EXPECT(engine_close(client->pipe, job_new(client, NULL)) == SLUICE_OK);
+        } else if (client->is_over) {
+            client->is_closed = client->is_closing;
+        } else {
+            read_more(client);
+        }
     } else if (completion->kind == ENGINE_READ) {
         client->is_reading = false;
         client->is_over = client->is_over || completion->status != SLUICE_OK;
@@ -216,21 +223,32 @@ void client_on_completion(const engine_completion *completion) {
 
 /* ---- connecting ---- */
 
-raw_client *client_connect(test_rig *rig) {
+static void dial(raw_client *client, uint64_t deadline_ns) {
+    client->is_over = false;
+    EXPECT(engine_connect(client->rig->worker, &client->rig->endpoint, deadline_ns,
+                          job_new(client, NULL), NULL) == SLUICE_OK);
+}
+
+raw_client *client_dial(test_rig *rig, uint64_t deadline_ns) {
     raw_client *made = allocate(sizeof(*made));
     made->rig = rig;
-    for (unsigned tries = 0; made->pipe == NULL; tries++) {
-        EXPECT(tries < TRIES_MAX);
-        made->is_over = false;
-        EXPECT(engine_connect(rig->worker, &rig->endpoint, SL_CLOCK_NEVER, job_new(made, NULL),
-                              NULL) == SLUICE_OK);
+    dial(made, deadline_ns);
+    return made;
+}
+
+raw_client *client_connect(test_rig *rig) {
+    raw_client *made = client_dial(rig, SL_CLOCK_NEVER);
+    for (unsigned tries = 0;; tries++) {
         uint64_t since_ns = 0;
-        while (made->jobs > 0) {
+        while (made->pipe == NULL && made->jobs > 0) {
             rig_wait(rig, &since_ns);
         }
+        if (made->pipe != NULL) {
+            return made;
+        }
+        EXPECT(tries < TRIES_MAX);
+        dial(made, SL_CLOCK_NEVER);
     }
-    read_more(made);
-    return made;
 }
 
 raw_client *client_open_within(test_rig *rig, const sl_session_limits *wishes,
@@ -276,9 +294,14 @@ raw_client *client_open(test_rig *rig) {
 }
 
 void client_hang_up(raw_client *client) {
-    if (!client->is_closing) {
-        client->is_closing = true;
+    if (client->is_closing) {
+        return;
+    }
+    client->is_closing = true;
+    if (client->pipe != NULL) {
         EXPECT(engine_close(client->pipe, job_new(client, NULL)) == SLUICE_OK);
+    } else {
+        client->is_closed = client->jobs == 0; /* else it is still dialling */
     }
 }
 

@@ -9,6 +9,7 @@
 #include "tests/broker/rig.h"
 
 #define LONG_NS  (30 * SL_NS_PER_S)
+#define LATE     4u
 #define GRACE_NS (200 * SL_NS_PER_MS)
 #define SOON_NS  (10 * SL_NS_PER_S) /* well below LONG_NS, well above a busy machine's delays */
 
@@ -161,6 +162,33 @@ static void test_deaf(const sim_options *sim) {
     rig_close(&rig);
 }
 
+/* Connections that arrive in the moment in which the broker begins to stop: it does not take them
+ * on, and waits for none of them. */
+static void test_late_connections(uint64_t seed) {
+    test_rig rig;
+    sim_options sim;
+    raw_client *late[LATE];
+    sim_options_gentle(&sim, seed);
+    open_rig(&rig, &sim);
+    for (unsigned i = 0; i < LATE; i++) {
+        late[i] = client_dial(&rig, sl_clock_after_ns(rig.manual.now_ns, LONG_NS));
+    }
+    for (uint64_t i = 0; i < seed % 8; i++) {
+        rig_step(&rig);
+    }
+    uint64_t began_ns = sl_clock_now_ns(rig.clock);
+    broker_drain(rig.broker, LONG_NS);
+    uint64_t since_ns = 0;
+    while (!broker_has_ended(rig.broker, NULL)) {
+        rig_wait(&rig, &since_ns);
+    }
+    EXPECT(sl_clock_now_ns(rig.clock) - began_ns < GRACE_NS);
+    for (unsigned i = 0; i < LATE; i++) {
+        client_close(late[i]);
+    }
+    rig_close(&rig);
+}
+
 static void run_all(const sim_options *sim) {
     test_finishes(sim);
     test_cut(sim, false);
@@ -173,6 +201,9 @@ int main(void) {
         sim_options sim;
         sim_options_gentle(&sim, seed);
         run_all(&sim);
+    }
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        test_late_connections(seed);
     }
     run_all(NULL);
     puts("ok");

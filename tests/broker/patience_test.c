@@ -10,6 +10,7 @@
 
 #define HELLO_NS       (200 * SL_NS_PER_MS)
 #define NO_PROGRESS_NS (2 * SL_NS_PER_S)
+#define LINGER_NS      SL_NS_PER_S /* for a Goodbye to get out (session.c) */
 #define SLACK_NS       (20 * SL_NS_PER_MS)
 #define CREDIT_BYTES   (2u << 20)
 #define PIECE          32768u
@@ -192,6 +193,31 @@ static void test_trickle(uint64_t seed) {
     rig_close(&rig);
 }
 
+/* One that breaks the protocol is told so, but not waited for when it takes nothing. */
+static void test_linger(uint64_t seed) {
+    test_rig rig;
+    sim_options sim;
+    sl_limits limits;
+    uint64_t ends[2];
+    open_rig(&rig, seed, &sim, &limits);
+    raw_client *c = client_open(&rig);
+    EXPECT(call_pair(c, ends) == SLUICE_OK);
+    client_stop_reading(c, true);
+    (void)offer(&rig, c, ends);
+    static const uint8_t garbage[8] = {0xff, 0xff, 0xff, 0xff};
+    uint64_t since = rig.manual.now_ns;
+    uint64_t waited = 0;
+    client_send_bytes(c, garbage, sizeof(garbage));
+    while (rig_counters(&rig).sessions > 0) {
+        rig_wait(&rig, &waited);
+    }
+    uint64_t took = rig.manual.now_ns - since;
+    EXPECT(took >= LINGER_NS && took <= LINGER_NS + SLACK_NS);
+    client_close(c);
+    rig_await_empty(&rig);
+    rig_close(&rig);
+}
+
 int main(void) {
     for (size_t i = 0; i < sizeof(pattern); i++) {
         pattern[i] = (uint8_t)(i * 31 + (i >> 8));
@@ -201,6 +227,7 @@ int main(void) {
         test_replies(seed);
         test_slow(seed);
         test_trickle(seed);
+        test_linger(seed);
     }
     puts("ok");
     return 0;

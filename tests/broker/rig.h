@@ -97,6 +97,8 @@ raw_client *client_open_within(test_rig *rig, const sl_session_limits *wishes,
                                uint64_t patience_ns);
 /* Connects only. */
 raw_client *client_connect(test_rig *rig);
+/* Begins to, and does not wait. */
+raw_client *client_dial(test_rig *rig, uint64_t deadline_ns);
 void client_close(raw_client *client);
 /* Begins to; client_close waits for it. */
 void client_hang_up(raw_client *client);
