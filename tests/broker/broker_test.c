@@ -113,6 +113,25 @@ static void test_torn_half_close(test_rig *rig) {
     client_close(c);
 }
 
+/* A read of no bytes waits until there are some, and takes none. */
+static void test_no_bytes(test_rig *rig) {
+    raw_client *c = client_open(rig);
+    uint64_t ends[2];
+    uint64_t done;
+    EXPECT(call_pair(c, ends) == SLUICE_OK);
+    uint64_t probe = start_read(c, ends[0], 0, false, 0);
+    uint64_t brief = start_read(c, ends[0], 0, false, 10 * SL_NS_PER_MS);
+    EXPECT(await_status(c, brief) == SLUICE_ETIMEDOUT);
+    EXPECT(!client_has(c, probe));
+    EXPECT(call_write(c, ends[1], "here", 4) == SLUICE_OK);
+    EXPECT(await_status(c, probe) == SLUICE_OK);
+    EXPECT(await_status(c, start_read(c, ends[0], 0, false, 0)) == SLUICE_OK); /* at once */
+    EXPECT(call_read(c, ends[0], 4, true, "here", &done) == SLUICE_OK && done == 4);
+    EXPECT(call_close(c, ends[1]) == SLUICE_OK);
+    EXPECT(await_status(c, start_read(c, ends[0], 0, false, 0)) == SLUICE_EEOF);
+    client_close(c);
+}
+
 static void test_sockets(test_rig *rig) {
     raw_client *c = client_open(rig);
     raw_reply listener;
@@ -135,6 +154,12 @@ static void test_sockets(test_rig *rig) {
     EXPECT(call_read(c, far, 4, false, NULL, &done) == SLUICE_EEOF);
     EXPECT(call_address(c, SL_REQUEST_CONNECT, "gopher:x", &reply) == SLUICE_ENOTSUP);
     EXPECT(call_address(c, SL_REQUEST_CONNECT, "pipe:/nowhere/at/all", &reply) < 0);
+    /* A failure brings the system's own number along. */
+    raw_reply gone;
+    EXPECT(call_address(c, SL_REQUEST_LISTEN, "tcp:127.0.0.1:0", &gone) == SLUICE_OK);
+    EXPECT(call_close(c, gone.opened[0]) == SLUICE_OK);
+    EXPECT(call_address(c, SL_REQUEST_CONNECT, gone.local_address, &reply) == SLUICE_EREFUSED);
+    EXPECT(reply.os_error != 0);
     client_close(c); /* with three handles open */
 }
 
@@ -257,6 +282,7 @@ static void run_all(const sim_options *sim, uint32_t workers) {
     test_cancel(&rig);
     test_torn(&rig);
     test_torn_half_close(&rig);
+    test_no_bytes(&rig);
     test_sockets(&rig);
     test_violations(&rig);
     test_credits(&rig);

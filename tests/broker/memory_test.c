@@ -11,6 +11,7 @@
 
 #define BIG         200000u
 #define ANY         1 /* no status: whatever the table has */
+#define PART        1500u /* of the counted stream, more than what is copied into an operation */
 #define PATIENCE    (3 * SL_NS_PER_S)
 #define SEEDS       3u
 #define WORKERS     2u
@@ -24,6 +25,9 @@ typedef struct memory_run {
     sim_options sim;
     sl_alloc_failpoint memory;
     raw_client *c; /* NULL: its session is over */
+    uint64_t ends[2]; /* of a stream whose bytes are counted */
+    uint32_t wrote;
+    uint32_t took;
     bool has_failed;
 } memory_run;
 
@@ -129,6 +133,35 @@ static void use_pair(memory_run *run) {
     (void)call(run, SL_REQUEST_ACKNOWLEDGE_TORN, opened(&pair, 1), NULL, SLUICE_OK, NULL);
 }
 
+/* Reads `count` bytes of the counted stream; those that come are the next ones. */
+static void take(memory_run *run, uint32_t count) {
+    raw_reply reply;
+    if (run->c == NULL || count == 0) {
+        return;
+    }
+    uint64_t id = start_read(run->c, run->ends[0], count, true, PATIENCE / 4);
+    (void)await(run, id, &reply);
+    EXPECT(reply.done <= count && memcmp(reply.payload, bytes + run->took, reply.done) == 0);
+    run->has_failed = run->has_failed || reply.status == SLUICE_ENOMEM;
+    run->took += (uint32_t)reply.done;
+    reply_free(&reply);
+}
+
+/* A read that fails for want of memory has taken nothing: the bytes are the next one's. */
+static void use_stream(memory_run *run) {
+    raw_reply pair;
+    if (call(run, SL_REQUEST_PAIR, 0, NULL, SLUICE_OK, &pair) != SLUICE_OK) {
+        return;
+    }
+    run->ends[0] = pair.opened[0];
+    run->ends[1] = pair.opened[1];
+    for (unsigned i = 0; i < 3 && run->c != NULL; i++) {
+        uint64_t write = start_write(run->c, run->ends[1], bytes + run->wrote, PART, 0);
+        run->wrote += expect(run, write, SLUICE_OK, NULL) == SLUICE_OK ? PART : 0;
+        take(run, i == 1 ? PART + 100 : PART - 100); /* one waits in vain for its last bytes */
+    }
+}
+
 static void use_sockets(memory_run *run) {
     raw_reply listener;
     raw_reply near;
@@ -175,6 +208,7 @@ static bool run_script(uint64_t seed, uint64_t fail_at, bool from_then_on) {
     run.memory.fail_at = atomic_load(&run.memory.acquire_count) + fail_at;
     run.c = client_open_within(&run.rig, NULL, PATIENCE);
     run.has_failed = run.c == NULL;
+    use_stream(&run);
     use_pair(&run);
     use_sockets(&run);
     run.memory.fail_at = 0;
@@ -185,6 +219,8 @@ static bool run_script(uint64_t seed, uint64_t fail_at, bool from_then_on) {
     EXPECT(client_await(bystander, read, &reply) && reply.status == SLUICE_OK);
     EXPECT(reply.done == 6 && memcmp(reply.payload, "all ok", 6) == 0);
     reply_free(&reply);
+    take(&run, run.wrote - run.took);
+    EXPECT(run.c == NULL || run.took == run.wrote);
     if (run.c != NULL) {
         EXPECT(call_plain(run.c, SL_REQUEST_PING, 0, &reply) == SLUICE_OK);
         client_close(run.c);

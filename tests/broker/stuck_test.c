@@ -161,6 +161,53 @@ static void test_write(uint64_t seed, bool by_deadline) {
     calm_and_close(&s);
 }
 
+/* Doubt alone tears a stream: nothing of the write is known to be out, all of it may be. */
+static void test_doubt(uint64_t seed) {
+    stuck_rig s;
+    uint64_t ends[2];
+    raw_reply reply;
+    open_rig(&s, seed);
+    raw_client *c = client_open(&s.rig);
+    EXPECT(call_pair(c, ends) == SLUICE_OK);
+    EXPECT(call_write(c, ends[1], bytes, (uint32_t)s.sim.pipe_capacity) == SLUICE_OK); /* full */
+    stick(&s, ALWAYS);
+    uint64_t write = start_write(c, ends[1], bytes, 100, DEADLINE_NS);
+    uint64_t behind = start_write(c, ends[1], "x", 1, 0);
+    EXPECT(client_await(c, write, &reply) && reply.status == SLUICE_EABANDONED);
+    EXPECT(reply.done == 0 && reply.in_doubt == 100);
+    EXPECT(await_status(c, behind) == SLUICE_ETORN);
+    EXPECT(call_write(c, ends[1], "x", 1) == SLUICE_ETORN);
+    leave(&s, c);
+    calm_and_close(&s);
+}
+
+/* Of the deadline and the client's cancel, the first is the reason; and asking again does not give
+ * the system more time. */
+static void test_causes(uint64_t seed, bool by_deadline, bool is_let_go) {
+    stuck_rig s;
+    uint64_t ends[2];
+    open_rig(&s, seed);
+    raw_client *c = client_open(&s.rig);
+    EXPECT(call_pair(c, ends) == SLUICE_OK);
+    stick(&s, ALWAYS);
+    uint64_t since = now(&s);
+    uint64_t lead = CALL_GRACE_NS / 4;
+    uint64_t write = start_write(c, ends[1], bytes, BIG, DEADLINE_NS);
+    rig_run_for(&s.rig, by_deadline ? DEADLINE_NS + lead : DEADLINE_NS - lead);
+    send_cancel(c, write);
+    uint64_t due = DEADLINE_NS + CALL_GRACE_NS / 2 - (by_deadline ? 0 : lead);
+    if (!is_let_go) {
+        EXPECT(await_within(&s, c, write, since, due, due, NULL) == SLUICE_EABANDONED);
+    } else {
+        rig_run_for(&s.rig, by_deadline ? SLACK_NS / 4 : lead + SLACK_NS / 4);
+        EXPECT(!client_has(c, write));
+        sim_world_calm(s.rig.world);
+        EXPECT(await_status(c, write) == (by_deadline ? SLUICE_ETIMEDOUT : SLUICE_ECANCELED));
+    }
+    leave(&s, c);
+    calm_and_close(&s);
+}
+
 /* A read and an accept are only waiters: a cancel or deadline ends them at once, and what the
  * system holds is the handle's. What it brings later is there for the next one. */
 static void test_waiters(uint64_t seed) {
@@ -369,6 +416,8 @@ static void test_drain(uint64_t seed) {
 int main(void) {
     for (uint64_t seed = 1; seed <= 20; seed++) {
         test_write(seed, seed % 2 == 0);
+        test_doubt(seed);
+        test_causes(seed, seed % 2 == 0, seed % 4 < 2);
         test_waiters(seed);
         test_opens(seed);
         test_limit(seed);
