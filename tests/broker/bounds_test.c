@@ -201,6 +201,28 @@ static void test_closes(uint64_t seed) {
     rig_close(&rig);
 }
 
+/* Answers that take no credit: as many may wait as there are credits and handles, Hello and a Ping;
+ * one more, and the client breaks the protocol. */
+static void test_refusals(uint64_t seed) {
+    bounds_rig b;
+    uint64_t ends[2];
+    open_rig(&b, seed, RECEIVE);
+    EXPECT(call_pair(b.c, ends) == SLUICE_OK);
+    fill_up(&b, ends);
+    for (unsigned i = 0; i <= OPERATIONS + SL_ARRAY_COUNT(ends) + 2; i++) {
+        EXPECT(rig_counters(&b.rig).protocol_violations == 0);
+        sl_request ping = {.id = client_id(b.c), .kind = SL_REQUEST_PING};
+        client_send(b.c, &ping, NULL, 0);
+        if (i + 1 >= OPERATIONS + SL_ARRAY_COUNT(ends) + 2) { /* look, each time */
+            rig_run_for(&b.rig, SL_NS_PER_S);
+        }
+    }
+    EXPECT(rig_counters(&b.rig).protocol_violations == 1);
+    client_close(b.c);
+    rig_await_empty(&b.rig);
+    rig_close(&b.rig);
+}
+
 /* The end of a session with many operations is no pause for others: a wake ends a few of them. */
 static void test_end(uint64_t seed) {
     bounds_rig b;
@@ -241,6 +263,7 @@ int main(void) {
         test_replies(seed);
         test_pages(seed);
         test_closes(seed);
+        test_refusals(seed);
         test_end(seed);
     }
     puts("ok");

@@ -145,7 +145,9 @@ static void test_deaf(const sim_options *sim) {
     EXPECT(call_pair(c, ends) == SLUICE_OK);
     uint64_t write = start_write(c, ends[1], bytes, sizeof(bytes), 0);
     rig_run_for(&rig, 20 * SL_NS_PER_MS);
+    raw_reply reply;
     client_stop_reading(c, true);
+    EXPECT(call_plain(c, SL_REQUEST_PING, 0, &reply) == SLUICE_OK); /* ends the read under way */
     for (unsigned i = 0; i < 8; i++) {
         (void)start_read(c, ends[0], sizeof(bytes) / 8, true, 0);
     }
