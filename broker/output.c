@@ -59,8 +59,9 @@ void output_push(broker_session *session, broker_op *op) {
 
 bool output_is_empty(const broker_session *session) {
     const session_output *output = &session->output;
-    return sl_list_is_empty(&output->replies) && sl_list_is_empty(&output->bulk) &&
-           !output->owes_draining && !output->owes_goodbye && !output->is_writing;
+    bool owes_nothing = sl_list_is_empty(&output->replies) && sl_list_is_empty(&output->bulk) &&
+                        !output->owes_draining && !output->owes_goodbye;
+    return (owes_nothing || output->has_said_goodbye) && !output->is_writing;
 }
 
 static uint8_t *place(session_output *output) {
@@ -154,6 +155,7 @@ static void encode_goodbye(broker_session *session) {
     if (output->owes_goodbye && sl_list_is_empty(&output->replies) &&
         sl_list_is_empty(&output->bulk) && room(output) >= SL_RESPONSE_BYTES_EVENT) {
         output->owes_goodbye = false;
+        output->has_said_goodbye = true;
         output->length += (uint32_t)reply_encode_goodbye(
             session->leave_status, session->leave_reason.text, place(output), room(output));
     }
@@ -163,6 +165,9 @@ static void encode_goodbye(broker_session *session) {
 static void encode(broker_session *session, output_gather *gather) {
     session_output *output = &session->output;
     output->length = 0;
+    if (output->has_said_goodbye) {
+        return;
+    }
     encode_events(session);
     encode_small(session);
     while (output->held_count < SESSION_HELD_MAX) {

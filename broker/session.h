@@ -49,6 +49,7 @@ typedef struct session_output {
     sl_list bulk;      /* and those with large payloads, in turn */
     bool owes_draining;
     bool owes_goodbye;
+    bool has_said_goodbye; /* the last frame: what ends now is dropped */
 } session_output;
 
 /* quota.c */

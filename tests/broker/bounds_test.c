@@ -29,6 +29,13 @@
 #define PAGES_MOST   (SL_OPS_PENDING_MAX * 48u * 1024)
 #define OTHER_MOST   (512u << 10)
 
+#define BURST       3000u
+#define FRAMES_MOST 128u /* in one wake */
+#define CROWD       40u
+#define QUIET       10u          /* requests of each */
+#define QUIET_MOST  (64u << 10)  /* of a quiet session: mostly its table of handles */
+#define POOL_MOST   (4u << 20)   /* what a worker keeps for the next one */
+
 static uint8_t bytes[MIB];
 
 typedef struct bounds_rig {
@@ -254,6 +261,65 @@ static void test_end(uint64_t seed) {
     rig_close(&b.rig);
 }
 
+/* Nor are many frames at once: a wake acts on a share of them. */
+static void test_burst(uint64_t seed) {
+    static uint8_t burst[BURST * SL_REQUEST_BYTES_MAX];
+    bounds_rig b;
+    size_t length = 0;
+    open_rig(&b, seed, RECEIVE);
+    for (unsigned i = 0; i < BURST; i++) {
+        size_t header;
+        sl_request ping = {.id = client_id(b.c), .kind = SL_REQUEST_PING};
+        EXPECT(sl_request_encode(&ping, 0, burst + length, SL_REQUEST_BYTES_MAX, &header) ==
+               SLUICE_OK);
+        length += header;
+    }
+    uint64_t ended = rig_counters(&b.rig).operations_finished;
+    uint64_t last = ended + BURST;
+    uint64_t since = 0;
+    client_send_bytes(b.c, burst, length);
+    while (ended < last) {
+        rig_wait(&b.rig, &since);
+        uint64_t now = rig_counters(&b.rig).operations_finished;
+        EXPECT(now - ended <= FRAMES_MOST);
+        ended = now;
+    }
+    client_close(b.c);
+    rig_await_empty(&b.rig);
+    rig_close(&b.rig);
+}
+
+/* Connections that were busy cost little when they are not any more. */
+static void test_quiet(uint64_t seed) {
+    bounds_rig b;
+    raw_client *crowd[CROWD];
+    raw_reply reply;
+    uint64_t ends[CROWD][2];
+    uint64_t writes[CROWD];
+    uint64_t done;
+    open_rig(&b, seed, RECEIVE);
+    b.before = rig_counters(&b.rig).memory_bytes;
+    for (unsigned i = 0; i < CROWD; i++) { /* all at the same time */
+        crowd[i] = client_open(&b.rig);
+        EXPECT(call_pair(crowd[i], ends[i]) == SLUICE_OK);
+        writes[i] = start_write(crowd[i], ends[i][1], bytes, CREDIT / 2, 0);
+    }
+    for (unsigned i = 0; i < CROWD; i++) {
+        EXPECT(call_read(crowd[i], ends[i][0], CREDIT / 2, true, bytes, &done) == SLUICE_OK);
+        EXPECT(await_status(crowd[i], writes[i]) == SLUICE_OK);
+    }
+    for (unsigned i = 0; i < CROWD * QUIET; i++) {
+        EXPECT(call_plain(crowd[i % CROWD], SL_REQUEST_PING, 0, &reply) == SLUICE_OK);
+    }
+    EXPECT(held(&b) <= CROWD * QUIET_MOST + POOL_MOST);
+    for (unsigned i = 0; i < CROWD; i++) {
+        client_close(crowd[i]);
+    }
+    client_close(b.c);
+    rig_await_empty(&b.rig);
+    rig_close(&b.rig);
+}
+
 int main(void) {
     for (size_t i = 0; i < sizeof(bytes); i++) {
         bytes[i] = (uint8_t)(i * 31 + (i >> 9));
@@ -265,6 +331,8 @@ int main(void) {
         test_closes(seed);
         test_refusals(seed);
         test_end(seed);
+        test_burst(seed);
+        test_quiet(seed);
     }
     puts("ok");
     return 0;

@@ -144,6 +144,11 @@ static void test_sockets(test_rig *rig) {
     client_send(c, &accept, NULL, 0);
     send_cancel(c, accept.id);
     EXPECT(await_status(c, accept.id) == SLUICE_ECANCELED);
+    sl_request listen = {.id = client_id(c), .kind = SL_REQUEST_LISTEN};
+    listen.as.listen.address = "tcp:127.0.0.1:0"; /* is looked up, and cannot be cancelled */
+    client_send(c, &listen, NULL, 0);
+    send_cancel(c, listen.id);
+    EXPECT(await_status(c, listen.id) == SLUICE_OK);
     EXPECT(call_address(c, SL_REQUEST_CONNECT, listener.local_address, &reply) == SLUICE_OK);
     uint64_t near = reply.opened[0];
     EXPECT(call_plain(c, SL_REQUEST_ACCEPT, listener.opened[0], &reply) == SLUICE_OK);
@@ -160,7 +165,7 @@ static void test_sockets(test_rig *rig) {
     EXPECT(call_close(c, gone.opened[0]) == SLUICE_OK);
     EXPECT(call_address(c, SL_REQUEST_CONNECT, gone.local_address, &reply) == SLUICE_EREFUSED);
     EXPECT(reply.os_error != 0);
-    client_close(c); /* with three handles open */
+    client_close(c); /* with four handles open */
 }
 
 static void expect_violation(test_rig *rig, bool says_hello, const void *bytes, size_t length) {
@@ -176,6 +181,7 @@ static void test_violations(test_rig *rig) {
     static const uint8_t huge[8] = {0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0};
     static const uint8_t empty[8] = {0};
     static const uint8_t ping[] = {2, 0, 0, 0, 0, 0, 0, 0, 0x6a, 0};
+    static const uint8_t early[] = {4, 0, 0, 0, 0, 0, 0, 0, 8, 9, 0x6a, 0}; /* before Hello */
     static const uint8_t twice[] = {4, 0, 0, 0, 0, 0, 0, 0, 8, 9, 0x3a, 0,
                                     4, 0, 0, 0, 0, 0, 0, 0, 8, 9, 0x3a, 0};
     raw_reply reply;
@@ -183,6 +189,7 @@ static void test_violations(test_rig *rig) {
     expect_violation(rig, false, huge, sizeof(huge));
     expect_violation(rig, true, empty, sizeof(empty));
     expect_violation(rig, false, ping, sizeof(ping));
+    expect_violation(rig, false, early, sizeof(early));
     expect_violation(rig, true, ping, sizeof(ping));
     expect_violation(rig, true, "garbage garbage garbage!", 24);
     expect_violation(rig, true, twice, sizeof(twice));

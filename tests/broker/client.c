@@ -141,6 +141,7 @@ static void take_event(raw_client *client, const sl_event_message *event) {
 }
 
 static void take_response(raw_client *client, const sl_response *response, const sl_frame *frame) {
+    EXPECT(client->goodbye == 0); /* it is the last frame */
     if (response->kind == SL_RESPONSE_EVENT) {
         take_event(client, &response->as.event);
         return;
@@ -347,6 +348,11 @@ void client_send(raw_client *client, const sl_request *request, const void *payl
 }
 
 /* ---- waiting ---- */
+
+size_t client_received(raw_client *client, uint64_t id) {
+    raw_reply *reply = reply_of(client, id);
+    return reply != NULL ? reply->length : 0;
+}
 
 bool client_has(raw_client *client, uint64_t id) {
     raw_reply *reply = reply_of(client, id);

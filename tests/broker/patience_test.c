@@ -13,6 +13,7 @@
 #define LINGER_NS      SL_NS_PER_S /* for a Goodbye to get out (session.c) */
 #define SLACK_NS       (20 * SL_NS_PER_MS)
 #define CREDIT_BYTES   (2u << 20)
+#define LARGE          400000u
 #define PIECE          32768u
 #define TRICKLES       20u
 #define STOPS_MOST     1000u
@@ -193,7 +194,36 @@ static void test_trickle(uint64_t seed) {
     rig_close(&rig);
 }
 
-/* One that breaks the protocol is told so, but not waited for when it takes nothing. */
+/* Large replies go out in turn, fragment by fragment: none waits for the whole of another. */
+static void test_turns(uint64_t seed) {
+    test_rig rig;
+    sim_options sim;
+    sl_limits limits;
+    uint64_t ends[2][2];
+    uint64_t reads[2];
+    uint64_t waited = 0;
+    static uint8_t large[LARGE];
+    open_rig(&rig, seed, &sim, &limits);
+    raw_client *c = client_open(&rig);
+    EXPECT(call_pair(c, ends[0]) == SLUICE_OK && call_pair(c, ends[1]) == SLUICE_OK);
+    client_stop_reading(c, true);
+    for (unsigned i = 0; i < 2; i++) {
+        reads[i] = start_read(c, ends[i][0], LARGE, true, 0);
+        (void)start_write(c, ends[i][1], large, LARGE, 0);
+    }
+    rig_run_for(&rig, SL_NS_PER_S);
+    client_stop_reading(c, false);
+    while (!client_has(c, reads[0]) && !client_has(c, reads[1])) {
+        rig_wait(&rig, &waited);
+    }
+    EXPECT(client_received(c, reads[0]) >= LARGE / 2 && client_received(c, reads[1]) >= LARGE / 2);
+    client_close(c);
+    rig_await_empty(&rig);
+    rig_close(&rig);
+}
+
+/* One that breaks the protocol is told so after all that it is owed, but not waited for when it
+ * takes nothing. */
 static void test_linger(uint64_t seed) {
     test_rig rig;
     sim_options sim;
@@ -203,11 +233,21 @@ static void test_linger(uint64_t seed) {
     raw_client *c = client_open(&rig);
     EXPECT(call_pair(c, ends) == SLUICE_OK);
     client_stop_reading(c, true);
-    (void)offer(&rig, c, ends);
+    uint64_t first = offer(&rig, c, ends);
     static const uint8_t garbage[8] = {0xff, 0xff, 0xff, 0xff};
     uint64_t since = rig.manual.now_ns;
     uint64_t waited = 0;
     client_send_bytes(c, garbage, sizeof(garbage));
+    if (seed % 2 == 0) {
+        rig_run_for(&rig, LINGER_NS / 2);
+        client_stop_reading(c, false);
+        expect_all(c, first);
+        EXPECT(client_await_end(c) == SLUICE_EPROTOCOL);
+        client_close(c);
+        rig_await_empty(&rig);
+        rig_close(&rig);
+        return;
+    }
     while (rig_counters(&rig).sessions > 0) {
         rig_wait(&rig, &waited);
     }
@@ -227,6 +267,7 @@ int main(void) {
         test_replies(seed);
         test_slow(seed);
         test_trickle(seed);
+        test_turns(seed);
         test_linger(seed);
     }
     puts("ok");

@@ -112,6 +112,8 @@ void client_send(raw_client *client, const sl_request *request, const void *payl
 bool client_await(raw_client *client, uint64_t id, raw_reply *ret_reply);
 /* Has it come? It stays. */
 bool client_has(raw_client *client, uint64_t id);
+/* So many bytes of its payload have. */
+size_t client_received(raw_client *client, uint64_t id);
 /* Runs until the broker has ended the session. Returns the status of its Goodbye, or 0. */
 int client_await_end(raw_client *client);
 /* Its words, "" = none. */

@@ -146,6 +146,8 @@ static void test_write(uint64_t seed, bool by_deadline) {
            SLUICE_ETIMEDOUT);
     since = now(&s);
     uint64_t close = start_close(c, ends[1]);
+    uint64_t late = start_write(c, ends[1], "x", 1, 0);
+    EXPECT(await_within(&s, c, late, since, 0, 0, NULL) == SLUICE_ECLOSED);
     EXPECT(await_within(&s, c, close, since, CLOSE_GRACE_NS, CLOSE_GRACE_NS, NULL) ==
            SLUICE_EABANDONED);
     EXPECT(call_write(c, ends[1], "x", 1) == SLUICE_EBADHANDLE);
@@ -204,6 +206,26 @@ static void test_causes(uint64_t seed, bool by_deadline, bool is_let_go) {
         sim_world_calm(s.rig.world);
         EXPECT(await_status(c, write) == (by_deadline ? SLUICE_ETIMEDOUT : SLUICE_ECANCELED));
     }
+    leave(&s, c);
+    calm_and_close(&s);
+}
+
+/* A client may wish for less than the close's grace, not for more. */
+static void test_grace(uint64_t seed, uint64_t wish_ns, uint64_t due_ns) {
+    stuck_rig s;
+    uint64_t ends[2];
+    open_rig(&s, seed);
+    raw_client *c = client_open(&s.rig);
+    EXPECT(call_pair(c, ends) == SLUICE_OK);
+    (void)start_read(c, ends[0], 1, false, 0);
+    rig_run_for(&s.rig, SLACK_NS);
+    stick(&s, ALWAYS);
+    sl_request close = {.id = client_id(c), .kind = SL_REQUEST_CLOSE};
+    close.as.close.handle = ends[0];
+    close.as.close.grace_ns = wish_ns;
+    uint64_t since = now(&s);
+    client_send(c, &close, NULL, 0);
+    EXPECT(await_within(&s, c, close.id, since, due_ns, due_ns, NULL) == SLUICE_EABANDONED);
     leave(&s, c);
     calm_and_close(&s);
 }
@@ -417,6 +439,8 @@ int main(void) {
     for (uint64_t seed = 1; seed <= 20; seed++) {
         test_write(seed, seed % 2 == 0);
         test_doubt(seed);
+        test_grace(seed, CLOSE_GRACE_NS / 4, CLOSE_GRACE_NS / 4);
+        test_grace(seed, CLOSE_GRACE_NS * 4, CLOSE_GRACE_NS);
         test_causes(seed, seed % 2 == 0, seed % 4 < 2);
         test_waiters(seed);
         test_opens(seed);
