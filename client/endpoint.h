@@ -16,5 +16,7 @@ int client_endpoint_service(const char *given, char ret_endpoint[ENGINE_PIPE_NAM
  * is made and verified to be this user's alone. SLUICE_OK, EACCESS, ENAMETOOLONG. */
 int client_endpoint_private(const uint64_t random[2], char ret_endpoint[ENGINE_PIPE_NAME_BYTES],
                             uint32_t *ret_os_error);
+/* Its broker has ended, however it ended: removes what a killed one leaves behind. */
+void client_endpoint_forget(const char *endpoint);
 
 #endif

@@ -58,3 +58,13 @@ int client_endpoint_private(const uint64_t random[2], char ret_endpoint[ENGINE_P
                    (unsigned long long)random[0], (unsigned long long)random[1]);
     return SLUICE_OK;
 }
+
+/* The socket, and the lock beside it (engine/epoll_endpoint.c). Nobody else has that name. */
+void client_endpoint_forget(const char *endpoint) {
+    char lock[ENGINE_PIPE_NAME_BYTES + sizeof(".lock")];
+    int length = snprintf(lock, sizeof(lock), "%s.lock", endpoint);
+    if (length > 0 && (size_t)length < sizeof(lock)) {
+        (void)unlink(endpoint);
+        (void)unlink(lock);
+    }
+}

@@ -21,8 +21,16 @@ void client_launcher_init(client_launcher *launcher, sl_random *random, const ch
     }
 }
 
+/* Ends the broker before, if there is one. */
+static void stop(client_launcher *l) {
+    if (l->launch.process_id != 0) {
+        client_launch_stop(&l->launch, STOP_GRACE_NS);
+        client_endpoint_forget(l->endpoint);
+    }
+}
+
 static int launch(client_launcher *l) {
-    client_launch_stop(&l->launch, STOP_GRACE_NS);
+    stop(l);
     char found[CLIENT_BROKER_PATH_BYTES];
     const char *path = l->path;
     if (path[0] == '\0') {
@@ -99,5 +107,5 @@ bool client_launcher_has_ended(const client_launcher *l) {
 }
 
 void client_launcher_stop(client_launcher *l) {
-    client_launch_stop(&l->launch, STOP_GRACE_NS);
+    stop(l);
 }

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -86,7 +87,12 @@ static void test_broker_halted(void **state) {
     struct sigaction before;
     struct itimerval often = {{0, 5000}, {0, 5000}};
     struct itimerval never = {{0, 0}, {0, 0}};
+    char lock[sizeof(((sluice_session_info *)NULL)->endpoint) + 8];
+    sluice_session_info info = {.size = sizeof(info)};
     sluice_session *session = open_private(&broker);
+    assert_int_equal(sluice_session_get_info(session, &info), SLUICE_OK);
+    (void)snprintf(lock, sizeof(lock), "%s.lock", info.endpoint);
+    assert_int_equal(access(info.endpoint, F_OK) + access(lock, F_OK), 0);
     assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
     assert_int_equal(kill((pid_t)broker, SIGSTOP), 0);
     assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
@@ -95,6 +101,8 @@ static void test_broker_halted(void **state) {
     assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
     assert_int_equal(kill((pid_t)broker, 0), -1); /* ended, and collected */
     assert_int_equal(errno, ESRCH);
+    assert_int_not_equal(access(info.endpoint, F_OK), 0); /* and nothing is left of it */
+    assert_int_not_equal(access(lock, F_OK), 0);
 }
 
 /* The host collects every child of its own, as it likes. */
