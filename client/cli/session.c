@@ -15,14 +15,15 @@ static const char *advice(const session_choice *choice, int status) {
         return choice->is_private
                    ? "No sluiced could be started: give its path with --broker PATH."
                    : "Start one with \"sluiced run\" (or \"sluiced service start\"), name its\n"
-                     "endpoint with --endpoint NAME, or use --private to start one for this "
-                     "command alone.";
+                     "endpoint with --endpoint NAME (that of the systemd service is\n"
+                     "/run/sluice/broker), or use --private to start one for this command alone.";
     case SLUICE_EINVAL:
         return choice->is_private ? "--broker wants an absolute path."
                                   : "Look at --endpoint: is that a pipe's name, or a path? And\n"
                                     "--broker-user wants \"uid N\" or a SID.";
     case SLUICE_EACCESS:
-        return "This user may not use that broker: it was installed with --allow for others.";
+        return "This user may not use that broker: it lets in its own user, and whom its --allow\n"
+               "names (on Linux they also have to get into the directory of the socket).";
     case SLUICE_EVERSION:
         return "Broker and tool are of different versions: install both from one release.";
     case SLUICE_EUNTRUSTED:
