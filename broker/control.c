@@ -84,8 +84,7 @@ static void begin_drain(control *c, bool is_graceful) {
     }
     uint64_t limit_ns = CONTROL_PRIVATE_NS;
     if (!c->is_client_gone) {
-        limit_ns =
-            c->options.limits.drain_grace_ns + c->options.limits.close_grace_ns + CONTROL_EXTRA_NS;
+        limit_ns = control_drain_limit_ns(&c->options.limits);
     }
     broker_drain(c->broker, is_graceful ? SL_CLOCK_NEVER : 0);
     if (!c->is_broker_draining) {

@@ -14,7 +14,7 @@ typedef struct control control;
 typedef struct control_options {
     sl_log *log;
     const char *private_for; /* the process whose end is ours (control_watch.h), or NULL */
-    sl_limits limits;        /* drain_grace_ns, close_grace_ns */
+    sl_limits limits;        /* for control_drain_limit_ns */
     /* While it drains, at once and then every 500 ms. May be NULL. */
     void (*on_draining)(void *user);
     void *user;
@@ -31,9 +31,16 @@ void control_stop(control *control);
 /* For broker_options.on_end, with the control as `user`. */
 void control_on_end(void *control, const broker_end *end);
 
-/* Runs until the broker has ended. SLUICE_OK with how, or EBUSY: it has not within
- * drain_grace + close_grace + CONTROL_EXTRA_NS, and the process should just exit. */
+/* How long a drain may take at most: operations run (drain_grace), are answered when cut short
+ * (call_grace), their handles close (close_grace); and a little for the machine. */
 #define CONTROL_EXTRA_NS (5 * SL_NS_PER_S)
+static inline uint64_t control_drain_limit_ns(const sl_limits *limits) {
+    return limits->drain_grace_ns + limits->call_grace_ns + limits->close_grace_ns +
+           CONTROL_EXTRA_NS;
+}
+
+/* Runs until the broker has ended. SLUICE_OK with how, or EBUSY: it has not within
+ * control_drain_limit_ns, and the process should just exit. */
 /* The same when a private broker's client is gone: nobody waits for a reply. */
 #define CONTROL_PRIVATE_NS SL_NS_PER_S
 int control_run(control *control, broker *served, broker_end *ret_end);

@@ -19,6 +19,7 @@
 #include "base/check.h"
 #include "base/sink.h"
 #include "base/thread.h"
+#include "broker/control.h"
 #include "broker/run.h"
 
 #define COMMAND_BYTES 8192
@@ -178,7 +179,7 @@ static bool configure(const manager *m, const sluiced_config *config) {
     SERVICE_FAILURE_ACTIONSW failure = {
         .dwResetPeriod = 86400, .cActions = 3, .lpsaActions = restarts};
     SERVICE_FAILURE_ACTIONS_FLAG flag = {.fFailureActionsOnNonCrashFailures = TRUE};
-    uint64_t drain_ns = config->limits.drain_grace_ns + config->limits.close_grace_ns;
+    uint64_t drain_ns = control_drain_limit_ns(&config->limits);
     SERVICE_PRESHUTDOWN_INFO preshutdown = {
         .dwPreshutdownTimeout = (DWORD)(drain_ns / SL_NS_PER_MS) + SERVICE_EXTRA_MS};
     SERVICE_SID_INFO sid = {.dwServiceSidType = SERVICE_SID_TYPE_UNRESTRICTED};
