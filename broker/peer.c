@@ -53,8 +53,9 @@ int peer_admit(broker_session *session) {
         log_refusal(session, status, NULL);
         return SLUICE_EACCESS;
     }
-    bool is_let_in = is_ruler(b, &peer);
-    if (!is_let_in) {
+    bool rules = is_ruler(b, &peer);
+    bool is_let_in = rules;
+    if (!rules) {
         status = is_allowed(session, &is_let_in);
     }
     if (status != SLUICE_OK || !is_let_in) {
@@ -65,7 +66,7 @@ int peer_admit(broker_session *session) {
     status = users_find(&b->users, &peer.user, &session->user);
     if (status == SLUICE_OK) {
         session->identity = peer.user;
-        session->sees_all = is_ruler(b, &peer);
+        session->sees_all = rules;
         session->process_id = peer.process_id;
         session->is_admitted = true;
     }

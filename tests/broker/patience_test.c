@@ -78,6 +78,15 @@ static uint64_t offer(test_rig *rig, raw_client *c, const uint64_t ends[2]) {
     return first;
 }
 
+/* A client with a pair, that has stopped reading before its replies came. */
+static raw_client *open_deaf(test_rig *rig, uint64_t ret_ends[2], uint64_t *ret_first) {
+    raw_client *c = client_open(rig);
+    EXPECT(call_pair(c, ret_ends) == SLUICE_OK);
+    client_stop_reading(c, true);
+    *ret_first = offer(rig, c, ret_ends);
+    return c;
+}
+
 static void expect_all(raw_client *c, uint64_t first) {
     for (unsigned i = 0; i < PIECES; i++) {
         raw_reply reply;
@@ -138,11 +147,9 @@ static void test_slow(uint64_t seed) {
     sim_options sim;
     sl_limits limits;
     uint64_t ends[2];
+    uint64_t first;
     open_rig(&rig, seed, &sim, &limits);
-    raw_client *c = client_open(&rig);
-    EXPECT(call_pair(c, ends) == SLUICE_OK);
-    client_stop_reading(c, true);
-    uint64_t first = offer(&rig, c, ends);
+    raw_client *c = open_deaf(&rig, ends, &first);
     unsigned stops = 0;
     while (!client_has(c, first + PIECES - 1)) {
         EXPECT(!client_is_over(c) && stops < STOPS_MOST);
@@ -167,11 +174,9 @@ static void test_trickle(uint64_t seed) {
     sim_options sim;
     sl_limits limits;
     uint64_t ends[2];
+    uint64_t first;
     open_rig(&rig, seed, &sim, &limits);
-    raw_client *c = client_open(&rig);
-    EXPECT(call_pair(c, ends) == SLUICE_OK);
-    client_stop_reading(c, true);
-    uint64_t first = offer(&rig, c, ends);
+    raw_client *c = open_deaf(&rig, ends, &first);
     for (unsigned i = 0; i < TRICKLES; i++) {
         client_take(c, 1 + i % 100);
         rig_run_for(&rig, NO_PROGRESS_NS * 3 / 4);
@@ -182,10 +187,7 @@ static void test_trickle(uint64_t seed) {
         expect_all(c, first);
     } else {
         uint64_t since = rig.manual.now_ns;
-        uint64_t waited = 0;
-        while (rig_counters(&rig).sessions > 0) {
-            rig_wait(&rig, &waited);
-        }
+        rig_await_sessions(&rig, 0);
         uint64_t took = rig.manual.now_ns - since;
         EXPECT(took >= NO_PROGRESS_NS / 4 && took <= NO_PROGRESS_NS / 2);
     }
@@ -229,14 +231,11 @@ static void test_linger(uint64_t seed) {
     sim_options sim;
     sl_limits limits;
     uint64_t ends[2];
+    uint64_t first;
     open_rig(&rig, seed, &sim, &limits);
-    raw_client *c = client_open(&rig);
-    EXPECT(call_pair(c, ends) == SLUICE_OK);
-    client_stop_reading(c, true);
-    uint64_t first = offer(&rig, c, ends);
+    raw_client *c = open_deaf(&rig, ends, &first);
     static const uint8_t garbage[8] = {0xff, 0xff, 0xff, 0xff};
     uint64_t since = rig.manual.now_ns;
-    uint64_t waited = 0;
     client_send_bytes(c, garbage, sizeof(garbage));
     if (seed % 2 == 0) {
         rig_run_for(&rig, LINGER_NS / 2);
@@ -248,9 +247,7 @@ static void test_linger(uint64_t seed) {
         rig_close(&rig);
         return;
     }
-    while (rig_counters(&rig).sessions > 0) {
-        rig_wait(&rig, &waited);
-    }
+    rig_await_sessions(&rig, 0);
     uint64_t took = rig.manual.now_ns - since;
     EXPECT(took >= LINGER_NS && took <= LINGER_NS + SLACK_NS);
     client_close(c);

@@ -10,6 +10,7 @@
 #include <wchar.h>
 
 #include "base/status.h"
+#include "tests/wine_win.h"
 
 #define OS_COMMAND_CHARS 1024
 #define WINE_START_TRIES 3
@@ -43,8 +44,7 @@ unsigned os_process_id(void) {
 }
 
 bool os_is_wine(void) {
-    HMODULE ntdll = GetModuleHandleW(L"ntdll.dll");
-    return ntdll != NULL && GetProcAddress(ntdll, "wine_get_version") != NULL;
+    return wine_is_here();
 }
 
 const char *os_name(void) {

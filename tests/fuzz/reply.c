@@ -6,8 +6,7 @@
  * at 0.
  */
 #include "client/core.h"
-#include "proto/frame.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/noise.h"
 #include "tests/sim/engine_sim.h"
 
 #define CALLS_MAX    64u
@@ -194,18 +193,8 @@ static void say_event(fuzz_input *in) {
 }
 
 static void say_noise(fuzz_input *in) {
-    uint8_t frame[SL_FRAME_HEADER_BYTES + 256];
-    size_t count;
-    bool is_frame = fuzz_u8(in) & 1;
-    const uint8_t *bytes = fuzz_take(in, fuzz_u8(in), &count);
-    size_t at = is_frame ? SL_FRAME_HEADER_BYTES : 0;
-    if (is_frame) {
-        sl_frame_header(frame, (uint32_t)count, 0);
-    }
-    if (count > 0) {
-        memcpy(frame + at, bytes, count);
-    }
-    send(frame, at + count);
+    uint8_t noise[FUZZ_NOISE_BYTES];
+    send(noise, fuzz_noise(in, noise));
 }
 
 static void remember(const sl_request *request) {
@@ -284,6 +273,14 @@ static void on_completion(const engine_completion *completion) {
         }
     } else if (completion->kind == ENGINE_WRITE) {
         free(completion->user);
+    }
+}
+
+static void poll_broker(void) {
+    engine_completion batch[16];
+    unsigned count = engine_poll(s.broker, batch, SL_ARRAY_COUNT(batch), 0);
+    for (unsigned i = 0; i < count; i++) {
+        on_completion(&batch[i]);
     }
 }
 
@@ -404,13 +401,9 @@ static uint64_t step_end_ns(void) {
 }
 
 static void step(void) {
-    engine_completion batch[16];
     (void)sim_world_step(s.world, step_end_ns());
     listen_more();
-    unsigned count = engine_poll(s.broker, batch, SL_ARRAY_COUNT(batch), 0);
-    for (unsigned i = 0; i < count; i++) {
-        on_completion(&batch[i]);
-    }
+    poll_broker();
     client_core_run(&s.core, 0);
     for (uint32_t i = 0; i < s.call_count; i++) {
         const fuzz_call *call = &s.calls[i];
@@ -492,13 +485,9 @@ static void close_all(void) {
     s.jobs++;
     s.listener = NULL;
     while (s.jobs > 0 || engine_worker_destroy(s.broker) != SLUICE_OK) {
-        engine_completion batch[16];
         FUZZ_EXPECT(++steps < END_STEPS);
         (void)sim_world_step(s.world, now_ns() + STEP_MAX_NS);
-        unsigned count = engine_poll(s.broker, batch, SL_ARRAY_COUNT(batch), 0);
-        for (unsigned i = 0; i < count; i++) {
-            on_completion(&batch[i]);
-        }
+        poll_broker();
         hang_up(); /* one that was accepted meanwhile */
     }
     FUZZ_EXPECT(engine_destroy(s.engine, SL_NS_PER_S) == SLUICE_OK);

@@ -6,9 +6,8 @@
  */
 #include <stdio.h>
 
-#include "proto/frame.h"
 #include "tests/broker/rig.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/noise.h"
 
 #define CLIENTS     3u
 #define HANDLES_MAX 32u
@@ -195,21 +194,11 @@ static void send_request(scene *s, raw_client *client, fuzz_input *in) {
     }
 }
 
-/* A frame whose control bytes are the input's, or not even that. */
-static void send_bytes(raw_client *client, fuzz_input *in) {
-    uint8_t frame[SL_FRAME_HEADER_BYTES + 256];
-    size_t count;
-    bool is_frame = fuzz_u8(in) & 1;
-    const uint8_t *bytes = fuzz_take(in, fuzz_u8(in), &count);
-    size_t at = is_frame ? SL_FRAME_HEADER_BYTES : 0;
-    if (is_frame) {
-        sl_frame_header(frame, (uint32_t)count, 0);
-    }
-    if (count > 0) {
-        memcpy(frame + at, bytes, count);
-    }
-    if (at + count > 0) {
-        client_send_bytes(client, frame, at + count);
+static void send_noise(raw_client *client, fuzz_input *in) {
+    uint8_t noise[FUZZ_NOISE_BYTES];
+    size_t length = fuzz_noise(in, noise);
+    if (length > 0) {
+        client_send_bytes(client, noise, length);
     }
 }
 
@@ -242,7 +231,7 @@ static void act(scene *s, fuzz_input *in) {
     } else if (what < 60) {
         send_request(s, client, in);
     } else if (what < 68) {
-        send_bytes(client, in);
+        send_noise(client, in);
     } else if (what < 72) {
         client_stop_reading(client, fuzz_u8(in) & 1);
     } else if (what < 80) {

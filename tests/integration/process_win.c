@@ -9,6 +9,8 @@
 #include <wchar.h>
 #include <windows.h>
 
+#include "tests/wine_win.h"
+
 #define LINE_CHARS 8192
 #define KILLED     9u /* exit code */
 
@@ -187,6 +189,5 @@ void process_raw_close(uint64_t raw) {
 }
 
 bool process_is_wine(void) {
-    HMODULE ntdll = GetModuleHandleW(L"ntdll.dll");
-    return ntdll != NULL && GetProcAddress(ntdll, "wine_get_version") != NULL;
+    return wine_is_here();
 }
