@@ -86,6 +86,15 @@ void sl_text_append_escaped(sl_text *text, const char *string) {
     }
 }
 
+size_t sl_text_control(const char *at) {
+    unsigned char first = (unsigned char)at[0];
+    unsigned char second = first == 0xc2 ? (unsigned char)at[1] : 0;
+    if ((first < 0x20 && first != '\0') || first == 0x7f) {
+        return 1;
+    }
+    return second >= 0x80 && second < 0xa0 ? 2 : 0;
+}
+
 void sl_text_end_line(sl_text *text) {
     if (!text->is_cut && text->length < text->size) {
         text->bytes[text->length++] = '\n';

@@ -25,6 +25,9 @@ void sl_text_append_i64(sl_text *text, int64_t value);
 void sl_text_append_padded(sl_text *text, uint64_t value, unsigned digits);
 /* Quotes, backslashes, control characters and all bytes above 126 as \xNN; the rest as it is. */
 void sl_text_append_escaped(sl_text *text, const char *string);
+/* The bytes of the control character that `at`, UTF-8 with its NUL, begins with: of ASCII, or of
+ * Latin 1 (U+0080 to U+009F), which terminals obey, too. 0 = none. */
+size_t sl_text_control(const char *at);
 /* Ends the line: a newline, preceded by "..." if anything was cut. Needs a size of at least 4. */
 void sl_text_end_line(sl_text *text);
 

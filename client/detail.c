@@ -6,17 +6,10 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/text.h"
+
 static bool is_continuation(char c) {
     return ((unsigned char)c & 0xc0) == 0x80;
-}
-
-/* Of the bytes at c, how many are a control character: C0, DEL, or C1 (U+0080 to U+009F). */
-static size_t control_bytes(const char *c) {
-    unsigned char first = (unsigned char)c[0];
-    if (first < 0x20 || first == 0x7f) {
-        return 1;
-    }
-    return first == 0xc2 && (unsigned char)c[1] >= 0x80 && (unsigned char)c[1] < 0xa0 ? 2 : 0;
 }
 
 void client_detail_copy(char *to, size_t size, const char *from) {
@@ -32,7 +25,7 @@ void client_detail_copy(char *to, size_t size, const char *from) {
     }
     size_t at = 0;
     for (size_t i = 0; i < length;) {
-        size_t control = control_bytes(from + i);
+        size_t control = sl_text_control(from + i);
         to[at++] = control != 0 ? '?' : from[i];
         i += control != 0 ? control : 1;
     }

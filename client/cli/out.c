@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/check.h"
+#include "base/text.h"
 
 #define TEXT_ROOM  1024u
 #define LINE_BYTES 1024u
@@ -242,9 +243,7 @@ static void make_harmless(char *text) {
     char *to = text;
     for (const char *from = text; *from != '\0';) {
         size_t length = character_length(from);
-        bool is_control = (unsigned char)from[0] < ' ' || from[0] == 127 ||
-                          ((unsigned char)from[0] == 0xc2 && (unsigned char)from[1] < 0xa0);
-        if (length == 0 || is_control) {
+        if (length == 0 || sl_text_control(from) != 0) {
             *to++ = '?';
         } else {
             memmove(to, from, length);

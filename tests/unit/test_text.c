@@ -66,11 +66,27 @@ static void test_every_size_keeps_within_its_buffer(void **state) {
     }
 }
 
+static void test_control_characters(void **state) {
+    (void)state;
+    assert_int_equal(sl_text_control("\x1b[2J"), 1);
+    assert_int_equal(sl_text_control("\x01"), 1);
+    assert_int_equal(sl_text_control("\x7f"), 1);
+    assert_int_equal(sl_text_control("\xc2\x80"), 2);
+    assert_int_equal(sl_text_control("\xc2\x9f"), 2);
+    assert_int_equal(sl_text_control("\xc2\xa0"), 0);
+    assert_int_equal(sl_text_control("\xc2"), 0);
+    assert_int_equal(sl_text_control("\xc3\x9f"), 0);
+    assert_int_equal(sl_text_control(" "), 0);
+    assert_int_equal(sl_text_control("~"), 0);
+    assert_int_equal(sl_text_control(""), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_a_peer_cannot_forge_a_line),
         cmocka_unit_test(test_every_size_keeps_within_its_buffer),
+        cmocka_unit_test(test_control_characters),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }
