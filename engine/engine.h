@@ -207,8 +207,8 @@ int engine_destroy(engine *engine, uint64_t grace_ns);
 /* ---- workers ---- */
 
 /* Makes a worker that belongs to the calling thread. (Linux: blocks SIGPIPE in that thread, because
- * write(2) on a pipe has no flag against it.) SLUICE_OK, ENOMEM, EOSLIMIT, EINVAL (a limit over
- * 2^31 - 1). */
+ * write(2) on a pipe has no flag against it.) SLUICE_OK, ENOMEM, EOSLIMIT, EOS, EINVAL (a limit
+ * over 2^31 - 1). */
 int engine_worker_create(engine *engine, engine_worker **ret_worker);
 
 /* SLUICE_EBUSY while handles, requests or undelivered completions are left; then nothing happens.
@@ -355,7 +355,7 @@ typedef struct engine_peer {
  *   members); only an administrator can name somebody else. A server's process id would say less:
  *   it is of whoever made this instance, and may be another process's by the time one looks.
  * SLUICE_OK; ENOTSUP (an anonymous pipe, a socket, a listener), ECLOSED (closing, or the peer has
- * gone and the system does not tell any more), EBUSY, EACCESS, EOS.
+ * gone and the system does not tell any more), EBUSY, EACCESS, EOSLIMIT, EOS.
  */
 int engine_peer_identity(engine_handle *handle, engine_peer *ret_peer);
 
@@ -400,21 +400,24 @@ int engine_write(engine_handle *handle, const engine_buffer *buffers, unsigned b
 
 /* Receives one datagram. A longer one is cut: ETRUNCATED with bytes = length, the rest is lost.
  * ret_from (may be NULL) is written before the completion and must live until then. ICMP errors of
- * earlier sends are not reported. */
+ * earlier sends are not reported. Status: OK, ETRUNCATED, ECANCELED, EOSLIMIT, EOS. */
 int engine_receive_from(engine_handle *handle, void *buffer, size_t length,
                         engine_address *ret_from, void *user, engine_request_id *ret_id);
 
 /* Sends one datagram, whole or not at all; it may be empty (buffer_count 0). ETOOLARGE when it does
- * not fit the protocol. */
+ * not fit the protocol. Status: OK, ETOOLARGE, ECANCELED, EUNREACHABLE, EREFUSED, ERESET,
+ * EBROKENPIPE, EACCESS (a firewall), EOSLIMIT, EOS. */
 int engine_send_to(engine_handle *handle, const engine_buffer *buffers, unsigned buffer_count,
                    const engine_address *to, void *user, engine_request_id *ret_id);
 
 /* After the writes before it: no more writes; the peer reads the end of file. Writes submitted
- * later end in EBROKENPIPE. ENOTSUP on Windows pipes and on anonymous pipes. */
+ * later end in EBROKENPIPE. ENOTSUP on Windows pipes and on anonymous pipes. Status: OK, ECANCELED,
+ * EBROKENPIPE, ERESET, EOSLIMIT, EOS. */
 int engine_half_close(engine_handle *handle, void *user, engine_request_id *ret_id);
 
 /* Waits for a connection. The handle it yields belongs to the listener's worker. Status: OK,
- * ECANCELED, EOSLIMIT (the connection waits for the next accept), EOS. */
+ * ECANCELED, EOSLIMIT (the connection waits for the next accept), EACCESS (Linux: a security policy
+ * or a firewall), EOS. */
 int engine_accept(engine_handle *listener, void *user, engine_request_id *ret_id);
 
 /* Connects to a pipe or TCP address until deadline_ns on the engine's clock (ETIMEDOUT). A busy

@@ -204,7 +204,7 @@ SLUICE_API int32_t sluice_listen(sluice_session *session, const char *address, u
                                  uint64_t timeout_ns, sluice_result *ret_result);
 
 /* Takes a connection: handles[0], to read and to write. Timed out or cancelled, it has taken none.
- * ECLOSED, EOSLIMIT. */
+ * ECLOSED, EACCESS, EOSLIMIT, EOS. */
 SLUICE_API int32_t sluice_accept(sluice_session *session, sluice_handle listener,
                                  uint64_t timeout_ns, sluice_result *ret_result);
 

@@ -1,0 +1,34 @@
+/*
+ * act.h - what the acts on the engine share.
+ */
+#ifndef SLUICE_TESTS_FAULT_ACT_H
+#define SLUICE_TESTS_FAULT_ACT_H
+
+#include "tests/fault/script.h"
+
+/* Each returns the request's id, or 0 when it was refused. */
+engine_request_id act_read(script *s, engine_handle *handle, void *buffer, size_t length);
+engine_request_id act_write(script *s, engine_handle *handle, const void *bytes, size_t length,
+                            unsigned parts);
+engine_request_id act_connect(script *s, const engine_address *address);
+
+/* Everything a stream can do, and every byte checked; closes the writer. */
+void act_stream(script *s, engine_handle *reader, engine_handle *writer, bool half_closes);
+/* Connects and accepts: [0] connected, [1] was accepted; NULL where that failed. */
+bool act_meet(script *s, engine_handle *listener, const engine_address *address,
+              engine_handle *ret_ends[2]);
+/* With accepts pending. */
+void act_close_listener(script *s, engine_handle *listener);
+
+void act_endpoint(script *s);
+void act_crowded_endpoint(script *s);
+
+/* ---- by platform (act_posix.c, act_win.c) ---- */
+
+extern const char *const act_access; /* one that needs the most work */
+extern const char *const act_nobody; /* a group or user that is nobody's */
+extern const bool act_pipes_half_close;
+/* So many connections that two listeners of an endpoint cannot hold them. */
+extern const unsigned act_crowd;
+
+#endif

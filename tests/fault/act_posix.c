@@ -1,0 +1,85 @@
+/*
+ * act_posix.c - see act.h, script.h.
+ */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "engine/epoll.h"
+#include "tests/fault/act.h"
+
+const char *const act_access = "0666"; /* which the umask narrows, so that it is put back */
+const char *const act_nobody = "gid 4000000";
+const bool act_pipes_half_close = true;
+const unsigned act_crowd = 2 * ENGINE_EPOLL_INBOX + 4;
+
+static char place[64];
+static unsigned names;
+
+static void leave(void) {
+    (void)rmdir(place);
+}
+
+void script_place(void) {
+    (void)snprintf(place, sizeof(place), "/tmp/sluice-fault-%ld", (long)getpid());
+    EXPECT(mkdir(place, 0700) == 0 && atexit(leave) == 0);
+}
+
+engine_address script_pipe_address(void) {
+    engine_address address;
+    char name[ENGINE_PIPE_NAME_BYTES];
+    (void)snprintf(name, sizeof(name), "%s/%u", place, ++names);
+    EXPECT(engine_address_pipe(&address, name) == SLUICE_OK);
+    return address;
+}
+
+/* A socket file whose server has died. */
+void script_leave_stale_name(const engine_address *address) {
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    EXPECT(strlen(address->pipe) < sizeof(name.sun_path));
+    memcpy(name.sun_path, address->pipe, strlen(address->pipe) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT(fd >= 0 && bind(fd, (const struct sockaddr *)&name, sizeof(name)) == 0);
+    (void)close(fd);
+}
+
+/* A kernel before 6.16, whose sockets take descriptors. */
+void script_take_rights(bool takes) {
+    static bool is_kernels_own;
+    static bool is_known;
+    if (takes && !is_known) {
+        is_known = true;
+        is_kernels_own = atomic_load(&engine_epoll_takes_rights);
+    }
+    atomic_store(&engine_epoll_takes_rights, takes || is_kernels_own);
+}
+
+static unsigned count_entries(const char *path, bool removes) {
+    unsigned count = 0;
+    DIR *directory = opendir(path);
+    EXPECT(directory != NULL);
+    struct dirent *entry;
+    while ((entry = readdir(directory)) != NULL) {
+        if (entry->d_name[0] != '.') {
+            count++;
+            if (removes) {
+                (void)unlinkat(dirfd(directory), entry->d_name, 0);
+            }
+        }
+    }
+    (void)closedir(directory);
+    return count;
+}
+
+unsigned script_count_handles(void) {
+    return count_entries("/proc/self/fd", false);
+}
+
+unsigned script_count_names(void) {
+    return count_entries(place, true);
+}

@@ -1,0 +1,18 @@
+/*
+ * exceptions_posix.c - what cannot happen at a place, and why. Each is looked for: one that is not
+ * needed any more is a finding.
+ */
+#include "tests/fault/drive.h"
+
+const fault_exception fault_exceptions[] = {
+    {"engine/epoll.c:wake:write", "*",
+     "an eventfd takes 2^64 - 2 wakes; without O_NONBLOCK trouble it cannot fail (eventfd(2))"},
+    {"engine/epoll_endpoint.c:signal_fd:write", "*", "the same"},
+    {"engine/epoll.c:set_wants_out:epoll_ctl", "*",
+     "EPOLL_CTL_MOD of what is registered allocates nothing (Linux ep_modify)"},
+    {"base/thread_posix.c:futex:syscall", "EMFILE", "not a word of FUTEX_WAIT (futex(2))"},
+    {"base/thread_posix.c:futex:syscall", "ENOMEM", "likewise"},
+    {"base/thread_posix.c:futex:syscall", "ESRCH", "likewise"},
+    {"base/thread_posix.c:futex:syscall", "ENOSYS", "there since Linux 2.6.25"},
+};
+const unsigned fault_exception_count = SL_ARRAY_COUNT(fault_exceptions);

@@ -1,0 +1,11 @@
+/*
+ * level.h - the levels at which calls fail.
+ */
+#ifndef SLUICE_TESTS_FAULT_LEVEL_H
+#define SLUICE_TESTS_FAULT_LEVEL_H
+
+#include "tests/fault/drive.h"
+
+extern const fault_level level_engine;
+
+#endif
