@@ -49,6 +49,7 @@ static void stop(script *s) {
 
 /* ---- streams --------------------------------------------------------------------------------- */
 
+#define PORT_TRIES 8u
 #define BIG (1u << 20) /* more than a pipe or a socket pair holds, unless it is read */
 
 static uint8_t out[BIG];
@@ -305,16 +306,22 @@ void act_close_listener(script *s, engine_handle *listener) {
     }
 }
 
-static void use_connection(script *s, const engine_address *address,
-                           const engine_listen_options *options, bool half_closes) {
-    engine_handle *listener;
+/* Nobody is there any more; unless somebody else has just been given that port. */
+static void connect_in_vain(script *s, const engine_address *address) {
+    engine_request_id id = act_connect(s, address);
+    if (id != 0) {
+        engine_completion done = script_await(s, id);
+        script_close(s, done.opened[0]);
+        s->has_failed = s->has_failed ||
+                        (done.status != SLUICE_EREFUSED && done.status != SLUICE_OK);
+    }
+}
+
+static void use_listener(script *s, engine_handle *listener, const engine_address *address,
+                         bool half_closes) {
     engine_handle *ends[2];
     engine_address bound = *address;
     bool is_tcp = address->family != ENGINE_ADDRESS_PIPE;
-    if (!script_check(s, "engine_listen", engine_listen(s->worker, address, options, &listener),
-                      S_OPEN)) {
-        return;
-    }
     if (is_tcp && !script_check(s, "engine_handle_local_address",
                                 engine_handle_local_address(listener, &bound),
                                 S(ECLOSED) | S(ENOTSUP) | S(EOS))) {
@@ -335,9 +342,17 @@ static void use_connection(script *s, const engine_address *address,
     } else {
         act_close_listener(s, listener);
     }
-    engine_request_id refused = is_tcp && !s->has_failed ? act_connect(s, &bound) : 0;
-    if (refused != 0) { /* nobody there any more */
-        (void)script_await_is(s, refused, SLUICE_EREFUSED);
+    if (is_tcp && !s->has_failed) {
+        connect_in_vain(s, &bound);
+    }
+}
+
+static void use_connection(script *s, const engine_address *address,
+                           const engine_listen_options *options, bool half_closes) {
+    engine_handle *listener;
+    if (script_check(s, "engine_listen", engine_listen(s->worker, address, options, &listener),
+                     S_OPEN)) {
+        use_listener(s, listener, address, half_closes);
     }
 }
 
@@ -361,26 +376,39 @@ static void tcp(script *s) {
     use_connection(s, &address, NULL, true);
 }
 
-/* A port that is known; over IPv6, where there is one. */
-static void tcp_known_port(script *s) {
+/* A port of the system's choice that is free again; over IPv6, where there is one. */
+static bool find_port(script *s, engine_address *ret_address) {
     static const uint8_t loopback[16] = {[15] = 1};
-    engine_address address;
     engine_handle *first;
-    engine_address_ipv6(&address, loopback, 0, 0);
-    int status = engine_listen(s->worker, &address, NULL, &first);
+    engine_address_ipv6(ret_address, loopback, 0, 0);
+    int status = engine_listen(s->worker, ret_address, NULL, &first);
     if (status == SLUICE_EADDRNOTAVAIL || status == SLUICE_ENOTSUP) {
-        engine_address_loopback(&address, 0);
-        status = engine_listen(s->worker, &address, NULL, &first);
+        engine_address_loopback(ret_address, 0);
+        status = engine_listen(s->worker, ret_address, NULL, &first);
     }
     if (!script_check(s, "engine_listen", status, S_OPEN)) {
-        return;
+        return false;
     }
     bool is_known = script_check(s, "engine_handle_local_address",
-                                 engine_handle_local_address(first, &address),
+                                 engine_handle_local_address(first, ret_address),
                                  S(ECLOSED) | S(ENOTSUP) | S(EOS));
     script_close(s, first);
-    if (is_known) {
-        use_connection(s, &address, NULL, true);
+    return is_known;
+}
+
+static void tcp_known_port(script *s) {
+    engine_address address;
+    engine_handle *listener;
+    int status = SLUICE_EADDRINUSE;
+    for (unsigned i = 0; i < PORT_TRIES && status == SLUICE_EADDRINUSE; i++) {
+        if (!find_port(s, &address)) {
+            return;
+        }
+        /* Another process may have been given it just now. */
+        status = engine_listen(s->worker, &address, NULL, &listener);
+    }
+    if (script_check(s, "engine_listen", status, S_OPEN)) {
+        use_listener(s, listener, &address, true);
     }
 }
 
