@@ -112,6 +112,42 @@ const char *process_has_said(process *p, const char *text) {
     return found;
 }
 
+/* Moves what is left to the front when half of the room is behind us. */
+static void compact(process *p) {
+    if (p->mark > PROCESS_TEXT_BYTES / 2) {
+        p->length -= p->mark;
+        memmove(p->text, p->text + p->mark, p->length);
+        memset(p->text + p->length, 0, p->mark);
+        p->mark = 0;
+    }
+}
+
+bool process_next_line(process *p, char *ret_line, size_t size) {
+    sl_mutex_lock(&p->lock);
+    size_t from = p->mark;
+    bool is_there = find(p, from, "", &p->mark) != NULL;
+    if (is_there) {
+        size_t length = p->mark - from - 1;
+        length -= length > 0 && p->text[from + length - 1] == '\r';
+        length = length < size ? length : size - 1;
+        memcpy(ret_line, p->text + from, length);
+        ret_line[length] = '\0';
+        compact(p);
+    }
+    sl_mutex_unlock(&p->lock);
+    return is_there;
+}
+
+uint64_t process_open_count(void) {
+    return process_open_count_of(process_own_id());
+}
+
+void process_tell(process *p, const char *text) {
+    if (p->has_input) {
+        process_os_write(p, text, strlen(text));
+    }
+}
+
 void process_continue_input(process *p) {
     if (p->has_input) {
         p->has_input = false;

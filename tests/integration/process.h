@@ -48,6 +48,12 @@ const char *process_until(process *p, const char *text);
 /* The same line, if it has been said already, from the beginning; else NULL. */
 const char *process_has_said(process *p, const char *text);
 
+/* Takes the next whole line that it has said, without its end: what was taken is not kept, so that
+ * a child may talk for hours. false: there is none now. Not together with process_until. */
+bool process_next_line(process *p, char *ret_line, size_t size);
+
+/* Writes to its standard input; one that has ended does not mind. */
+void process_tell(process *p, const char *text);
 /* Ends its standard input. */
 void process_continue_input(process *p);
 
@@ -72,8 +78,11 @@ uint64_t process_open(uint64_t id);
 /* Waits for its end and forgets it. */
 bool process_is_gone(uint64_t opened, uint64_t timeout_ns);
 
-/* Descriptors or handles that this process has open; 0 = the system does not say. */
-uint64_t process_open_count(void);
+/* Descriptors or handles that a process has open, and what it has in memory (its working set);
+ * 0 = the system does not say. */
+uint64_t process_open_count_of(uint64_t id);
+uint64_t process_memory_bytes(uint64_t id);
+uint64_t process_open_count(void); /* of ours */
 uint64_t process_own_id(void);
 /* This program's absolute path. */
 void process_own_path(char *ret_path, size_t size);
@@ -98,6 +107,7 @@ void process_os_start(process *p, const char *const *words);
 size_t process_os_read(process *p, char *bytes, size_t size);
 /* Waits; true: exit_code is set. */
 bool process_os_wait(process *p, uint64_t timeout_ns);
+void process_os_write(process *p, const char *text, size_t length);
 void process_os_close_input(process *p);
 void process_os_close(process *p);
 /* Any thread: kills without looking at anything but os_process. */

@@ -77,6 +77,11 @@ bool process_os_wait(process *p, uint64_t timeout_ns) {
     return true;
 }
 
+void process_os_write(process *p, const char *text, size_t length) {
+    (void)signal(SIGPIPE, SIG_IGN); /* it may have been killed */
+    (void)!write((int)p->os_input, text, length);
+}
+
 void process_os_close_input(process *p) {
     (void)close((int)p->os_input);
 }
@@ -125,15 +130,34 @@ bool process_is_gone(uint64_t opened, uint64_t timeout_ns) {
     return is_gone;
 }
 
-uint64_t process_open_count(void) {
+uint64_t process_open_count_of(uint64_t id) {
+    char path[64];
     uint64_t count = 0;
-    DIR *directory = opendir("/proc/self/fd");
-    EXPECT(directory != NULL);
+    (void)snprintf(path, sizeof(path), "/proc/%llu/fd", (unsigned long long)id);
+    DIR *directory = opendir(path);
+    if (directory == NULL) {
+        return 0; /* it has ended */
+    }
     while (readdir(directory) != NULL) {
         count++;
     }
     (void)closedir(directory);
     return count;
+}
+
+uint64_t process_memory_bytes(uint64_t id) {
+    char path[64];
+    unsigned long long pages[2] = {0, 0}; /* in all, resident */
+    (void)snprintf(path, sizeof(path), "/proc/%llu/statm", (unsigned long long)id);
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return 0;
+    }
+    if (fscanf(file, "%llu %llu", &pages[0], &pages[1]) != 2) {
+        pages[1] = 0;
+    }
+    (void)fclose(file);
+    return pages[1] * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 uint64_t process_own_id(void) {

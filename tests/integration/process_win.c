@@ -8,6 +8,7 @@
 #include <string.h>
 #include <wchar.h>
 #include <windows.h>
+#include <psapi.h>
 
 #include "tests/wine_win.h"
 
@@ -85,6 +86,11 @@ bool process_os_wait(process *p, uint64_t timeout_ns) {
     return true;
 }
 
+void process_os_write(process *p, const char *text, size_t length) {
+    DWORD count = 0;
+    (void)WriteFile(as_handle(p->os_input), text, (DWORD)length, &count, NULL);
+}
+
 void process_os_close_input(process *p) {
     (void)CloseHandle(as_handle(p->os_input));
 }
@@ -132,9 +138,26 @@ bool process_is_gone(uint64_t opened, uint64_t timeout_ns) {
     return result == WAIT_OBJECT_0;
 }
 
-uint64_t process_open_count(void) {
+uint64_t process_open_count_of(uint64_t id) {
     DWORD count = 0;
-    return GetProcessHandleCount(GetCurrentProcess(), &count) ? count : 0;
+    HANDLE it = OpenProcess(PROCESS_QUERY_INFORMATION, FALSE, (DWORD)id);
+    if (it == NULL) {
+        return 0;
+    }
+    BOOL is_known = GetProcessHandleCount(it, &count);
+    (void)CloseHandle(it);
+    return is_known ? count : 0;
+}
+
+uint64_t process_memory_bytes(uint64_t id) {
+    PROCESS_MEMORY_COUNTERS counters = {.cb = sizeof(counters)};
+    HANDLE it = OpenProcess(PROCESS_QUERY_INFORMATION | PROCESS_VM_READ, FALSE, (DWORD)id);
+    if (it == NULL) {
+        return 0;
+    }
+    BOOL is_known = K32GetProcessMemoryInfo(it, &counters, sizeof(counters));
+    (void)CloseHandle(it);
+    return is_known ? counters.WorkingSetSize : 0;
 }
 
 uint64_t process_own_id(void) {
