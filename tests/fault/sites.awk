@@ -18,6 +18,11 @@ $1 ~ /^[A-Za-z]?:?\/.*:[0-9]+$/ && NF <= 3 {
     while (sub(/[^\/]+\/\.\.\//, "", where)) { }
     is_ours = substr(where, 1, length(prefix)) == prefix
     file = is_ours ? substr(where, length(prefix) + 1) : ""
+    # A compiler cache may give us what was compiled in another tree, with that tree's name.
+    if (!is_ours && match(where, /\/(base|engine|client|broker)\/[^\/]+\.c$/)) {
+        is_ours = 1
+        file = substr(where, RSTART + 1)
+    }
     is_ours = is_ours && file ~ /^(base|engine|client|broker)\// && file != "engine/epoll_status.c"
     next
 }
