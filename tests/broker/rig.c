@@ -86,6 +86,10 @@ static void poll_clients(test_rig *rig, uint64_t deadline_ns) {
     }
 }
 
+void rig_poll_clients(test_rig *rig) {
+    poll_clients(rig, 0);
+}
+
 void rig_step(test_rig *rig) {
     if (!rig->is_simulated) {
         poll_clients(rig, sl_clock_after_ns(sl_clock_now_ns(rig->clock), STEP_NS));

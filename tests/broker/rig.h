@@ -51,6 +51,8 @@ void rig_close(test_rig *rig);
 void rig_close_stuck(test_rig *rig, uint64_t stuck_count);
 /* Lets something happen. */
 void rig_step(test_rig *rig);
+/* Only the clients take what has come for them; nothing waits. */
+void rig_poll_clients(test_rig *rig);
 /* A pipe for the tests' own use, as a client names it ("pipe:..."). */
 void rig_pipe_address(const test_rig *rig, char *address, size_t size);
 /* The same in a loop that waits for something: *since_ns is 0 at first. Fails when that takes

@@ -112,6 +112,13 @@ static bool kind_step(sim_world *world, sim_request *request) {
     return false;
 }
 
+/* From now on choices are about this request; returns whom they were about before. */
+static const engine_request *ask_about(sim_world *world, const engine_request *request) {
+    const engine_request *before = world->asking;
+    world->asking = request;
+    return before;
+}
+
 /* true = it ended, is LATE, or went back to the core. */
 static bool request_step(sim_world *world, sim_request *request) {
     if (request->phase == SIM_PHASE_LATE && request->request.kind != ENGINE_CONNECT) {
@@ -143,7 +150,9 @@ void sim_on_step(sim_world *world, sim_event *event) {
     sim_request *request = SL_CONTAINER_OF(event, sim_request, step);
     SL_CHECK(request->request.state == ENGINE_REQUEST_STARTED, "only a started request goes on");
     record_event(world, SIM_TRACE_EVENT, request, SIM_EVENT_STEP);
+    const engine_request *before = ask_about(world, &request->request);
     request_step(world, request);
+    world->asking = before;
 }
 
 /* ---- start ----------------------------------------------------------------------------------- */
@@ -178,7 +187,7 @@ static bool must_wait(const engine_request *base) {
     return base->kind == ENGINE_RECEIVE_FROM && sim_handle_of(base->handle)->queue_count == 0;
 }
 
-static void sim_start(engine_worker *worker, engine_request *base) {
+static void start_request(engine_worker *worker, engine_request *base) {
     sim_world *world = sim_world_of_worker(worker);
     sim_request *request = sim_request_of(base);
     SL_CHECK(!sl_heap_contains(&request->step.node) && !sl_heap_contains(&request->abort.node),
@@ -204,6 +213,13 @@ static void sim_start(engine_worker *worker, engine_request *base) {
     } else {
         sim_request_schedule(world, request);
     }
+}
+
+static void sim_start(engine_worker *worker, engine_request *base) {
+    sim_world *world = sim_world_of_worker(worker);
+    const engine_request *before = ask_about(world, base);
+    start_request(worker, base);
+    world->asking = before;
 }
 
 /* ---- cancel ---------------------------------------------------------------------------------- */
@@ -236,8 +252,7 @@ static bool completes_anyway(sim_world *world, sim_request *request) {
     return request_step(world, request);
 }
 
-void sim_on_abort(sim_world *world, sim_event *event) {
-    sim_request *request = SL_CONTAINER_OF(event, sim_request, abort);
+static void abort_request(sim_world *world, sim_request *request) {
     SL_CHECK(request->request.state == ENGINE_REQUEST_STARTED, "only a started request aborts");
     record_event(world, SIM_TRACE_EVENT, request, SIM_EVENT_ABORT);
     sl_list_remove(&request->stuck_link);
@@ -258,7 +273,14 @@ void sim_on_abort(sim_world *world, sim_event *event) {
     request_fail(world, request, status, os_error);
 }
 
-static void sim_cancel(engine_worker *worker, engine_request *base) {
+void sim_on_abort(sim_world *world, sim_event *event) {
+    sim_request *request = SL_CONTAINER_OF(event, sim_request, abort);
+    const engine_request *before = ask_about(world, &request->request);
+    abort_request(world, request);
+    world->asking = before;
+}
+
+static void cancel_request(engine_worker *worker, engine_request *base) {
     sim_world *world = sim_world_of_worker(worker);
     sim_request *request = sim_request_of(base);
     const sim_options *options = &world->options;
@@ -276,6 +298,13 @@ static void sim_cancel(engine_worker *worker, engine_request *base) {
     } else {
         sim_schedule(world, &request->abort, SIM_EVENT_ABORT);
     }
+}
+
+static void sim_cancel(engine_worker *worker, engine_request *base) {
+    sim_world *world = sim_world_of_worker(worker);
+    const engine_request *before = ask_about(world, base);
+    cancel_request(worker, base);
+    world->asking = before;
 }
 
 /* ---- handles --------------------------------------------------------------------------------- */

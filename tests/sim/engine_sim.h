@@ -32,6 +32,7 @@
 extern const engine_backend engine_backend_sim; /* named "sim" */
 
 typedef struct sim_world sim_world;
+struct engine_request; /* engine/backend.h */
 
 /*
  * What can happen, and how often: per mille of the places where it could, in each preset.
@@ -154,6 +155,12 @@ typedef struct sim_options {
     uint16_t per_mille[SIM_FAULT_COUNT];
     const sim_host *hosts; /* must outlive the world */
     uint32_t host_count;
+    /* For a test that makes every choice itself (tests/model) instead of leaving it to the seed: a
+     * fault whose rate is not 0 is asked for here (bound 2: does it strike?), and so is a number
+     * below `bound` (fault SIM_FAULT_COUNT). `request` is the one whose fate it is, or NULL. */
+    uint64_t (*choose)(void *user, const struct engine_request *request, sim_fault fault,
+                       uint64_t bound);
+    bool is_frozen; /* no event fires by itself: sim_fire (sim_world.h) does it */
     /* Every event; may be NULL. Must not call the engine. */
     void (*on_trace)(void *user, const sim_trace *trace);
     /* The simulated deadlock; NULL = a failed check. It must post a message to the worker, which

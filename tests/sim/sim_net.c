@@ -243,7 +243,11 @@ bool sim_deal(sim_world *world, sim_handle *listener) {
     sim_record(world, &trace, head->worker, head, head->handle);
     int status = SLUICE_OK;
     uint32_t os_error = 0;
-    if (sim_strikes(world, SIM_OS_ACCEPT)) {
+    const engine_request *before = world->asking;
+    world->asking = head;
+    bool fails = sim_strikes(world, SIM_OS_ACCEPT);
+    world->asking = before;
+    if (fails) {
         sim_pick_error(world, ENGINE_ACCEPT, &status, &os_error);
     } else if (!sim_has_descriptors(world, 1)) {
         status = SLUICE_EOSLIMIT;

@@ -151,8 +151,15 @@ static void record_fault(sim_world *world, sim_fault fault) {
 
 bool sim_strikes(sim_world *world, sim_fault fault) {
     world->counters.eligible_count[fault]++;
-    uint16_t rate = world->options.per_mille[fault];
-    if (rate == 0 || sl_random_seeded_below(&world->random, 1000) >= rate) {
+    const sim_options *options = &world->options;
+    uint16_t rate = options->per_mille[fault];
+    if (rate == 0) {
+        return false;
+    }
+    bool strikes = options->choose != NULL
+                       ? options->choose(options->user, world->asking, fault, 2) != 0
+                       : sl_random_seeded_below(&world->random, 1000) < rate;
+    if (!strikes) {
         return false;
     }
     world->counters.struck_count[fault]++;
@@ -161,6 +168,11 @@ bool sim_strikes(sim_world *world, sim_fault fault) {
 }
 
 uint64_t sim_below(sim_world *world, uint64_t bound) {
+    const sim_options *options = &world->options;
+    if (options->choose != NULL) {
+        return bound > 1 ? options->choose(options->user, world->asking, SIM_FAULT_COUNT, bound)
+                         : 0;
+    }
     if (bound <= UINT32_MAX) {
         return sl_random_seeded_below(&world->random, (uint32_t)bound);
     }
@@ -200,7 +212,9 @@ void sim_pick_error(sim_world *world, engine_kind kind, int *ret_status, uint32_
     while (count < ERRORS_PER_KIND && errors[kind][count].status != 0) {
         count++;
     }
-    const sim_error *error = &errors[kind][sim_below(world, count)];
+    /* To a test that tries every choice they are all alike. */
+    uint64_t index = world->options.choose == NULL ? sim_below(world, count) : 0;
+    const sim_error *error = &errors[kind][index];
     *ret_status = error->status;
     *ret_os_error = error->os_error;
 }
@@ -240,16 +254,26 @@ void sim_unschedule(sim_world *world, sim_event *event) {
     sl_heap_remove(&world->events, &event->node);
 }
 
+static void fire(sim_world *world, sim_event *event) {
+    world->counters.event_count++;
+    switch (event->type) {
+    case SIM_EVENT_STEP: sim_on_step(world, event); break;
+    case SIM_EVENT_ABORT: sim_on_abort(world, event); break;
+    case SIM_EVENT_DEAL: sim_deal(world, SL_CONTAINER_OF(event, sim_handle, deal)); break;
+    }
+}
+
+void sim_fire(sim_world *world, sim_event *event) {
+    SL_CHECK(sl_heap_contains(&event->node), "what fires was scheduled");
+    sim_unschedule(world, event);
+    fire(world, event);
+}
+
 void sim_fire_due(sim_world *world) {
     sl_heap_node *node;
-    while ((node = sl_heap_pop_due(&world->events, world->clock->now_ns)) != NULL) {
-        sim_event *event = SL_CONTAINER_OF(node, sim_event, node);
-        world->counters.event_count++;
-        switch (event->type) {
-        case SIM_EVENT_STEP: sim_on_step(world, event); break;
-        case SIM_EVENT_ABORT: sim_on_abort(world, event); break;
-        case SIM_EVENT_DEAL: sim_deal(world, SL_CONTAINER_OF(event, sim_handle, deal)); break;
-        }
+    while (!world->options.is_frozen &&
+           (node = sl_heap_pop_due(&world->events, world->clock->now_ns)) != NULL) {
+        fire(world, SL_CONTAINER_OF(node, sim_event, node));
     }
 }
 

@@ -192,6 +192,7 @@ struct sim_world {
     sl_list bindings[SIM_BUCKETS];
     sl_list workers;
     sl_list stuck; /* requests whose cancel has no effect */
+    const engine_request *asking; /* whose fate is being decided: options.choose */
     uint32_t engine_count;
     uint32_t last_worker_number;
     uint32_t next_port;   /* offset from SIM_PORT_FIRST */
@@ -225,6 +226,8 @@ void sim_pick_error(sim_world *world, engine_kind kind, int *ret_status, uint32_
 void sim_schedule(sim_world *world, sim_event *event, sim_event_type type);
 void sim_schedule_after(sim_world *world, sim_event *event, sim_event_type type, uint64_t delay_ns);
 void sim_unschedule(sim_world *world, sim_event *event);
+/* Fires one that is scheduled, whatever the time. */
+void sim_fire(sim_world *world, sim_event *event);
 /* Fires what is due, for all workers. */
 void sim_fire_due(sim_world *world);
 
