@@ -47,10 +47,14 @@ static void open_broker(test_rig *rig, const rig_options *options, const sim_opt
     }
     for (uint32_t i = 0; i < rig->worker_count; i++) {
         tries = 0;
+        uint32_t thread = sim_thread_create(rig->world, "a broker's worker");
+        rig->first_thread = thread - i;
+        (void)sim_thread_enter(rig->world, thread);
         do {
             status = broker_worker_open(rig->broker, i);
         } while (status != SLUICE_OK && ++tries < OPEN_TRIES_MAX);
         EXPECT(status == SLUICE_OK);
+        (void)sim_thread_enter(rig->world, 0);
     }
 }
 
@@ -90,6 +94,17 @@ void rig_poll_clients(test_rig *rig) {
     poll_clients(rig, 0);
 }
 
+uint32_t rig_worker_thread(const test_rig *rig, uint32_t index) {
+    return rig->first_thread + index;
+}
+
+bool rig_worker_step(test_rig *rig, uint32_t index) {
+    uint32_t before = sim_thread_enter(rig->world, rig_worker_thread(rig, index));
+    bool goes_on = broker_worker_step(rig->broker, index, 0);
+    (void)sim_thread_enter(rig->world, before);
+    return goes_on;
+}
+
 void rig_step(test_rig *rig) {
     if (!rig->is_simulated) {
         poll_clients(rig, sl_clock_after_ns(sl_clock_now_ns(rig->clock), STEP_NS));
@@ -108,7 +123,7 @@ void rig_step(test_rig *rig) {
         (void)sim_world_step(rig->world, until_ns);
     }
     for (uint32_t i = 0; i < rig->worker_count; i++) {
-        if (!rig->has_ended[i] && !broker_worker_step(rig->broker, i, 0)) {
+        if (!rig->has_ended[i] && !rig_worker_step(rig, i)) {
             rig->has_ended[i] = true;
         }
     }
@@ -172,7 +187,9 @@ void rig_close_stuck(test_rig *rig, uint64_t stuck_count) {
             rig_wait(rig, &since_ns);
             i = broker_join(rig->broker, sl_clock_now_ns(rig->clock)) ? rig->worker_count : i;
         } else if (rig->has_ended[i]) {
+            (void)sim_thread_enter(rig->world, rig_worker_thread(rig, i));
             EXPECT(broker_worker_close(rig->broker, i) == SLUICE_OK);
+            (void)sim_thread_enter(rig->world, 0);
             i++;
         } else {
             rig_wait(rig, &since_ns);

@@ -25,6 +25,7 @@ typedef struct test_rig {
     struct broker *broker;
     uint32_t worker_count;
     bool has_ended[BROKER_WORKERS_MAX];
+    uint32_t first_thread; /* simulated: of worker 0, the next ones follow */
     engine *engine; /* the clients' */
     engine_worker *worker;
     engine_address endpoint;
@@ -51,6 +52,9 @@ void rig_close(test_rig *rig);
 void rig_close_stuck(test_rig *rig, uint64_t stuck_count);
 /* Lets something happen. */
 void rig_step(test_rig *rig);
+/* Simulated: one wake of a worker, in its own simulated thread. false: it has ended. */
+bool rig_worker_step(test_rig *rig, uint32_t index);
+uint32_t rig_worker_thread(const test_rig *rig, uint32_t index);
 /* Only the clients take what has come for them; nothing waits. */
 void rig_poll_clients(test_rig *rig);
 /* A pipe for the tests' own use, as a client names it ("pipe:..."). */

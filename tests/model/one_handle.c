@@ -369,7 +369,7 @@ static void act(model *m, const action *chosen) {
     m->steps++;
     m->late = chosen->kind != ACT_POLL && !m->is_holding && has_work(m) ? m->late + 1 : 0;
     switch (chosen->kind) {
-    case ACT_POLL: EXPECT(broker_worker_step(m->rig.broker, 0, 0)); break;
+    case ACT_POLL: EXPECT(rig_worker_step(&m->rig, 0)); break;
     case ACT_KERNEL:
         m->events++;
         sim_fire(m->rig.world, chosen->fires);
@@ -382,7 +382,7 @@ static void act(model *m, const action *chosen) {
     }
     model_settle(m);
     while (!m->is_holding && has_only_replies(m)) {
-        EXPECT(broker_worker_step(m->rig.broker, 0, 0));
+        EXPECT(rig_worker_step(&m->rig, 0));
         model_settle(m);
     }
 }
@@ -447,7 +447,7 @@ static void begin(model *m) {
     set_chosen(m, true);
     model_settle(m);
     while (has_work(m)) { /* what is left of the set-up */
-        EXPECT(broker_worker_step(m->rig.broker, 0, 0));
+        EXPECT(rig_worker_step(&m->rig, 0));
         model_settle(m);
     }
 }

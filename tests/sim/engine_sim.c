@@ -218,6 +218,8 @@ static void start_request(engine_worker *worker, engine_request *base) {
 static void sim_start(engine_worker *worker, engine_request *base) {
     sim_world *world = sim_world_of_worker(worker);
     const engine_request *before = ask_about(world, base);
+    sim_thread_check(world, worker);
+    sim_request_of(base)->issuer = world->thread;
     start_request(worker, base);
     world->asking = before;
 }
@@ -303,7 +305,10 @@ static void cancel_request(engine_worker *worker, engine_request *base) {
 static void sim_cancel(engine_worker *worker, engine_request *base) {
     sim_world *world = sim_world_of_worker(worker);
     const engine_request *before = ask_about(world, base);
-    cancel_request(worker, base);
+    sim_thread_check(world, worker);
+    if (sim_thread_cancels(world, sim_request_of(base))) {
+        cancel_request(worker, base);
+    }
     world->asking = before;
 }
 
@@ -329,6 +334,7 @@ static void sim_release(engine_worker *worker, engine_handle *base) {
     sim_world *world = sim_world_of_worker(worker);
     sim_handle *handle = sim_handle_of(base);
     sim_trace trace = {.what = SIM_TRACE_RELEASE};
+    sim_thread_check(world, worker);
     sim_record(world, &trace, worker, NULL, base);
     if (handle->connection != NULL) {
         sim_connection_close_side(world, handle->connection, handle->side);
@@ -462,6 +468,7 @@ static void wait_until(sim_world *world, engine_worker *worker, uint64_t deadlin
 
 static void sim_wait(engine_worker *worker, uint64_t deadline_ns) {
     sim_world *world = sim_world_of_worker(worker);
+    sim_thread_check(world, worker);
     if (deadline_ns <= world->clock->now_ns) {
         world->clock->now_ns += world->options.poll_cost_ns;
         sim_fire_due(world);
@@ -506,6 +513,7 @@ static int sim_worker_open(engine_worker *base) {
     sl_list_init(&worker->link);
     sl_list_push_back(&world->workers, &worker->link);
     worker->number = ++world->last_worker_number;
+    worker->thread = world->thread;
     return SLUICE_OK;
 }
 

@@ -21,6 +21,10 @@
  * (EADDRNOTAVAIL). Connecting to 203.0.113/24 meets silence; to anything else not local,
  * EUNREACHABLE. Names: sim_options.hosts, "localhost", numeric IPv4, "::1".
  *
+ * THREADS. A test may say which simulated thread calls come from (sim_thread_enter). Then a worker
+ * belongs to the one that made it: a call from another one, or synchronous I/O of that one, is a
+ * failed check; and the kernel's rule of cancelling holds (sim_thread_create below).
+ *
  * Thread: one. The world's memory does not come from the engine's allocator: a simulated kernel
  * does not fail when the program runs out.
  */
@@ -160,6 +164,7 @@ typedef struct sim_options {
      * below `bound` (fault SIM_FAULT_COUNT). `request` is the one whose fate it is, or NULL. */
     uint64_t (*choose)(void *user, const struct engine_request *request, sim_fault fault,
                        uint64_t bound);
+    bool allows_mixing; /* who breaks the rules of threads is counted, and meets the kernel's */
     bool is_frozen; /* no event fires by itself: sim_fire (sim_world.h) does it */
     /* Every event; may be NULL. Must not call the engine. */
     void (*on_trace)(void *user, const sim_trace *trace);
@@ -195,6 +200,7 @@ typedef struct sim_counters {
     uint64_t exhausted_count;        /* refused for handles_max */
     uint64_t retry_count;            /* of connects that met a busy pipe: they start again */
     uint64_t deadlock_count;
+    uint64_t mixed_count; /* calls that broke the rules of threads: allows_mixing */
     uint64_t trace_count;
     uint32_t handles;     /* open descriptors now */
     uint32_t connections; /* now */
@@ -230,6 +236,32 @@ sim_options *sim_world_options(sim_world *world);
  * nothing when some worker has something to deliver. false = nothing is scheduled and there is no
  * deadline. */
 bool sim_world_step(sim_world *world, uint64_t deadline_ns);
+
+/* ---- threads --------------------------------------------------------------------------------- */
+
+/*
+ * The kernel's rule that makes CancelIoEx hang (docs/design.md, "The problem"): a request is ended
+ * by code that runs in the thread that issued it, and who cancels waits for that, unless it is that
+ * thread itself. A thread inside a synchronous call runs no such code before it leaves it. The
+ * simulated kernel takes every request for one of this kind, the worst case. As all code runs in
+ * one real thread, a call that "waits" returns, and the thread it came from is blocked: do not
+ * enter it before that ends.
+ */
+#define SIM_THREADS_MAX 16u
+
+/* A number from 1. The name must outlive the world. */
+uint32_t sim_thread_create(sim_world *world, const char *name);
+/* Calls come from this thread from now on; 0: from nobody in particular, as at first. Returns whom
+ * they came from before. */
+uint32_t sim_thread_enter(sim_world *world, uint32_t number);
+/* In a synchronous call, or in a cancel that waits for somebody who is? */
+bool sim_thread_is_blocked(sim_world *world, uint32_t number);
+/* The present thread goes into a synchronous call, which ends when `ender` acts (0: unknown). */
+void sim_sync_begin(sim_world *world, const char *call, uint32_t ender);
+/* It has ended: whoever waited for that thread goes on. */
+void sim_sync_end(sim_world *world, uint32_t number);
+/* Do threads wait for each other in a circle? Then in words, who for whom. */
+bool sim_thread_circle(sim_world *world, char *text, size_t size);
 
 /* The faults stop (all rates 0 but REORDER), and cancels that had no effect so far take it. */
 void sim_world_calm(sim_world *world);

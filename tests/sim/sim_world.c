@@ -254,13 +254,33 @@ void sim_unschedule(sim_world *world, sim_event *event) {
     sl_heap_remove(&world->events, &event->node);
 }
 
+/* Whose it is: what comes of it is taken from the queue by that worker's thread. */
+static const sim_worker *worker_of(const sim_event *event) {
+    const engine_worker *worker = NULL;
+    switch (event->type) {
+    case SIM_EVENT_STEP:
+        worker = SL_CONTAINER_OF(event, const sim_request, step)->request.worker;
+        break;
+    case SIM_EVENT_ABORT:
+        worker = SL_CONTAINER_OF(event, const sim_request, abort)->request.worker;
+        break;
+    case SIM_EVENT_DEAL:
+        worker = SL_CONTAINER_OF(event, const sim_handle, deal)->handle.worker;
+        break;
+    }
+    return SL_CONTAINER_OF(worker, const sim_worker, worker);
+}
+
 static void fire(sim_world *world, sim_event *event) {
+    uint32_t before = world->thread;
+    world->thread = worker_of(event)->thread;
     world->counters.event_count++;
     switch (event->type) {
     case SIM_EVENT_STEP: sim_on_step(world, event); break;
     case SIM_EVENT_ABORT: sim_on_abort(world, event); break;
     case SIM_EVENT_DEAL: sim_deal(world, SL_CONTAINER_OF(event, sim_handle, deal)); break;
     }
+    world->thread = before;
 }
 
 void sim_fire(sim_world *world, sim_event *event) {

@@ -156,13 +156,25 @@ typedef struct sim_request {
     int late_status;
     size_t late_bytes;
     sim_connection *connection; /* a connect that is LATE */
+    uint32_t issuer;            /* the thread that started it */
 } sim_request;
+
+/* A simulated thread. */
+typedef struct sim_thread {
+    const char *name;
+    const char *call;    /* the synchronous one that it is in; NULL = in none */
+    uint32_t ender;      /* who would end that */
+    uint32_t waits_for;  /* in a cancel; 0 = it does not wait */
+    sim_request *cancels;
+    engine_request_id cancels_id;
+} sim_thread;
 
 typedef struct sim_worker {
     engine_worker worker; /* first: what the core knows */
     sl_list link;         /* in world->workers */
     sl_atomic_bool woken;
     uint32_t number; /* from 1 */
+    uint32_t thread; /* that made it */
 } sim_worker;
 
 typedef struct sim_engine {
@@ -192,6 +204,9 @@ struct sim_world {
     sl_list bindings[SIM_BUCKETS];
     sl_list workers;
     sl_list stuck; /* requests whose cancel has no effect */
+    sim_thread threads[SIM_THREADS_MAX];
+    uint32_t thread_count;
+    uint32_t thread;              /* that calls come from */
     const engine_request *asking; /* whose fate is being decided: options.choose */
     uint32_t engine_count;
     uint32_t last_worker_number;
@@ -234,6 +249,13 @@ void sim_fire_due(sim_world *world);
 /* Records and hashes. worker, request and handle may be NULL. */
 void sim_record(sim_world *world, sim_trace *trace, const engine_worker *worker,
                 const engine_request *request, const engine_handle *handle);
+
+/* ---- sim_thread.c ---------------------------------------------------------------------------- */
+
+/* Is it this worker's own thread that calls? */
+void sim_thread_check(sim_world *world, const engine_worker *worker);
+/* May the present thread cancel? false: it is blocked now. */
+bool sim_thread_cancels(sim_world *world, sim_request *request);
 
 /* ---- engine_sim.c ---------------------------------------------------------------------------- */
 
