@@ -13,8 +13,8 @@
 
 #define INPUT_BYTES_MIN 4096u
 #define INPUT_BYTES_MAX (256u * 1024)
-#define FRAMES_MAX      128u
-#define BYTES_MAX       (256u * 1024)
+#define FRAMES_MAX      32u
+#define BYTES_MAX       (64u * 1024)
 
 static void on_completion(broker_target *target, const engine_completion *completion);
 

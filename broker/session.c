@@ -155,6 +155,7 @@ void session_accept(broker_worker *worker, engine_handle *pipe) {
         return;
     }
     session->pipe = pipe;
+    engine_prefer(pipe); /* requests, and cancels above all, go ahead of data */
     session->id = atomic_fetch_add_explicit(&b->session_ids, 1, memory_order_relaxed) + 1;
     b->options.random->fill(b->options.random, &session->hash_seed, sizeof(session->hash_seed));
     sl_list_push_back(&worker->all_sessions, &session->in_worker);
@@ -356,6 +357,7 @@ static void on_due(broker_timer *timer) {
 
 void session_wants_flush(broker_session *session) {
     if (!sl_list_is_linked(&session->in_flushing) && session_can_reply(session)) {
+        session->flush_ns = session->worker->now_ns;
         sl_list_push_back(&session->worker->flushing, &session->in_flushing);
     }
 }

@@ -70,6 +70,7 @@ struct broker_session {
     sl_list in_worker;
     sl_list in_runnable; /* input left; or, when closing, something left to end */
     sl_list in_flushing;
+    uint64_t flush_ns; /* since when it has been there */
     sl_list in_reaping;
     engine_handle *pipe; /* NULL: closed */
     broker_target close_target;

@@ -13,6 +13,8 @@
 
 #define OPS_MAX    (1u << 22)
 #define TIMERS_MAX (1u << 24)
+#define GATHER_OPS 16u
+#define GATHER_NS  (100 * SL_NS_PER_US)
 #define OWN_TIMERS 2u /* of the worker itself: accept_retry, drain_timer */
 
 static void on_orphan_closed(broker_target *target, const engine_completion *completion) {
@@ -153,10 +155,26 @@ static void run_left_over(broker_worker *worker) {
     }
 }
 
-static void flush_all(broker_worker *worker) {
+/* A session with many operations gets its replies together: a wake is short (ENGINE_TURN_NS), and a
+ * write for each of its replies would cost more than they do. Not for long, and not when the worker
+ * has nothing else to do. */
+static bool may_wait(const broker_worker *worker, const broker_session *session) {
+    return session->state == SESSION_OPEN && session->live_count >= GATHER_OPS &&
+           worker->now_ns - session->flush_ns < GATHER_NS;
+}
+
+static void flush_all(broker_worker *worker, bool is_idle) {
+    sl_list now;
     sl_list *node;
-    while ((node = sl_list_pop_front(&worker->flushing)) != NULL) {
-        session_flush(SL_LIST_ENTRY(node, broker_session, in_flushing));
+    sl_list_init(&now);
+    sl_list_splice_back(&now, &worker->flushing);
+    while ((node = sl_list_pop_front(&now)) != NULL) {
+        broker_session *session = SL_LIST_ENTRY(node, broker_session, in_flushing);
+        if (!is_idle && may_wait(worker, session)) {
+            sl_list_push_back(&worker->flushing, node);
+        } else {
+            session_flush(session);
+        }
     }
 }
 
@@ -169,7 +187,7 @@ static void reap_all(broker_worker *worker) {
 
 bool worker_step(broker_worker *worker, uint64_t deadline_ns) {
     uint64_t timer_ns = sl_heap_deadline_ns(&worker->timers);
-    if (!sl_list_is_empty(&worker->runnable)) {
+    if (!sl_list_is_empty(&worker->runnable) || !sl_list_is_empty(&worker->flushing)) {
         deadline_ns = 0;
     } else if (timer_ns < deadline_ns) {
         deadline_ns = timer_ns;
@@ -181,7 +199,7 @@ bool worker_step(broker_worker *worker, uint64_t deadline_ns) {
         handle_completion(worker, &worker->batch[i]);
     }
     deadline_run(worker);
-    flush_all(worker);
+    flush_all(worker, count == 0);
     reap_all(worker);
     return drain_continue(worker);
 }

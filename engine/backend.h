@@ -101,6 +101,12 @@ typedef struct engine_queue {
     bool pumping;         /* guards against recursion through requests that end inside ops->start */
 } engine_queue;
 
+/* What a worker does at a stretch before it looks who else has come: the kernel is asked again
+ * after this time, and handles that are not preferred wait for the next turn. With 25 us a client
+ * that has nothing but one small request waits behind a flooder's share of about 60 us
+ * (tests/integration/case_flood.c); each look costs about 1 us. */
+#define ENGINE_TURN_NS (25 * SL_NS_PER_US)
+
 struct engine_handle {
     engine_ready ready; /* its ENGINE_CLOSE */
     void *close_user;
@@ -111,6 +117,7 @@ struct engine_handle {
     unsigned capabilities;     /* ENGINE_CAN_...; 0 = not open yet */
     unsigned pending;          /* requests WAITING or STARTED, and holds */
     bool open;                 /* the backend holds an OS resource for it */
+    bool is_preferred;         /* engine_prefer */
     bool closing;
     bool closed; /* its ENGINE_CLOSE is on worker->ready or was delivered */
 };
@@ -131,6 +138,7 @@ struct engine_worker {
     sl_atomic_bool asleep; /* about to wait or waiting in the kernel: a poster must wake it */
     sl_atomic_u32 posters; /* threads inside engine_post: the worker outlives them */
     unsigned polls_since_wait;
+    uint64_t waited_ns; /* when the kernel was asked last */
     bool ended_first; /* what ended came before messages in the last batch; next time it is after */
     bool wants_flush; /* set by start(): engine_poll clears it and calls ops->flush */
     uint32_t os_error;

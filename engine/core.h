@@ -13,8 +13,9 @@
 
 #include "engine/backend.h"
 
-/* engine_poll calls ops->wait(0) at least once in this many polls, so that completions that are
- * always ready cannot hide what is new in the kernel. */
+/* engine_poll calls ops->wait(0) at least once in this many polls, and as soon as the last time is
+ * ENGINE_TURN_NS ago (backend.h), so that completions that are always ready cannot hide what is new
+ * in the kernel. */
 #define ENGINE_POLLS_PER_WAIT 16
 
 /* Aborts unless called on the worker's own thread (I1, R8). */

@@ -301,6 +301,11 @@ enum {
 };
 unsigned engine_handle_capabilities(const engine_handle *handle);
 
+/* From now on this handle's requests come before those of others that are ready as well: for a
+ * connection over which little passes and on which somebody waits. A hint: where the kernel does
+ * all the work in its own order (Windows), nothing changes. */
+void engine_prefer(engine_handle *handle);
+
 /* ---- who is at the other end ---- */
 
 #define ENGINE_IDENTITY_BYTES      68  /* of a SID (SECURITY_MAX_SID_SIZE); a Linux id takes 4 */

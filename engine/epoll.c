@@ -14,7 +14,6 @@
  * handle it ran on (its last request came back): after each call self->fd is looked at again.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -302,32 +301,6 @@ static void stream_half_close(engine_epoll_handle *self, engine_request *request
     }
 }
 
-/* ---- anonymous pipes ------------------------------------------------------------------------ */
-
-static int open_pair(engine_handle *opening[2]) {
-    int fds[2];
-    if (CALLS.pipe2(fds, O_NONBLOCK | O_CLOEXEC) != 0) {
-        return errno;
-    }
-    for (unsigned i = 0; i < 2; i++) {
-        engine_epoll_handle_init(engine_epoll_handle_of(opening[i]), ENGINE_EPOLL_PIPE, fds[i]);
-    }
-    return 0;
-}
-
-static void pair(engine_epoll_handle *self) {
-    engine_request *request = self->opening;
-    self->opening = NULL;
-    int error = open_pair(request->opening);
-    if (error != 0) {
-        engine_request_finish(request, engine_epoll_status(error), (uint32_t)error, 0, 0);
-        return;
-    }
-    engine_handle_opened(request->opening[0], ENGINE_CAN_READ, 1);
-    engine_handle_opened(request->opening[1], ENGINE_CAN_WRITE, 1);
-    engine_request_finish(request, SLUICE_OK, 0, 0, 0);
-}
-
 /* ---- running requests ----------------------------------------------------------------------- */
 
 /* The first request of a direction, if a system call for it may succeed now. */
@@ -370,9 +343,23 @@ static ALWAYS_INLINE bool run(engine_epoll_worker *worker, engine_epoll_handle *
 
 static void make_runnable(engine_epoll_worker *worker, engine_epoll_handle *self) {
     if (!sl_list_is_linked(&self->runnable)) {
-        sl_list_push_back(&worker->runnable, &self->runnable);
+        (self->handle.is_preferred ? sl_list_push_front : sl_list_push_back)(&worker->runnable,
+                                                                             &self->runnable);
         worker->worker.wants_flush = true;
     }
+}
+
+/* Must the handle wait for the next turn? *begin_ns: of this one; 0 = it begins now. */
+static bool is_too_late(engine_epoll_worker *worker, engine_epoll_handle *self,
+                        uint64_t *begin_ns) {
+    if (self->handle.is_preferred) {
+        return false;
+    }
+    uint64_t now_ns = sl_clock_now_ns(worker->worker.engine->clock);
+    if (*begin_ns == 0) {
+        *begin_ns = now_ns;
+    }
+    return now_ns - *begin_ns >= ENGINE_TURN_NS;
 }
 
 static void flush(engine_worker *base) {
@@ -382,8 +369,17 @@ static void flush(engine_worker *base) {
     sl_list_init(&turn);
     sl_list_splice_back(&turn, &worker->runnable);
     sl_list *node;
-    while ((node = sl_list_pop_front(&turn)) != NULL) {
+    uint64_t begin_ns = 0;
+    while ((node = sl_list_first(&turn)) != NULL) {
         engine_epoll_handle *self = SL_LIST_ENTRY(node, engine_epoll_handle, runnable);
+        if (is_too_late(worker, self, &begin_ns)) {
+            /* Those that are left come before those that are runnable again. */
+            sl_list_splice_back(&turn, &worker->runnable);
+            sl_list_splice_back(&worker->runnable, &turn);
+            base->wants_flush = true;
+            return;
+        }
+        sl_list_remove(node);
         if (self->opening == NULL) {
             bool may_go_on_in = run(worker, self, ENGINE_IN);
             bool may_go_on_out = run(worker, self, ENGINE_OUT);
@@ -392,7 +388,7 @@ static void flush(engine_worker *base) {
                 make_runnable(worker, self);
             }
         } else if (self->opening->kind == ENGINE_PAIR) {
-            pair(self);
+            engine_epoll_pair(self);
         } else {
             engine_epoll_connect(worker, self);
         }
@@ -458,7 +454,7 @@ void engine_epoll_note_events(engine_epoll_handle *self, uint32_t events) {
 }
 
 static ALWAYS_INLINE void on_events(engine_epoll_worker *worker, engine_epoll_handle *self,
-                                    uint32_t events) {
+                                    uint32_t events, uint64_t *begin_ns) {
     if (self->fd < 0) {
         return; /* closed while an earlier event of this batch was worked on */
     }
@@ -469,6 +465,10 @@ static ALWAYS_INLINE void on_events(engine_epoll_worker *worker, engine_epoll_ha
     engine_epoll_note_events(self, events);
     if (events == EPOLLOUT && engine_epoll_head(&self->handle.queue[ENGINE_OUT]) == NULL) {
         set_wants_out(self, false);
+        return;
+    }
+    if (is_too_late(worker, self, begin_ns)) {
+        make_runnable(worker, self);
         return;
     }
     bool may_go_on =
@@ -501,9 +501,10 @@ static void wait_for_events(engine_worker *base, uint64_t deadline_ns) {
     struct epoll_event events[ENGINE_EPOLL_EVENTS];
     int count = CALLS.epoll_wait(worker->epoll_fd, events, ENGINE_EPOLL_EVENTS,
                                  timeout_ms(worker, deadline_ns));
+    uint64_t begin_ns = 0;
     for (int i = 0; i < count; i++) {
         if (events[i].data.ptr != NULL) { /* NULL: the eventfd, which only had to end the wait */
-            on_events(worker, events[i].data.ptr, events[i].events);
+            on_events(worker, events[i].data.ptr, events[i].events, &begin_ns);
         }
     }
 }

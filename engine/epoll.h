@@ -167,6 +167,9 @@ void engine_epoll_send_to(engine_epoll_handle *self, engine_request *request);
 void engine_epoll_connect(engine_epoll_worker *worker, engine_epoll_handle *self);
 void engine_epoll_connect_event(engine_epoll_handle *self, uint32_t events);
 
+/* Opens self->opening, an anonymous pipe. */
+void engine_epoll_pair(engine_epoll_handle *self);
+
 int engine_epoll_listen(engine_worker *worker, engine_handle *handle, const engine_address *address,
                         const engine_listen_options *options);
 int engine_epoll_udp_open(engine_worker *worker, engine_handle *handle,

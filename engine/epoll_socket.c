@@ -1,6 +1,6 @@
 /*
  * epoll_socket.c - sockets of the epoll backend: listening, accepting, connecting, datagrams,
- * addresses.
+ * addresses; and anonymous pipes.
  *
  * Local pipes are Unix stream sockets. A listening socket belongs to the listener's handle, an
  * accepted or connected one to the handle that the request opens; in between it is held by the
@@ -9,6 +9,7 @@
  * only, except engine_epoll_accept_fd and engine_epoll_sockaddr, which touch nothing shared.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <string.h>
 
@@ -493,4 +494,30 @@ void engine_epoll_send_to(engine_epoll_handle *self, engine_request *request) {
     } else if (errno != EINTR) {
         engine_request_finish(request, engine_epoll_status(errno), (uint32_t)errno, 0, 0);
     }
+}
+
+/* ---- anonymous pipes ------------------------------------------------------------------------ */
+
+static int open_pair(engine_handle *opening[2]) {
+    int fds[2];
+    if (CALLS.pipe2(fds, O_NONBLOCK | O_CLOEXEC) != 0) {
+        return errno;
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        engine_epoll_handle_init(engine_epoll_handle_of(opening[i]), ENGINE_EPOLL_PIPE, fds[i]);
+    }
+    return 0;
+}
+
+void engine_epoll_pair(engine_epoll_handle *self) {
+    engine_request *request = self->opening;
+    self->opening = NULL;
+    int error = open_pair(request->opening);
+    if (error != 0) {
+        engine_request_finish(request, engine_epoll_status(error), (uint32_t)error, 0, 0);
+        return;
+    }
+    engine_handle_opened(request->opening[0], ENGINE_CAN_READ, 1);
+    engine_handle_opened(request->opening[1], ENGINE_CAN_WRITE, 1);
+    engine_request_finish(request, SLUICE_OK, 0, 0, 0);
 }

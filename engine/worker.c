@@ -215,6 +215,13 @@ static void wait_until(engine_worker *w, uint64_t deadline_ns) {
         atomic_store(&w->asleep, false);
     }
     w->polls_since_wait = 0;
+    w->waited_ns = sl_clock_now_ns(w->engine->clock);
+}
+
+/* There are completions without end while one client floods: others must be seen all the same. */
+static bool is_time_to_look(engine_worker *w) {
+    return ++w->polls_since_wait >= ENGINE_POLLS_PER_WAIT ||
+           sl_clock_now_ns(w->engine->clock) - w->waited_ns >= ENGINE_TURN_NS;
 }
 
 unsigned engine_poll(engine_worker *w, engine_completion *ret_completions, unsigned capacity,
@@ -224,7 +231,7 @@ unsigned engine_poll(engine_worker *w, engine_completion *ret_completions, unsig
     if (w->retired.first != NULL) {
         recycle(w);
     }
-    if (++w->polls_since_wait >= ENGINE_POLLS_PER_WAIT) {
+    if (is_time_to_look(w)) {
         wait_until(w, 0);
     }
     bool looked = false;
@@ -252,6 +259,11 @@ unsigned engine_poll(engine_worker *w, engine_completion *ret_completions, unsig
 void engine_look(engine_worker *w) {
     engine_check_owner(w);
     w->polls_since_wait = ENGINE_POLLS_PER_WAIT;
+}
+
+void engine_prefer(engine_handle *handle) {
+    engine_check_owner(handle->worker);
+    handle->is_preferred = true;
 }
 
 void engine_worker_counters(const engine_worker *w, engine_counters *ret) {

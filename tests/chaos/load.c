@@ -14,8 +14,8 @@
 
 #include "tests/chaos/load.h"
 
-#define TICK_NS      (20 * SL_NS_PER_MS)
-#define COUNT_EVERY  10u /* ticks */
+#define TICK_NS      (5 * SL_NS_PER_MS)
+#define COUNT_EVERY  40u /* ticks */
 #define REST_NS      (10 * SL_NS_PER_MS)
 #define LINE_BYTES   64
 

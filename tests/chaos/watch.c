@@ -12,7 +12,7 @@
 #include "base/status.h"
 #include "tests/chaos/load.h"
 
-#define TICK_GAP_NS (60 * SL_NS_PER_MS) /* ticks are closer together if nothing is in their way */
+#define TICK_GAP_NS (20 * SL_NS_PER_MS) /* ticks are closer together if nothing is in their way */
 
 #ifndef IS_SANITIZED /* CMakeLists.txt */
 #define IS_SANITIZED false

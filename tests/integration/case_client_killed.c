@@ -14,17 +14,14 @@
  * judged with a sanitizer in the programs, which makes another program of them, as to time.
  */
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "tests/integration/place.h"
+#include "tests/integration/pings.h"
 
 #define READS       1000u
 #define WINDOW_NS   SL_NS_PER_S
 #define ROUNDS      5u
 #define ROUNDS_MAX  15u
-#define ROUNDS_LONG 101u
-#define SAMPLES_MAX (1u << 20)
-#define SAMPLES_MIN 200u /* of which there is a p99, also where a second has not as many */
+#define ROUNDS_LONG PINGS_ROUNDS_MAX
 #define RATIO_MAX   2.0
 #define GONE_MAX_S  1.0
 #ifndef IS_SANITIZED /* CMakeLists.txt */
@@ -32,64 +29,25 @@
 #endif
 #define ASK_EVERY   4u /* pings between two looks at the counters */
 
-typedef struct window {
-    uint64_t p50_ns;
-    uint64_t p99_ns;
-    uint64_t max_ns;
-    uint64_t gone_ns; /* until the handles were gone */
-} window;
+typedef struct after_kill {
+    sluice_session *session;
+    uint64_t start_ns;
+    uint64_t gone_ns; /* until the handles were gone; 0 = they are not */
+} after_kill;
 
-static uint32_t samples[SAMPLES_MAX];
-static window solo[ROUNDS_LONG];
-static window after[ROUNDS_LONG];
+static pings_window solo[ROUNDS_LONG];
+static pings_window after[ROUNDS_LONG];
+static uint64_t gone_ns[ROUNDS_LONG];
 
-static int compare_u32(const void *a, const void *b) {
-    uint32_t x = *(const uint32_t *)a;
-    uint32_t y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* A second of pings, one behind the other; more if the machine is too busy for SAMPLES_MIN. With
- * `is_killed`: at least until the victim's handles are gone, and when was that? */
-static window measure(sluice_session *session, bool is_killed) {
-    uint64_t start_ns = place_now_ns();
-    uint64_t end_ns = start_ns + WINDOW_NS;
-    uint64_t begin_ns = start_ns;
-    uint32_t count = 0;
-    window w = {0};
-    while (begin_ns < end_ns || count < SAMPLES_MIN || (is_killed && w.gone_ns == 0)) {
-        EXPECT(count < SAMPLES_MAX && begin_ns < start_ns + PLACE_LONG_NS);
-        EXPECT(sluice_ping(session, PLACE_LONG_NS, NULL) == SLUICE_OK);
-        uint64_t now_ns = place_now_ns();
-        uint64_t took_ns = now_ns - begin_ns;
-        samples[count++] = took_ns > UINT32_MAX ? UINT32_MAX : (uint32_t)took_ns;
-        if (is_killed && w.gone_ns == 0 && count % ASK_EVERY == 0) {
-            sluice_broker_info info = place_status(session);
-            now_ns = place_now_ns();
-            w.gone_ns = info.handles == 0 && info.sessions == 1 ? now_ns - start_ns : 0;
-        }
-        begin_ns = now_ns;
+/* The window lasts until the victim's handles are gone: when is that? */
+static bool look_for_handles(void *user, uint32_t count) {
+    after_kill *it = user;
+    if (it->gone_ns == 0 && count % ASK_EVERY == 0) {
+        sluice_broker_info info = place_status(it->session);
+        bool is_gone = info.handles == 0 && info.sessions == 1;
+        it->gone_ns = is_gone ? place_now_ns() - it->start_ns : 0;
     }
-    qsort(samples, count, sizeof(samples[0]), compare_u32);
-    w.p50_ns = samples[count / 2];
-    w.p99_ns = samples[(uint64_t)count * 99 / 100];
-    w.max_ns = samples[count - 1];
-    return w;
-}
-
-static int compare_double(const void *a, const void *b) {
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double (*value)(uint32_t round), uint32_t count) {
-    static double values[ROUNDS_LONG];
-    for (uint32_t i = 0; i < count; i++) {
-        values[i] = value(i);
-    }
-    qsort(values, count, sizeof(values[0]), compare_double);
-    return values[count / 2];
+    return it->gone_ns == 0;
 }
 
 static double p99_ratio(uint32_t round) {
@@ -97,7 +55,7 @@ static double p99_ratio(uint32_t round) {
 }
 
 static double gone_s(uint32_t round) {
-    return (double)after[round].gone_ns / 1e9;
+    return (double)gone_ns[round] / 1e9;
 }
 
 static void run_round(place *at, sluice_session *session, uint32_t round) {
@@ -109,9 +67,11 @@ static void run_round(place *at, sluice_session *session, uint32_t round) {
     (void)process_until(&victim, "ready");
     sluice_broker_info info = place_status(session);
     EXPECT(info.handles == 2 * READS && info.operations >= READS);
-    solo[round] = measure(session, false);
+    solo[round] = pings_measure(session, WINDOW_NS, NULL, NULL);
+    after_kill killed = {.session = session, .start_ns = place_now_ns()};
     process_kill(&victim);
-    after[round] = measure(session, true);
+    after[round] = pings_measure(session, WINDOW_NS, look_for_handles, &killed);
+    gone_ns[round] = killed.gone_ns;
     process_deinit(&victim);
 }
 
@@ -123,12 +83,13 @@ static void measure_rounds(place *at, sluice_session *session, uint32_t from, ui
                i + 1, (double)solo[i].p50_ns / 1e3, (double)solo[i].p99_ns / 1e3,
                (double)solo[i].max_ns / 1e3, (double)after[i].p50_ns / 1e3,
                (double)after[i].p99_ns / 1e3, (double)after[i].max_ns / 1e3,
-               (double)after[i].gone_ns / 1e6);
+               (double)gone_ns[i] / 1e6);
     }
 }
 
 static bool is_good(uint32_t rounds) {
-    return median(p99_ratio, rounds) <= RATIO_MAX && median(gone_s, rounds) <= GONE_MAX_S;
+    return pings_median(p99_ratio, rounds) <= RATIO_MAX &&
+           pings_median(gone_s, rounds) <= GONE_MAX_S;
 }
 
 /* One worker: the bystander shares it with the victim. */
@@ -144,7 +105,7 @@ void case_client_killed(place *at) {
     }
     printf("medians of %u rounds: p99 in the second behind the kill %.2f times that of the second "
            "before; handles gone after %.1f ms%s\n",
-           rounds, median(p99_ratio, rounds), median(gone_s, rounds) * 1e3,
+           rounds, pings_median(p99_ratio, rounds), pings_median(gone_s, rounds) * 1e3,
            is_judged ? "" : " (Wine or a sanitizer: not judged)");
     EXPECT(!is_judged || is_good(rounds));
     EXPECT(sluice_session_close(session) == SLUICE_OK);

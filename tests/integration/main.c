@@ -15,6 +15,7 @@ static const place_case cases[] = {
     {"broker_killed", case_broker_killed, 100},   {"broker_stopped", case_broker_stopped, 100},
     {"private", case_private, 60},                {"drain", case_drain, 60},
     {"drain_now", case_drain_now, 60},            {"hostile", case_hostile, 60},
+    {"flood", case_flood, 100},
 };
 
 typedef struct watchdog {

@@ -79,6 +79,7 @@ void case_private(place *at);
 void case_drain(place *at);
 void case_drain_now(place *at);
 void case_hostile(place *at);
+void case_flood(place *at);
 
 /* roles.c: the exit code. */
 int place_run_role(int count, char **words);

@@ -3,12 +3,14 @@
  *
  *   pending ENDPOINT COUNT    COUNT reads without deadline; says "ready"; says how they ended
  *   stopped ENDPOINT NAME     listens at pipe:NAME, reads what comes, is halted meanwhile
+ *   flood ENDPOINT            uses all its credits while it is told to (case_flood.c)
  *   private SLUICED HOW       a private broker of its own; then it ends as HOW says
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/integration/flood.h"
 #include "tests/integration/place.h"
 #include "tests/integration/stopped.h"
 
@@ -59,6 +61,9 @@ int place_run_role(int count, char **words) {
     }
     if (count == 3 && strcmp(words[0], "stopped") == 0) {
         return stopped_run(words[1], words[2]);
+    }
+    if (count == 2 && strcmp(words[0], "flood") == 0) {
+        return flood_run(words[1]);
     }
     if (count == 3 && strcmp(words[0], "private") == 0) {
         return run_private(words[1], words[2]);
