@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "broker/drain.h"
 #include "broker/worker.h"
 
@@ -177,7 +178,8 @@ int broker_destroy(broker *b, uint64_t grace_ns) {
 static void run(void *context) {
     broker_worker *worker = context;
     broker *b = worker->broker;
-    worker->start_status = worker_open(worker);
+    int refused = SL_FAILPOINT(broker, worker);
+    worker->start_status = refused == SLUICE_OK ? worker_open(worker) : refused;
     bool is_open = worker->start_status == SLUICE_OK;
     if (!is_open) {
         atomic_fetch_add_explicit(&b->start_failures, 1, memory_order_release);

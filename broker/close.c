@@ -7,6 +7,7 @@
  * zombie: kept, counted, shown by `sluice ops --stuck`, and never closed from under its requests
  * (I4).
  */
+#include "base/failpoint.h"
 #include "broker/handle.h"
 #include "broker/peer.h"
 
@@ -22,6 +23,7 @@ static void cancel_all(sl_list *queue, int cause) {
 void handle_close(broker_handle *handle, broker_op *closer, uint64_t grace_ns, int cause) {
     broker_worker *worker = handle->session->worker;
     SL_CHECK(handle->state == HANDLE_OPEN, "a handle is closed once");
+    SL_FAILPOINT_PASS(broker, close);
     handle->state = HANDLE_CLOSING;
     handle->closed_ns = worker->now_ns;
     cancel_all(&handle->readers, cause);
@@ -64,6 +66,7 @@ void close_on_completion(broker_target *target, const engine_completion *complet
     broker_handle *handle = SL_CONTAINER_OF(target, struct broker_handle, close_target);
     broker_session *session = handle->session;
     broker_worker *worker = session->worker;
+    SL_FAILPOINT_PASS(broker, closed);
     SL_CHECK(!handle->is_armed && handle->writing == NULL && !handle->is_accepting,
              "a handle closes after its last request");
     SL_CHECK(sl_list_is_empty(&handle->readers) && sl_list_is_empty(&handle->writers) &&

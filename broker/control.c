@@ -15,6 +15,7 @@
 
 #include "base/atomic.h"
 #include "base/check.h"
+#include "base/failpoint.h"
 #include "broker/control_watch.h"
 
 #define TICK_MS 500u
@@ -86,6 +87,7 @@ static void begin_drain(control *c, bool is_graceful) {
     if (!c->is_client_gone) {
         limit_ns = control_drain_limit_ns(&c->options.limits);
     }
+    SL_FAILPOINT_PASS(broker, stop);
     broker_drain(c->broker, is_graceful ? SL_CLOCK_NEVER : 0);
     if (!c->is_broker_draining) {
         c->is_broker_draining = true;

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "base/failpoint.h"
+#include "broker/failpoint_request.h"
 #include "broker/handle.h"
 #include "broker/introspect.h"
 #include "broker/open.h"
@@ -170,6 +172,9 @@ static void on_listen(broker_op *op, const dispatch_input *in) {
 static int on_cancel(broker_session *session, const dispatch_input *in) {
     broker_op *op = op_find(session, in->request->as.cancel.target_id);
     counter_add(&session->worker->counters.cancels, 1);
+    if (SL_FAILPOINT(broker, cancel) != SLUICE_OK) {
+        return SLUICE_OK;
+    }
     if (op != NULL && (sl_request_traits(op->kind) & SL_REQUEST_IS_CANCELLABLE) != 0) {
         op_cancel(op, SLUICE_ECANCELED);
     }
@@ -296,7 +301,13 @@ static int dispatch_request(broker_session *session, const dispatch_entry *entry
         op_finish(op, SLUICE_ESHUTDOWN, 0);
         return SLUICE_OK;
     }
+    int refused = entry->is_work ? SL_FAILPOINT(broker, submit) : SLUICE_OK;
+    if (refused != SLUICE_OK) {
+        op_finish(op, refused, 0);
+        return SLUICE_OK;
+    }
     entry->on_request(op, in);
+    SL_FAILPOINT_PASS(broker, submitted);
     return SLUICE_OK;
 }
 
@@ -318,6 +329,9 @@ int dispatch_frame(broker_session *session, const sl_frame *frame, sl_reason *re
     }
     if (request.id == 0) {
         return SLUICE_OK; /* a notice of a later version */
+    }
+    if (failpoint_request(session, &request, frame)) {
+        return SLUICE_OK;
     }
     if (status == SLUICE_OK && entry->on_request == NULL) {
         status = SLUICE_ENOTSUP;

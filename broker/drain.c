@@ -13,6 +13,7 @@
  */
 #include "broker/drain.h"
 
+#include "base/failpoint.h"
 #include "broker/handle.h"
 #include "broker/op.h"
 
@@ -44,6 +45,7 @@ static void for_each_session(broker_worker *worker, void (*act)(broker_session *
 
 static void on_drain(broker_letter *letter, broker_worker *here) {
     (void)letter;
+    SL_FAILPOINT_PASS(broker, drain);
     atomic_store_explicit(&here->is_drain_posted, false, memory_order_release);
     uint64_t grace_ns = counter_get(&here->drain_grace_ns);
     if (grace_ns == SL_CLOCK_NEVER) {

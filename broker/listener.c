@@ -2,6 +2,7 @@
  * listener.c - a worker's share of the endpoint: connections become sessions of this worker, for
  * life.
  */
+#include "base/failpoint.h"
 #include "broker/session.h"
 #include "broker/worker.h"
 
@@ -12,7 +13,12 @@ static void on_accepted(broker_target *target, const engine_completion *completi
     broker_worker *worker = SL_CONTAINER_OF(target, struct broker_worker, accept_target);
     worker->accepts--;
     if (completion->status == SLUICE_OK) {
-        session_accept(worker, completion->opened[0]);
+        if (SL_FAILPOINT(broker, accept) == SLUICE_OK) {
+            session_accept(worker, completion->opened[0]);
+            SL_FAILPOINT_PASS(broker, accepted);
+        } else {
+            worker_close_orphan(worker, completion->opened[0]);
+        }
         listener_arm(worker);
     } else if (worker->state == WORKER_RUNNING) {
         sl_log_field fields[] = {{"worker", (int64_t)worker->index},

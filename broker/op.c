@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "broker/handle.h"
 #include "broker/peer.h"
 #include "broker/quota.h"
@@ -79,6 +80,7 @@ static void remove_id(broker_op *removed) {
 
 static void on_due(broker_timer *timer) {
     broker_op *op = SL_CONTAINER_OF(timer, struct broker_op, timer);
+    SL_FAILPOINT_PASS(broker, deadline);
     if (op->kind == SL_REQUEST_CLOSE || op->state == OP_CANCELLING) {
         op_abandon(op);
     } else {
@@ -196,6 +198,7 @@ void op_finish(broker_op *op, int status, uint32_t os_error) {
     broker_session *session = op->session;
     broker_worker *worker = session->worker;
     SL_CHECK(op->state < OP_ENDED, "an operation ends once");
+    SL_FAILPOINT_PASS(broker, finish);
     deadline_clear(worker, &op->timer);
     sl_list_remove(&op->link);
     broker_handle *handle = op->handle;

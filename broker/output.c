@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "broker/introspect.h"
 #include "broker/reply.h"
 #include "proto/frame.h"
@@ -201,8 +202,11 @@ void session_flush(broker_session *session) {
         session_leave_continue(session);
         return;
     }
-    int status =
-        engine_write(session->pipe, gather.buffers, gather.count, &output->target, &output->write);
+    int status = SL_FAILPOINT(broker, send);
+    if (status == SLUICE_OK) {
+        status = engine_write(session->pipe, gather.buffers, gather.count, &output->target,
+                              &output->write);
+    }
     if (status != SLUICE_OK) {
         drop_held(output);
         session_end(session, status);
@@ -210,6 +214,7 @@ void session_flush(broker_session *session) {
     }
     output->is_writing = true;
     watch(session);
+    SL_FAILPOINT_PASS(broker, sent);
 }
 
 static void on_completion(broker_target *target, const engine_completion *completion) {

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "broker/handle.h"
 #include "broker/introspect.h"
 #include "proto/address.h"
@@ -101,6 +102,7 @@ size_t reply_encode(const broker_op *op, uint32_t payload_length, bool is_last, 
                     size_t size) {
     address_text texts[SL_OPENED_MAX];
     sl_response response; /* without clearing what a plain one does not have */
+    SL_FAILPOINT_PASS(broker, reply);
     sl_response_init(&response, op->id);
     if (!is_last) {
         response.more = true;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/failpoint.h"
 #include "base/sink.h"
 
 _Static_assert(STARTUP_ALLOW_MAX <= BROKER_ALLOW_MAX, "the broker takes the whole allow list");
@@ -181,7 +182,10 @@ static sluiced_exit start_broker(run *r) {
     o.process_id = startup_process_id();
     o.on_end = control_on_end;
     o.user = r->control;
-    int status = broker_create(&o, &r->broker);
+    int status = SL_FAILPOINT(broker, start);
+    if (status == SLUICE_OK) {
+        status = broker_create(&o, &r->broker);
+    }
     sluiced_exit code = is_about_endpoint(status) ? SLUICED_EXIT_ENDPOINT : SLUICED_EXIT_ENGINE;
     if (status == SLUICE_OK) {
         status = broker_start(r->broker);
@@ -204,6 +208,7 @@ static sluiced_exit start_broker(run *r) {
 /* ---- and down ---- */
 
 static sluiced_exit serve(run *r) {
+    SL_FAILPOINT_PASS(broker, started);
     sl_log_field fields[] = {{.name = "workers", .value = broker_worker_count(r->broker)},
                              {.name = "process", .value = (int64_t)startup_process_id()}};
     sl_log_record(r->log, SL_LOG_INFO, "listening", r->endpoint, fields, 2);
@@ -212,11 +217,13 @@ static sluiced_exit serve(run *r) {
     }
     broker_end end = {.stuck_count = 0};
     int status = control_run(r->control, r->broker, &end);
+    SL_FAILPOINT_PASS(broker, ended);
     bool is_joined =
         status == SLUICE_OK && end.stuck_count == 0 &&
         broker_join(r->broker, sl_clock_after_ns(sl_clock_now_ns(sl_clock_system()), END_NS));
     if (is_joined && broker_destroy(r->broker, END_NS) == SLUICE_OK) {
         r->broker = NULL;
+        SL_FAILPOINT_PASS(broker, stopped);
         sl_log_record(r->log, SL_LOG_INFO, "stopped", NULL, NULL, 0);
         return SLUICED_EXIT_OK;
     }

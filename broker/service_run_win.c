@@ -11,6 +11,7 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
+#include "base/failpoint.h"
 #include "base/thread.h"
 #include "broker/run.h"
 
@@ -51,6 +52,7 @@ static DWORD WINAPI on_request(DWORD request, DWORD type, void *data, void *cont
     switch (request) {
     case SERVICE_CONTROL_STOP:
     case SERVICE_CONTROL_PRESHUTDOWN:
+        SL_FAILPOINT_PASS(service, stop);
         s->is_stop_asked = true;
         report(s, SERVICE_STOP_PENDING);
         if (s->control != NULL) {
@@ -78,6 +80,7 @@ static void on_control(void *user, control *control_or_null) {
 
 static void on_running(void *user) {
     service *s = user;
+    SL_FAILPOINT_PASS(service, running);
     sl_mutex_lock(&s->mutex);
     if (!s->is_stop_asked) {
         report(s, SERVICE_RUNNING);
@@ -106,7 +109,9 @@ static void WINAPI service_main(DWORD argc, LPWSTR *argv) {
 
     const run_hooks hooks = {
         .on_control = on_control, .on_running = on_running, .on_draining = on_draining, .user = s};
-    s->code = run_broker(s->options, &hooks);
+    s->code = SL_FAILPOINT(service, start) == SLUICE_OK ? run_broker(s->options, &hooks)
+                                                         : SLUICED_EXIT_FAILED;
+    SL_FAILPOINT_PASS(service, stopped);
 
     /* Not 0: with fFailureActionsOnNonCrashFailures the manager restarts us. */
     sl_mutex_lock(&s->mutex);

@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "broker/handle.h"
 #include "broker/peer.h"
 #include "broker/quota.h"
@@ -254,6 +255,7 @@ void session_end(broker_session *session, int status) {
     if (session->state == SESSION_CLOSING) {
         return;
     }
+    SL_FAILPOINT_PASS(broker, end);
     session->state = SESSION_CLOSING;
     session->closed_ns = session->worker->now_ns;
     if (session->leave_status != 0) {

@@ -7,6 +7,7 @@ add_library(sluiced_config STATIC
     ${CMAKE_CURRENT_LIST_DIR}/options.c
     ${CMAKE_CURRENT_LIST_DIR}/usage.c)
 target_link_libraries(sluiced_config PUBLIC sluice_proto sluice_engine sluice_base sluice_options)
+sluice_failpoints_copy(sluiced_config)
 
 # Until the core is there, there is no program.
 if(NOT TARGET sluice_broker)
@@ -32,6 +33,7 @@ else()
 endif()
 target_link_libraries(sluiced PRIVATE sluiced_config sluice_broker sluice::uv)
 target_compile_definitions(sluiced PRIVATE SLUICE_VERSION_TEXT="${PROJECT_VERSION}")
+sluice_failpoints_copy(sluiced)
 
 include(GNUInstallDirs)
 install(TARGETS sluiced RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT broker)

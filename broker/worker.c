@@ -8,6 +8,7 @@
  */
 #include "broker/worker.h"
 
+#include "base/failpoint.h"
 #include "broker/drain.h"
 #include "broker/op.h"
 
@@ -140,6 +141,7 @@ static void handle_completion(broker_worker *worker, const engine_completion *co
         letter->on_delivery(letter, worker);
     } else {
         broker_target *target = completion->user;
+        SL_FAILPOINT_PASS(broker, complete);
         target->on_completion(target, completion);
     }
 }

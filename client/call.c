@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "client/session.h"
 
 static int copy_address(client_operation *op, const char *address, const char **ret_text) {
@@ -120,11 +121,15 @@ static int take_credit(client_operation *op, bool may_wait) {
 
 int client_prepare(sluice_session *session, const client_arguments *arguments, bool may_wait,
                    client_operation **ret_op) {
+    int status = SL_FAILPOINT(client, submit);
+    if (status != SLUICE_OK) {
+        return status;
+    }
     client_operation *op = client_pool_take(session, arguments->kind, arguments->timeout_ns);
     if (op == NULL) {
         return SLUICE_ENOMEM;
     }
-    int status = fill(op, arguments);
+    status = fill(op, arguments);
     if (status == SLUICE_OK) {
         status = take_credit(op, may_wait);
     }
@@ -161,6 +166,7 @@ int client_post(client_operation *op) {
         client_core_submit(session->worker, op);
     }
     atomic_fetch_sub(&session->posting_count, 1);
+    SL_FAILPOINT_PASS(client, submitted);
     return is_closed ? SLUICE_ECLOSED : SLUICE_OK;
 }
 

@@ -11,6 +11,7 @@
  */
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "client/core.h"
 #include "client/detail.h"
 #include "client/handles.h"
@@ -245,6 +246,7 @@ void client_connect_greeted(client_core *core, const sl_response *response) {
     core->hello.engine_name = core->engine_name;
     core->link->frame_limits.control_bytes = core->hello.limits.control_bytes;
     core->link->frame_limits.payload_bytes = core->hello.limits.fragment_bytes;
+    SL_FAILPOINT_PASS(client, connected);
     core->connection_count++;
     core->phase = CLIENT_READY;
     core->down_status = SLUICE_OK;
@@ -285,6 +287,7 @@ void client_connect_lost(client_core *core, int status, uint32_t os_error) {
     if (status == SLUICE_ECLOSED) {
         status = SLUICE_EBROKERLOST;
     }
+    SL_FAILPOINT_PASS(client, lost);
     drop_link(core);
     core->phase = CLIENT_DOWN;
     core->down_status = status;

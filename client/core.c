@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "client/detail.h"
 #include "client/handles.h"
 
@@ -78,6 +79,7 @@ static void fill_result(client_operation *op, int status, uint32_t os_error) {
 /* A reference of the core's goes along. */
 static void finish(client_core *core, client_operation *op, int status, uint32_t os_error) {
     SL_CHECK(!atomic_load(&op->is_finished), "an operation has one outcome");
+    SL_FAILPOINT_PASS(client, finish);
     fill_result(op, status, os_error);
     sl_heap_remove(&core->timers, &op->timer);
     op->out = NULL;

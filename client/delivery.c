@@ -4,6 +4,7 @@
  */
 #include "client/delivery.h"
 
+#include "base/failpoint.h"
 #include "client/session.h"
 #include "client/waitable.h"
 
@@ -13,7 +14,9 @@ static void run_callback(client_delivery *delivery, client_operation *op) {
     sl_atomic_u64 *thread_id = &delivery->callback_thread_id;
     uint64_t outer = atomic_load_explicit(thread_id, memory_order_relaxed);
     atomic_store_explicit(thread_id, sl_thread_self(), memory_order_relaxed);
+    SL_FAILPOINT_PASS(client, callback);
     op->on_done(op->user, visible, &op->result);
+    SL_FAILPOINT_PASS(client, called);
     atomic_store_explicit(thread_id, outer, memory_order_relaxed);
     atomic_fetch_sub(&delivery->undelivered_count, 1);
     client_pool_drop(op);

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "client/core.h"
 #include "client/endpoint.h"
 
@@ -30,6 +31,11 @@ static void stop(client_launcher *l) {
 }
 
 static int launch(client_launcher *l) {
+    int refused = SL_FAILPOINT(client, launch);
+    if (refused != SLUICE_OK) {
+        l->detail = "a failpoint";
+        return refused;
+    }
     stop(l);
     char found[CLIENT_BROKER_PATH_BYTES];
     const char *path = l->path;

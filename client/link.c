@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "client/core.h"
 
 static void destroy(client_link *link) {
@@ -16,7 +17,10 @@ static void destroy(client_link *link) {
 int client_link_create(client_core *core, const char *endpoint, uint64_t deadline_ns,
                        client_link **ret_link) {
     engine_address address;
-    int status = engine_address_pipe(&address, endpoint);
+    int status = SL_FAILPOINT(client, connect);
+    if (status == SLUICE_OK) {
+        status = engine_address_pipe(&address, endpoint);
+    }
     if (status != SLUICE_OK) {
         return status;
     }
@@ -61,6 +65,7 @@ void client_link_pump(client_link *link) {
         return;
     }
     engine_buffer buffer = {link->out, length};
+    SL_FAILPOINT_PASS(client, send);
     int status = engine_write(link->handle, &buffer, 1, link, NULL);
     if (status != SLUICE_OK) {
         client_connect_lost(link->core, status, 0);

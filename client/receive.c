@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "client/core.h"
 #include "client/detail.h"
 #include "client/handles.h"
@@ -250,6 +251,7 @@ static int on_reply(client_core *core, client_operation *op, const sl_response *
 int client_receive_frame(client_core *core, const sl_frame *frame) {
     sl_response response;
     sl_reason reason;
+    SL_FAILPOINT_PASS(client, receive);
     reason.text[0] = '\0';
     int status = sl_response_decode(frame->control, frame->control_length, frame->payload_length,
                                     &core->arena, &response, &reason);

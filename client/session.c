@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "client/detail.h"
 #include "client/endpoint.h"
 #include "client/pin.h"
@@ -196,6 +197,10 @@ int32_t sluice_open(const sluice_open_options *options, sluice_session **ret_ses
         return SLUICE_EINVAL;
     }
     *ret_session = NULL;
+    int status = SL_FAILPOINT(client, open);
+    if (status != SLUICE_OK) {
+        return status;
+    }
     client_tuning tuning = {.allocator = sl_allocator_system(),
                             .backend = engine_backend_find(NULL)};
     return client_session_open(options, &tuning, ret_session);
@@ -212,6 +217,7 @@ int32_t sluice_session_close(sluice_session *session) {
         client_delivery_is_callback(&session->delivery)) {
         return SLUICE_EDEADLK;
     }
+    SL_FAILPOINT_PASS(client, close);
     atomic_store(&session->is_closed, true);
     while (atomic_load(&session->posting_count) != 0) {
         sl_thread_yield(); /* a few instructions */
@@ -219,6 +225,7 @@ int32_t sluice_session_close(sluice_session *session) {
     client_io_thread_stop(session);
     client_delivery_close(&session->delivery);
     client_launcher_stop(&session->launcher);
+    SL_FAILPOINT_PASS(client, closed);
     client_session_drop(session);
     return SLUICE_OK;
 }

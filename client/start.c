@@ -1,6 +1,7 @@
 /*
  * start.c - the asynchronous calls of sluice.h, cancel and release.
  */
+#include "base/failpoint.h"
 #include "client/session.h"
 
 static int32_t start(sluice_session *session, const client_arguments *arguments,
@@ -124,6 +125,10 @@ int32_t sluice_cancel(sluice_operation *operation) {
     sluice_session *session = operation->session;
     if (client_session_is_forked(session)) {
         return SLUICE_EFORKED;
+    }
+    int status = SL_FAILPOINT(client, cancel);
+    if (status != SLUICE_OK) {
+        return status;
     }
     atomic_fetch_add(&session->posting_count, 1);
     if (!atomic_load(&session->is_closed) && !atomic_load(&operation->is_finished)) {

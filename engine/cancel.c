@@ -5,6 +5,7 @@
  * done. What the backend has is marked and asked once; its packet decides how it ended (R4, I3).
  * Cancel runs on the thread that issued the request, so that on Windows no APC is needed (I1).
  */
+#include "base/failpoint.h"
 #include "engine/core.h"
 
 void engine_request_cancel(engine_request *request) {
@@ -16,7 +17,11 @@ void engine_request_cancel(engine_request *request) {
                                                                         : SLUICE_ECANCELED);
         } else if (!request->cancel_asked) {
             request->cancel_asked = true;
+            if (SL_FAILPOINT(engine, cancel) != SLUICE_OK) {
+                break; /* as a driver that ignores it */
+            }
             request->worker->ops->cancel(request->worker, request);
+            SL_FAILPOINT_PASS(engine, cancelled);
         }
         break;
     case ENGINE_REQUEST_DONE:

@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "engine/core.h"
 
 int engine_handle_take(engine_worker *w, engine_handle **ret_handle) {
@@ -36,6 +37,7 @@ int engine_handle_take(engine_worker *w, engine_handle **ret_handle) {
 static void release(engine_handle *handle) {
     engine_worker *w = handle->worker;
     if (handle->open) {
+        SL_FAILPOINT_PASS(engine, release);
         handle->open = false;
         w->ops->release(w, handle);
         w->handles_closed_count++;
@@ -77,6 +79,7 @@ int engine_close(engine_handle *handle, void *user) {
         return SLUICE_ECLOSED;
     }
     SL_CHECK(handle->open, "only an open handle is closed");
+    SL_FAILPOINT_PASS(engine, close);
     handle->closing = true;
     w->closing_count++;
     handle->close_user = user;

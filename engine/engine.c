@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "engine/core.h"
 #include "engine/opener.h"
 
@@ -120,13 +121,17 @@ int engine_endpoint_create(engine *e, const engine_address *pipe,
     if (engine_check_listen_options(pipe, options) != SLUICE_OK) {
         return SLUICE_EINVAL;
     }
+    int status = SL_FAILPOINT(engine, endpoint);
+    if (status != SLUICE_OK) {
+        return status;
+    }
     engine_endpoint *endpoint = sl_account_alloc(&e->account, e->ops->endpoint_size);
     if (endpoint == NULL) {
         return SLUICE_ENOMEM;
     }
     endpoint->engine = e;
     endpoint->address = *pipe;
-    int status = e->ops->endpoint_create(endpoint, options);
+    status = e->ops->endpoint_create(endpoint, options);
     if (status != SLUICE_OK) {
         sl_account_free(&e->account, endpoint, e->ops->endpoint_size);
         return status;

@@ -7,6 +7,7 @@
  * far as the backend takes them at a time. A request may end inside ops->start; the pump is a loop,
  * not a recursion, so a thousand queued reads at the end of a file need no stack.
  */
+#include "base/failpoint.h"
 #include "engine/core.h"
 
 engine_direction engine_kind_direction(engine_kind kind) {
@@ -93,6 +94,7 @@ void engine_request_finish(engine_request *request, int status, uint32_t os_erro
     SL_CHECK(!request->retrying, "a connect between two attempts is not the backend's");
     engine_handle *handle = request->handle;
     engine_direction direction = engine_kind_direction(request->kind);
+    SL_FAILPOINT_PASS(engine, complete);
     if (status == SLUICE_ECANCELED && request->timed_out) {
         status = SLUICE_ETIMEDOUT;
     }

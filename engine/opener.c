@@ -14,6 +14,7 @@
  */
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/thread.h"
 #include "engine/core.h"
 #include "engine/opener.h"
@@ -103,7 +104,12 @@ static void run_opener(void *context) {
     engine_opener_job *job;
     while ((job = next_job(opener)) != NULL) {
         if (atomic_load(&job->state) == JOB_HELD) {
-            engine_opener_os_run(job);
+            int status = SL_FAILPOINT(engine, open);
+            if (status == SLUICE_OK) {
+                engine_opener_os_run(job);
+            } else {
+                job->status = status;
+            }
         }
         atomic_fetch_sub(&opener->busy, 1);
         finish_job(job);

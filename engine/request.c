@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "engine/core.h"
 
 /* Takes a request from the pool and fills in what is common. */
@@ -14,7 +15,11 @@ static int take_request(engine_worker *w, engine_kind kind, void *user,
                         engine_request **ret_request) {
     void *entry;
     engine_request_id id;
-    int status = sl_slots_take(&w->requests, &entry, &id);
+    int status = SL_FAILPOINT(engine, submit);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    status = sl_slots_take(&w->requests, &entry, &id);
     if (status != SLUICE_OK) {
         return status;
     }
@@ -86,6 +91,7 @@ static void enqueue(engine_handle *handle, engine_request *request, engine_reque
     } else {
         sl_list_push_back(&queue->waiting, &request->link);
     }
+    SL_FAILPOINT_PASS(engine, submitted);
 }
 
 /* A request without a handle. */
@@ -93,6 +99,7 @@ static void launch(engine_request *request, engine_request_id *ret_id) {
     sl_list_push_back(&request->worker->loose, &request->link);
     publish_id(request, ret_id);
     engine_request_start(request);
+    SL_FAILPOINT_PASS(engine, submitted);
 }
 
 static int check_buffers(const engine_buffer *buffers, unsigned count, size_t *ret_total) {
@@ -319,7 +326,10 @@ static int open_with(engine_worker *w, const engine_address *address,
                      const engine_listen_options *options, engine_kind kind,
                      engine_handle **ret_handle) {
     engine_handle *handle;
-    int status = engine_handle_take(w, &handle);
+    int status = SL_FAILPOINT(engine, listen);
+    if (status == SLUICE_OK) {
+        status = engine_handle_take(w, &handle);
+    }
     if (status != SLUICE_OK) {
         return status;
     }

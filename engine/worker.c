@@ -13,6 +13,7 @@
  */
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "base/thread.h"
 #include "engine/core.h"
 
@@ -49,11 +50,15 @@ static int worker_init(engine_worker *w, engine *e) {
 }
 
 int engine_worker_create(engine *e, engine_worker **ret_worker) {
+    int status = SL_FAILPOINT(engine, worker);
+    if (status != SLUICE_OK) {
+        return status;
+    }
     engine_worker *w = sl_account_alloc(&e->account, e->ops->worker_size);
     if (w == NULL) {
         return SLUICE_ENOMEM;
     }
-    int status = worker_init(w, e);
+    status = worker_init(w, e);
     if (status != SLUICE_OK) {
         sl_account_free(&e->account, w, e->ops->worker_size);
         return status;
@@ -129,6 +134,7 @@ static void tell_message(engine_message *message, engine_completion *ret) {
 }
 
 static void tell_closed(engine_worker *w, engine_handle *handle, engine_completion *ret) {
+    SL_FAILPOINT_PASS(engine, closed);
     *ret = (engine_completion){
         .kind = ENGINE_CLOSE,
         .user = handle->close_user,
@@ -139,6 +145,7 @@ static void tell_closed(engine_worker *w, engine_handle *handle, engine_completi
 }
 
 static void tell_done(engine_worker *w, engine_request *request, engine_completion *ret) {
+    SL_FAILPOINT_PASS(engine, deliver);
     w->completed_count++;
     *ret = (engine_completion){
         .kind = request->kind,

@@ -25,7 +25,7 @@ void place_skip(const char *why) {
 
 /* ---- processes ---- */
 
-void place_start_broker(place *at, unsigned workers, const char *const *limits) {
+void place_launch_broker(place *at, unsigned workers, const char *const *limits) {
     char number[16];
     const char *words[PROCESS_WORDS_MAX] = {at->sluiced,   "run",    "--endpoint",  at->endpoint,
                                             "--log-level", "debug",  "--workers",   number};
@@ -36,7 +36,16 @@ void place_start_broker(place *at, unsigned workers, const char *const *limits) 
         words[count++] = "--limit";
         words[count++] = limits[i];
     }
+    if (at->private_for != NULL) {
+        EXPECT(count + 3 < (int)PROCESS_WORDS_MAX);
+        words[count++] = "--private-for";
+        words[count++] = at->private_for;
+    }
     process_start(&at->broker, words);
+}
+
+void place_start_broker(place *at, unsigned workers, const char *const *limits) {
+    place_launch_broker(at, workers, limits);
     (void)process_until(&at->broker, "listening");
 }
 

@@ -20,6 +20,7 @@ typedef struct place {
     bool is_long;        /* the issue's own sizes */
     process broker;
     char endpoint[PLACE_ENDPOINT_BYTES];
+    const char *private_for; /* whom the next broker ends with; NULL = nobody */
 } place;
 
 uint64_t place_now_ns(void);
@@ -29,6 +30,8 @@ void place_let_pass(uint64_t time_ns);
 /* Starts the broker with so many workers (0 = its default) and these limits ("name=value", ends
  * with NULL; NULL = none), until it listens. */
 void place_start_broker(place *at, unsigned workers, const char *const *limits);
+/* The same, without waiting: it may end before it listens. */
+void place_launch_broker(place *at, unsigned workers, const char *const *limits);
 /* Asks it to stop; its exit code must be 0. Where it cannot be asked, ends it. */
 void place_stop_broker(place *at);
 
@@ -71,6 +74,10 @@ typedef struct place_case {
     uint32_t limit_s; /* a case that takes longer has failed; ten times that with --long */
 } place_case;
 
+/* `PROGRAM CASE SLUICED [--long]` runs one of `cases`, `PROGRAM role NAME ...` place_run_role. The
+ * exit code. */
+int place_main(const place_case *cases, size_t case_count, int count, char **words);
+
 void case_client_killed(place *at);
 void case_client_stopped(place *at);
 void case_broker_killed(place *at);
@@ -81,7 +88,7 @@ void case_drain_now(place *at);
 void case_hostile(place *at);
 void case_flood(place *at);
 
-/* roles.c: the exit code. */
+/* roles.c of each program: the exit code. */
 int place_run_role(int count, char **words);
 
 #endif

@@ -84,6 +84,8 @@ uint64_t process_open_count_of(uint64_t id);
 uint64_t process_memory_bytes(uint64_t id);
 uint64_t process_open_count(void); /* of ours */
 uint64_t process_own_id(void);
+/* What processes that are started from now on find in their environment; NULL: nothing. */
+void process_set_environment(const char *name, const char *value);
 /* This program's absolute path. */
 void process_own_path(char *ret_path, size_t size);
 /* A name for an endpoint that nobody else has; `number` tells several apart. */

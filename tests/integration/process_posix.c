@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
@@ -208,4 +209,8 @@ void process_raw_close(uint64_t raw) {
 
 bool process_is_wine(void) {
     return false;
+}
+
+void process_set_environment(const char *name, const char *value) {
+    EXPECT((value != NULL ? setenv(name, value, 1) : unsetenv(name)) == 0);
 }

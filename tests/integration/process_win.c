@@ -214,3 +214,7 @@ void process_raw_close(uint64_t raw) {
 bool process_is_wine(void) {
     return wine_is_here();
 }
+
+void process_set_environment(const char *name, const char *value) {
+    EXPECT(SetEnvironmentVariableA(name, value) || value == NULL);
+}
