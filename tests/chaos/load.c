@@ -224,8 +224,11 @@ static void be_quiet(load *l) {
         load_wrong(l, "no connection while it was quiet: %s", sluice_status_name(status));
     }
     say_counts(l);
-    out_say("quiet %" PRIu64 " %" PRIu64 "\n", process_open_count(),
-           process_memory_bytes(process_own_id()));
+    sl_mutex_lock(&l->lock); /* a tick opens a file */
+    uint64_t open_count = process_open_count();
+    sl_mutex_unlock(&l->lock);
+    out_say("quiet %" PRIu64 " %" PRIu64 "\n", open_count,
+            process_memory_bytes(process_own_id()));
 }
 
 /* The first connection, through whatever the driver has put in its way. */

@@ -30,7 +30,7 @@ typedef struct load_watch {
     const char *what;
     uint64_t since_ns; /* 0 = in no call */
     uint64_t timeout_ns;
-    uint64_t halted_ns; /* of the load, when the call began */
+    uint64_t halted_ns; /* of the load, and wait_ns, when the call began */
     bool is_told;
 } load_watch;
 
@@ -65,11 +65,12 @@ struct load {
     sl_mutex lock; /* this and the watches */
     uint64_t tick_ns;
     uint64_t halted_ns;
+    uint64_t wait_ns; /* meter.h */
 };
 
 /* ---- watch.c ---- */
 
-/* Many times a second, from whatever thread: sees that time has passed without us. */
+/* Many times a second, from one thread: sees that time has passed without us. */
 void load_tick(load *l);
 
 /* Says what must not be. */

@@ -163,7 +163,7 @@ static void print_table(const chaos *c, const figures *f) {
     add_row(&table, "streams compared at their end", f->total.streams, "");
     add_row(&table, "bytes checked", f->total.bytes, out_bytes(f->total.bytes, number));
     add_row(&table, "latest call behind its deadline, us", f->total.latest_us,
-            "without the time in which its process was halted");
+            "without the time in which its process did not run");
     (void)snprintf(remark, sizeof(remark), "clean %.0f a second, chaos %.0f%s",
                    mean(c->clean_rate, c->cycles), mean(c->chaos_rate, c->cycles),
                    f->is_time_judged ? "" : "; not judged");
