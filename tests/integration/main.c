@@ -11,7 +11,8 @@ static const place_case cases[] = {
     {"broker_killed", case_broker_killed, 100},   {"broker_stopped", case_broker_stopped, 100},
     {"private", case_private, 60},                {"drain", case_drain, 60},
     {"drain_now", case_drain_now, 60},            {"hostile", case_hostile, 60},
-    {"flood", case_flood, 100},
+    {"flood", case_flood, 100},                   {"deadlines", case_deadlines, 60},
+    {"slow_reader", case_slow_reader, 100},
 };
 
 int main(int count, char **words) {

@@ -87,6 +87,8 @@ void case_drain(place *at);
 void case_drain_now(place *at);
 void case_hostile(place *at);
 void case_flood(place *at);
+void case_deadlines(place *at);
+void case_slow_reader(place *at);
 
 /* roles.c of each program: the exit code. */
 int place_run_role(int count, char **words);

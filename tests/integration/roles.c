@@ -4,6 +4,7 @@
  *   pending ENDPOINT COUNT    COUNT reads without deadline; says "ready"; says how they ended
  *   stopped ENDPOINT NAME     listens at pipe:NAME, reads what comes, is halted meanwhile
  *   flood ENDPOINT            uses all its credits while it is told to (case_flood.c)
+ *   slow ENDPOINT NAME        listens at pipe:NAME, reads what comes (case_slow_reader.c)
  *   private SLUICED HOW       a private broker of its own; then it ends as HOW says
  */
 #include <stdio.h>
@@ -12,6 +13,7 @@
 
 #include "tests/integration/flood.h"
 #include "tests/integration/place.h"
+#include "tests/integration/slow.h"
 #include "tests/integration/stopped.h"
 
 /* Until the test closes our standard input, or dies. */
@@ -64,6 +66,9 @@ int place_run_role(int count, char **words) {
     }
     if (count == 2 && strcmp(words[0], "flood") == 0) {
         return flood_run(words[1]);
+    }
+    if (count == 3 && strcmp(words[0], "slow") == 0) {
+        return slow_run(words[1], words[2]);
     }
     if (count == 3 && strcmp(words[0], "private") == 0) {
         return run_private(words[1], words[2]);
