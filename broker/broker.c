@@ -107,6 +107,7 @@ static int create(const broker_options *options, sl_account *account, broker **r
     }
     sl_mutex_init(&b->gate);
     users_init(&b->users, &b->account);
+    descriptors_init(&b->descriptors, b->options.descriptors, b->worker_count);
     b->epoch = choose_epoch(&b->options);
     b->started_ns = sl_clock_now_ns(b->options.clock);
     for (uint32_t i = 0; i < b->worker_count; i++) {
@@ -165,6 +166,7 @@ int broker_destroy(broker *b, uint64_t grace_ns) {
     }
     sl_event_deinit(&b->started);
     sl_mutex_deinit(&b->gate);
+    descriptors_check_empty(&b->descriptors);
     users_deinit(&b->users);
     sl_account account = b->account;
     sl_account_free(&account, b->workers, b->worker_count * sizeof(*b->workers));

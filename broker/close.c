@@ -79,6 +79,7 @@ void close_on_completion(broker_target *target, const engine_completion *complet
     broker_op *closer = handle->closer;
     SL_CHECK(session->quota.handles > 0, "a handle is given back once");
     session->quota.handles--;
+    descriptors_release(&worker->broker->descriptors, handle->descriptors);
     counter_subtract(&worker->counters.handles, 1);
     if (closer != NULL && closer->state == OP_ZOMBIE) {
         op_unpin(closer);

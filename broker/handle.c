@@ -12,12 +12,15 @@ broker_handle *handle_open(broker_op *op, engine_handle *os) {
     SL_CHECK(op->reserved_handles > 0, "a handle is opened on a promise");
     int status = sl_slots_take(&session->handles, &entry, &id);
     SL_CHECK(status == SLUICE_OK, "a promised handle has its place");
+    uint8_t descriptors = (uint8_t)(op->reserved_descriptors / op->reserved_handles);
+    op->reserved_descriptors = (uint8_t)(op->reserved_descriptors - descriptors);
     op->reserved_handles--;
     broker_handle *opened = entry;
     memset(opened, 0, sizeof(*opened));
     opened->session = session;
     opened->os = os;
     opened->id = id;
+    opened->descriptors = descriptors;
     opened->can = engine_handle_capabilities(os);
     opened->receive_target.on_completion = receive_on_completion;
     opened->write_target.on_completion = transmit_on_completion;

@@ -38,6 +38,7 @@ struct broker_handle {
     uint32_t armed_bytes;
     bool is_armed;
     bool is_flowing; /* the last receive filled its buffer: use a large one */
+    uint8_t descriptors; /* counted for it (descriptors.h) */
     int end_status;  /* latched; 0 = none */
     uint32_t end_os_error;
 

@@ -48,6 +48,7 @@ struct broker_op {
     uint32_t sent; /* of a reply's payload */
     uint8_t opened_count;
     uint8_t reserved_handles;
+    uint8_t reserved_descriptors; /* for these */
     bool is_all;
     bool has_credit;
     bool is_refusal; /* counted in session.refusals */

@@ -101,15 +101,23 @@ int quota_promise_handles(broker_op *op, uint32_t count) {
     if (status != SLUICE_OK) {
         return status;
     }
+    uint32_t descriptors = op->kind == SL_REQUEST_LISTEN ? DESCRIPTORS_LISTENER : count;
+    if (!descriptors_take_handles(&session->worker->broker->descriptors, descriptors,
+                                  session->quota.handles)) {
+        return SLUICE_EQUOTA;
+    }
     session->quota.handles += count;
     op->reserved_handles = (uint8_t)(op->reserved_handles + count);
+    op->reserved_descriptors = (uint8_t)(op->reserved_descriptors + descriptors);
     return SLUICE_OK;
 }
 
 void quota_release_handles(broker_op *op) {
     SL_CHECK(op->session->quota.handles >= op->reserved_handles, "a promise is given back once");
     op->session->quota.handles -= op->reserved_handles;
+    descriptors_release(&op->session->worker->broker->descriptors, op->reserved_descriptors);
     op->reserved_handles = 0;
+    op->reserved_descriptors = 0;
 }
 
 void quota_check_empty(const broker_session *session) {

@@ -180,6 +180,7 @@ static sluiced_exit start_broker(run *r) {
     o.log = r->log;
     o.version = SLUICE_VERSION_TEXT;
     o.process_id = startup_process_id();
+    o.descriptors = startup_descriptors();
     o.on_end = control_on_end;
     o.user = r->control;
     int status = SL_FAILPOINT(broker, start);

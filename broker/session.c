@@ -46,7 +46,7 @@ static void log_refusal(broker_worker *worker, int status) {
 /* Takes a place among the broker's sessions. */
 static bool take_place(broker *b) {
     uint32_t before = atomic_fetch_add_explicit(&b->session_count, 1, memory_order_relaxed);
-    if (before >= b->options.limits.sessions) {
+    if (before >= b->options.limits.sessions || !descriptors_take_session(&b->descriptors)) {
         atomic_fetch_sub_explicit(&b->session_count, 1, memory_order_relaxed);
         return false;
     }
@@ -54,6 +54,7 @@ static bool take_place(broker *b) {
 }
 
 static void give_place(broker *b) {
+    descriptors_release(&b->descriptors, 1);
     atomic_fetch_sub_explicit(&b->session_count, 1, memory_order_relaxed);
 }
 

@@ -44,4 +44,7 @@ int startup_access(const sluiced_config *config, startup_allowed *ret_allowed,
 
 uint64_t startup_process_id(void);
 
+/* So many descriptors this process may have; 0 = the system has no such limit. */
+uint64_t startup_descriptors(void);
+
 #endif

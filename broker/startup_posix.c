@@ -221,6 +221,12 @@ int startup_access(const sluiced_config *config, startup_allowed *ret_allowed,
     return SLUICE_OK;
 }
 
+uint64_t startup_descriptors(void) {
+    struct rlimit limit;
+    bool is_known = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    return is_known ? (uint64_t)limit.rlim_cur : 0;
+}
+
 uint64_t startup_process_id(void) {
     return (uint64_t)getpid();
 }

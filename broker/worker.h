@@ -6,6 +6,7 @@
 
 #include "base/slots.h"
 #include "base/thread.h"
+#include "broker/descriptors.h"
 #include "broker/broker.h"
 #include "broker/chunk.h"
 #include "broker/types.h"
@@ -101,6 +102,7 @@ struct broker {
     sl_atomic_u32 start_failures;
     sl_atomic_u64 session_ids;
     sl_atomic_u32 session_count; /* connections of all workers, against the limit */
+    broker_descriptors descriptors;
     sl_atomic_u32 reported_count;
     sl_atomic_u64 stuck_count;
     sl_atomic_bool has_ended;

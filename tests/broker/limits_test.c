@@ -15,6 +15,8 @@
 #define HANDLES      16u
 #define SESSIONS     4u
 #define STREAM       (1u << 20)
+#define DESCRIPTORS  256u
+#define DESCRIPTORS_KEPT 24u /* an eighth of what the broker itself leaves, rounded down */
 
 static uint8_t pattern[STREAM];
 
@@ -191,6 +193,46 @@ static void test_sessions(test_rig *rig) {
     }
 }
 
+/* Few descriptors: a session that takes all it can get leaves enough for new connections, and for
+ * what these need; listeners count for more. */
+static void test_descriptors(test_rig *rig) {
+    raw_client *greedy = client_open(rig);
+    raw_client *others[DESCRIPTORS_KEPT];
+    raw_reply reply;
+    uint64_t ends[DESCRIPTORS][2];
+    uint32_t count = 0;
+    int status;
+    while ((status = call_pair(greedy, ends[count])) == SLUICE_OK) {
+        count++;
+        EXPECT(count < DESCRIPTORS / 2);
+    }
+    EXPECT(status == SLUICE_EQUOTA && count > DESCRIPTORS / 4);
+    for (uint32_t i = 0; i < DESCRIPTORS_KEPT; i++) {
+        others[i] = client_open(rig);
+    }
+    EXPECT(call_pair(others[0], ends[count]) == SLUICE_OK);
+    EXPECT(call_close(others[0], ends[count][0]) == SLUICE_OK);
+    EXPECT(call_close(others[0], ends[count][1]) == SLUICE_OK);
+    EXPECT(call_pair(greedy, ends[count]) == SLUICE_EQUOTA);
+    for (uint32_t i = 0; i < DESCRIPTORS_KEPT; i++) {
+        EXPECT(call_plain(others[i], SL_REQUEST_PING, 0, &reply) == SLUICE_OK);
+        client_close(others[i]);
+    }
+    rig_await_sessions(rig, 1);
+    EXPECT(call_close(greedy, ends[0][0]) == SLUICE_OK);
+    EXPECT(call_close(greedy, ends[0][1]) == SLUICE_OK);
+    EXPECT(call_pair(greedy, ends[0]) == SLUICE_OK); /* as many as were given back */
+    EXPECT(call_pair(greedy, ends[count]) == SLUICE_EQUOTA);
+    client_close(greedy);
+    rig_await_empty(rig);
+    greedy = client_open(rig);
+    for (uint32_t i = 0; i < count; i++) { /* all were */
+        EXPECT(call_pair(greedy, ends[i]) == SLUICE_OK);
+    }
+    EXPECT(call_pair(greedy, ends[count]) == SLUICE_EQUOTA);
+    client_close(greedy);
+}
+
 /* Through the smallest buffers, in pieces of all sizes. */
 static void test_stream(test_rig *rig) {
     raw_client *c = client_open(rig);
@@ -238,6 +280,12 @@ static void run_all(const sim_options *sim) {
     test_bytes(&rig);
     test_wishes(&rig);
     test_stream(&rig);
+    rig_await_empty(&rig);
+    rig_close(&rig);
+    sl_limits_default(&limits);
+    options.descriptors = DESCRIPTORS;
+    rig_open(&rig, &options);
+    test_descriptors(&rig);
     rig_await_empty(&rig);
     rig_close(&rig);
 }

@@ -31,6 +31,7 @@ static void open_broker(test_rig *rig, const rig_options *options, const sim_opt
     settings.access = options->access;
     settings.allow = options->allow;
     settings.allow_count = options->allow_count;
+    settings.descriptors = options->descriptors;
     if (options->limits != NULL) {
         settings.limits = *options->limits;
     }

@@ -43,6 +43,7 @@ typedef struct rig_options {
     const char *access;      /* broker_options; NULL = its own user only */
     const engine_identity *allow;
     unsigned allow_count;
+    uint64_t descriptors; /* of the broker's process; 0 = no limit */
 } rig_options;
 
 void rig_open(test_rig *rig, const rig_options *options);

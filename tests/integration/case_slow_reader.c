@@ -190,7 +190,7 @@ void case_slow_reader(place *at) {
         is_over = watch(at, session, &client, GO_NS, &during);
         if (!is_over) {
             process_suspend(&client);
-            (void)watch(at, session, &client, HALT_NS, &during);
+            is_over = watch(at, session, &client, HALT_NS, &during);
         }
     }
     for (uint32_t i = 0; i < STREAMS; i++) {

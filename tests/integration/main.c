@@ -12,7 +12,7 @@ static const place_case cases[] = {
     {"private", case_private, 60},                {"drain", case_drain, 60},
     {"drain_now", case_drain_now, 60},            {"hostile", case_hostile, 60},
     {"flood", case_flood, 100},                   {"deadlines", case_deadlines, 60},
-    {"slow_reader", case_slow_reader, 100},
+    {"slow_reader", case_slow_reader, 100},       {"exhaustion", case_exhaustion, 60},
 };
 
 int main(int count, char **words) {

@@ -65,7 +65,7 @@ void process_deinit(process *p);
 /* ---- process_posix.c, process_win.c ---- */
 
 void process_kill(process *p);
-void process_suspend(process *p);
+void process_suspend(process *p); /* one that has ended does not mind */
 void process_resume(process *p);
 /* SIGTERM, or Ctrl-Break. false: there is no way to do that here (Wine without a terminal). */
 bool process_interrupt(process *p);
@@ -86,6 +86,8 @@ uint64_t process_open_count(void); /* of ours */
 uint64_t process_own_id(void);
 /* What processes that are started from now on find in their environment; NULL: nothing. */
 void process_set_environment(const char *name, const char *value);
+/* A shell whose `ulimit -n` limits what it becomes; "" = no such thing here. */
+const char *process_shell(void);
 /* This program's absolute path. */
 void process_own_path(char *ret_path, size_t size);
 /* A name for an endpoint that nobody else has; `number` tells several apart. */

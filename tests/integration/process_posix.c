@@ -104,11 +104,12 @@ void process_kill(process *p) {
     send_signal(p, SIGKILL);
 }
 
-/* Until it really stands still: a stop is reported to the parent. */
+/* Until it really stands still: a stop is reported to the parent; so is its end, which stays for
+ * process_wait. */
 void process_suspend(process *p) {
     siginfo_t info;
     send_signal(p, SIGSTOP);
-    EXPECT(waitid(P_PID, (id_t)p->id, &info, WSTOPPED) == 0);
+    EXPECT(waitid(P_PID, (id_t)p->id, &info, WSTOPPED | WEXITED | WNOWAIT) == 0);
 }
 
 void process_resume(process *p) {
@@ -159,6 +160,10 @@ uint64_t process_memory_bytes(uint64_t id) {
     }
     (void)fclose(file);
     return pages[1] * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+const char *process_shell(void) {
+    return "/bin/sh";
 }
 
 uint64_t process_own_id(void) {

@@ -113,7 +113,9 @@ static void call_nt(const process *p, const char *name) {
         FARPROC any;
         process_call call;
     } as = {GetProcAddress(GetModuleHandleW(L"ntdll.dll"), name)};
-    EXPECT(as.any != NULL && as.call(as_handle(p->os_process)) == 0);
+    HANDLE it = as_handle(p->os_process);
+    EXPECT(as.any != NULL &&
+           (as.call(it) == 0 || WaitForSingleObject(it, 0) == WAIT_OBJECT_0));
 }
 
 void process_suspend(process *p) {
@@ -158,6 +160,10 @@ uint64_t process_memory_bytes(uint64_t id) {
     BOOL is_known = K32GetProcessMemoryInfo(it, &counters, sizeof(counters));
     (void)CloseHandle(it);
     return is_known ? counters.WorkingSetSize : 0;
+}
+
+const char *process_shell(void) {
+    return "";
 }
 
 uint64_t process_own_id(void) {

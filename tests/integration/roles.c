@@ -4,6 +4,7 @@
  *   pending ENDPOINT COUNT    COUNT reads without deadline; says "ready"; says how they ended
  *   stopped ENDPOINT NAME     listens at pipe:NAME, reads what comes, is halted meanwhile
  *   flood ENDPOINT            uses all its credits while it is told to (case_flood.c)
+ *   hoard ENDPOINT            opens pipes until there are no more (case_exhaustion.c)
  *   slow ENDPOINT NAME        listens at pipe:NAME, reads what comes (case_slow_reader.c)
  *   private SLUICED HOW       a private broker of its own; then it ends as HOW says
  */
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #include "tests/integration/flood.h"
+#include "tests/integration/hoard.h"
 #include "tests/integration/place.h"
 #include "tests/integration/slow.h"
 #include "tests/integration/stopped.h"
@@ -66,6 +68,9 @@ int place_run_role(int count, char **words) {
     }
     if (count == 2 && strcmp(words[0], "flood") == 0) {
         return flood_run(words[1]);
+    }
+    if (count == 2 && strcmp(words[0], "hoard") == 0) {
+        return hoard_run(words[1]);
     }
     if (count == 3 && strcmp(words[0], "slow") == 0) {
         return slow_run(words[1], words[2]);

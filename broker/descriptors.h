@@ -1,0 +1,46 @@
+/*
+ * descriptors.h - the process's descriptors, where the system gives a limited number of them: what
+ * is for handles, and what is kept back, so that one client cannot take the last one and nobody
+ * could connect any more.
+ *
+ *     limit = the broker's own | connections | handles | kept for connections | kept for the small
+ *
+ * Sessions are refused when nothing is left but the broker's own; handles while so many must stay
+ * free for new connections; and handles of a session that has many already while so many more must
+ * stay free for sessions that have few. Counted, not looked up: a handle is what it may cost the
+ * system at most. Workers share the count, without a lock; two that ask at once may both be
+ * refused. Windows has no such limit: nothing is refused there.
+ */
+#ifndef SLUICE_BROKER_DESCRIPTORS_H
+#define SLUICE_BROKER_DESCRIPTORS_H
+
+#include "base/atomic.h"
+
+#define DESCRIPTORS_OWN        40u  /* log, control loop, endpoint, standard streams; rounded up */
+#define DESCRIPTORS_OWN_WORKER 8u   /* a worker's own, and connections it has not looked at yet */
+#define DESCRIPTORS_SESSIONS   64u  /* kept for connections; of a small limit an eighth */
+#define DESCRIPTORS_SMALL      512u /* kept for sessions with few handles; likewise */
+#define DESCRIPTORS_FEW        16u  /* so many handles are few */
+/* A listener's socket, the lock of its name, and a connection that waits in the engine and here. */
+#define DESCRIPTORS_LISTENER   4u
+
+typedef struct broker_descriptors {
+    uint64_t limit; /* for sessions and handles together; 0 = there is none */
+    uint64_t kept_sessions;
+    uint64_t kept_small;
+    sl_atomic_u64 in_use;
+} broker_descriptors;
+
+/* process_limit 0 = none is known. */
+void descriptors_init(broker_descriptors *descriptors, uint64_t process_limit,
+                      uint32_t worker_count);
+
+/* For a connection. */
+bool descriptors_take_session(broker_descriptors *descriptors);
+/* For what opens handles, in a session that has `handles` already. */
+bool descriptors_take_handles(broker_descriptors *descriptors, uint32_t count, uint32_t handles);
+void descriptors_release(broker_descriptors *descriptors, uint32_t count);
+/* At the broker's end. */
+void descriptors_check_empty(const broker_descriptors *descriptors);
+
+#endif
