@@ -20,6 +20,8 @@
 #define COUNT_SLOW   10000u /* with a sanitizer, or Wine */
 #define PER_STEP_SLOW 2u
 #define LATE_MAX_NS  SL_NS_PER_S
+/* In CI, beside other programs: the client itself ends a call 0.75 s behind its deadline. */
+#define LATE_SLOW_NS (5 * SL_NS_PER_S)
 #define P99_MAX_NS   ((process_is_wine() ? 20 : 10) * SL_NS_PER_MS)
 
 #ifndef IS_SANITIZED /* CMakeLists.txt */
@@ -121,7 +123,7 @@ void case_deadlines(place *at) {
            (double)reads[count / 2].late_ns / 1e6, (double)p99_ns / 1e6, (double)latest_ns / 1e6,
            at->is_long ? "" : " (p99 is judged with --long)");
     print_histogram(count);
-    EXPECT(latest_ns <= LATE_MAX_NS);
+    EXPECT(latest_ns <= (is_slow && !at->is_long ? LATE_SLOW_NS : LATE_MAX_NS));
     EXPECT(!at->is_long || p99_ns <= P99_MAX_NS);
     for (uint32_t i = 0; i < SESSIONS; i++) {
         EXPECT(sluice_session_close(sessions[i]) == SLUICE_OK);
