@@ -189,6 +189,22 @@ stage_preset() {
     return $code
 }
 
+# stage_fuzz: each target for a minute, with the same seed every time.
+fuzz_seconds=60
+fuzz_seed=2026
+stage_fuzz() {
+    local code=0 log=$logs/$stage.log
+    run_step configure configure_preset "$1" || return 1
+    run_step test "$root/deploy/fuzz.sh" --seconds $fuzz_seconds --jobs 2 --seed $fuzz_seed \
+        --fresh || code=1
+    # The table: executions and edges of each target.
+    awk '/^target / { is_table = 1 } /^-----/ { is_table = 0 } is_table { print "    " $0 }' "$log"
+    counts[$stage/passed]=$(grep -c ' found nothing$' "$log")
+    counts[$stage/failed]=$(grep -c ' FAILED$' "$log")
+    counts[$stage/skipped]=0
+    return $code
+}
+
 # ctest's own output to a file of its own (it is counted) and to the stage's log.
 test_logged() {
     local log=$1

@@ -5,7 +5,8 @@ set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/deploy/lib.sh"
 
-all_stages=(packages windows-deps linux-release linux-asan linux-tsan mingw-release mingw-clang)
+all_stages=(packages windows-deps linux-release linux-asan linux-tsan linux-fuzz mingw-release
+    mingw-clang)
 
 usage() {
     cat <<END
@@ -28,6 +29,7 @@ windows-deps   cross-build libuv, protobuf-c and cmocka for Windows, once
 linux-release  native, optimised: build, test
 linux-asan     native, AddressSanitizer and UndefinedBehaviorSanitizer: build, test
 linux-tsan     native, ThreadSanitizer: build, test
+linux-fuzz     clang, libFuzzer with both sanitizers: each target for a minute
 mingw-release  Windows, MinGW's GCC: build, test under Wine
 mingw-clang    Windows, clang: build only
 END
@@ -79,6 +81,7 @@ for name in "${all_stages[@]}"; do
             false
         fi
         ;;
+    linux-fuzz) run_stage "$name" stage_fuzz "$name" ;;
     *) run_stage "$name" stage_preset "$name" ;;
     esac || failed_stages+=("$name")
     [ "${verdicts[packages]:-ok}" = ok ] || break # nothing can be built
