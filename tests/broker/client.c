@@ -10,6 +10,7 @@
 #include "tests/broker/rig.h"
 
 #define TRIES_MAX     1000u
+#define REPEATS_MAX   256u
 #define REPLIES_FIRST 64u /* room for so many that nobody has asked for; then twice as many */
 
 /* What a completion belongs to. */
@@ -23,6 +24,7 @@ struct raw_client {
     engine_handle *pipe;
     uint64_t last_id;
     bool is_over;
+    bool repeats[REPEATS_MAX]; /* client_may_repeat; [0]: any */
     bool is_stopped;
     bool is_reading;
     bool is_closing;
@@ -131,6 +133,24 @@ static raw_reply *reply_new(raw_client *client, uint64_t id) {
     return made;
 }
 
+static bool may_repeat(const raw_client *client, uint64_t id) {
+    return client->repeats[0] || (id < REPEATS_MAX && client->repeats[id]);
+}
+
+/* The answer to a request whose id was used again since. */
+static void forget_reply(raw_client *client, raw_reply *reply) {
+    uint64_t id = reply->id;
+    reply_free(reply);
+    memset(reply, 0, sizeof(*reply));
+    reply->id = id;
+    client->is_whole[reply - client->replies] = false;
+}
+
+void client_may_repeat(raw_client *client, uint64_t id) {
+    EXPECT(id < REPEATS_MAX);
+    client->repeats[id] = true;
+}
+
 static void take_event(raw_client *client, const sl_event_message *event) {
     client->drainings += event->kind == SL_EVENT_DRAINING;
     if (event->kind == SL_EVENT_GOODBYE) {
@@ -149,6 +169,9 @@ static void take_response(raw_client *client, const sl_response *response, const
     raw_reply *reply = reply_of(client, response->id);
     if (reply == NULL) {
         reply = reply_new(client, response->id);
+    }
+    if (client->is_whole[reply - client->replies] && may_repeat(client, response->id)) {
+        forget_reply(client, reply);
     }
     EXPECT(!client->is_whole[reply - client->replies]); /* exactly one outcome */
     if (frame->payload_length > 0) {

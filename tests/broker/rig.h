@@ -111,6 +111,9 @@ void client_close(raw_client *client);
 void client_hang_up(raw_client *client);
 
 uint64_t client_id(raw_client *client); /* the next */
+/* It uses this id (below 256) more than once, or, for 0, any: each time it may be answered, when
+ * the request before it has been. Only the last answer is kept. */
+void client_may_repeat(raw_client *client, uint64_t id);
 void client_send_bytes(raw_client *client, const void *bytes, size_t length);
 void client_send(raw_client *client, const sl_request *request, const void *payload,
                  uint32_t length);

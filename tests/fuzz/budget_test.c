@@ -193,8 +193,8 @@ static void close_scene(scene *s) {
     rig_close(&s->rig);
 }
 
-/* A client that waits for the answer to its Hello gets these bytes instead, and gives the connection
- * up: what is no violation by itself answers nothing that it has asked. */
+/* A client that waits for the answer to its Hello gets these bytes instead, and gives the
+ * connection up: what is no violation by itself answers nothing that it has asked. */
 static size_t client_cost(const uint8_t *bytes, size_t length) {
     static scene s;
     open_scene(&s);

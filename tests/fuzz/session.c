@@ -177,6 +177,9 @@ static void send_request(scene *s, raw_client *client, fuzz_input *in) {
     }
     /* Mostly an id of its own; else one that may be in use, or 0. */
     request.id = how < 224 ? client_id(client) : fuzz_u8(in);
+    if (how >= 224) {
+        client_may_repeat(client, request.id);
+    }
     uint32_t length = 0;
     if (request.kind == SL_REQUEST_WRITE) {
         uint32_t fragment = client_limits(client)->fragment_bytes;
@@ -198,6 +201,7 @@ static void send_noise(raw_client *client, fuzz_input *in) {
     uint8_t noise[FUZZ_NOISE_BYTES];
     size_t length = fuzz_noise(in, noise);
     if (length > 0) {
+        client_may_repeat(client, 0); /* it may be a request, with any id */
         client_send_bytes(client, noise, length);
     }
 }
