@@ -14,6 +14,7 @@ enum {
     CLI_EXIT_FOUND = 1,    /* it ran, and found what must not be; or could not write its output */
     CLI_EXIT_USAGE = 2,    /* the command line is wrong */
     CLI_EXIT_NOBROKER = 3, /* no broker there, or it cannot be used */
+    CLI_EXIT_UNCERTAIN = 4, /* selftest: nothing failed, but not everything could be certified */
 };
 
 typedef enum args_kind {

@@ -21,6 +21,7 @@ static const cli_command commands[] = {
     {"status", "the broker's counters", command_status},
     {"ops", "what it is working on, and what is stuck", command_ops},
     {"bench", "what a call through the broker costs, against the bare system", command_bench},
+    {"selftest", "on Windows: what only its kernel can certify", command_selftest},
 };
 
 static void show_help(void) {
@@ -38,7 +39,8 @@ static void show_help(void) {
               "  sluice hangtest --iterations 2000\n"
               "  sluice ops --older 5s       while something seems slow\n\n"
               "Exit codes: 0 fine; 1 it ran and found something wrong, or could not write;\n"
-              "2 wrong usage; 3 no broker there, or it cannot be used.\n");
+              "2 wrong usage; 3 no broker there, or it cannot be used;\n"
+              "4 selftest: nothing failed, but not everything could be certified.\n");
     (void)out_flush(&text, SL_SINK_OUTPUT);
 }
 

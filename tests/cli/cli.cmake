@@ -1,5 +1,6 @@
 # Runs the tool and looks at exit codes and output: one GROUP of cases.
-#   cmake -DPROGRAM=SLUICE... -DBROKER=SLUICED -DGROUP=NAME -DWINDOWS=BOOL -P cli.cmake
+#   cmake -DPROGRAM=SLUICE... -DBROKER=SLUICED -DGROUP=NAME -DWINDOWS=BOOL \
+#         -DDOCS=PAGE -P cli.cmake
 
 # run(CODE ARGUMENT...): the tool must end with this exit code. Sets `output` and `errors`.
 macro(run code)
@@ -48,7 +49,7 @@ if(GROUP STREQUAL "arguments")
     says(output "sluice ")
     run(2 no-such-command)
     says(errors "no such command: no-such-command")
-    foreach(command hangtest status ops bench)
+    foreach(command hangtest status ops bench selftest)
         run(0 ${command} --help)
         says(output "Usage: sluice ${command}")
         says(output "--json")
@@ -98,6 +99,35 @@ elseif(GROUP STREQUAL "direct")
         run(0 hangtest --via direct --scenario mixed --workers 4 --iterations 20 --json)
         member(80 outcomes cancel OK)
     endif()
+elseif(GROUP STREQUAL "selftest")
+    # The list in the docs and the checks are the same.
+    run(0 selftest --list)
+    string(REGEX MATCHALL "(^|\n)[a-z][-a-z0-9]+" names "${output}")
+    file(READ "${DOCS}" page)
+    string(REGEX MATCH "## Not certified without a real Windows kernel.*" page "${page}")
+    string(REGEX REPLACE "\n## [^N].*" "" page "${page}")
+    string(REGEX MATCHALL "\n\\| `[a-z][-a-z0-9]+`" rows "${page}")
+    string(REGEX REPLACE "\n(\\| `)?|`" "" names "${names}")
+    string(REGEX REPLACE "\n\\| `|`" "" rows "${rows}")
+    if(NOT names STREQUAL rows OR names STREQUAL "")
+        message(FATAL_ERROR "selftest --list: ${names}\ndocs/testing.md: ${rows}")
+    endif()
+    run(2 selftest --only nothing)
+    says(errors "no such check: nothing")
+    # Never "passed" but on Windows itself; nothing fails.
+    foreach(name apc-hang pipe-other-user pipe-first-instance peer-token)
+        execute_process(COMMAND ${PROGRAM} selftest --broker "${BROKER}" --only ${name}
+            --iterations 5 --json RESULT_VARIABLE result OUTPUT_VARIABLE output TIMEOUT 240)
+        member(0 failed)
+        member(${name} checks 0 name)
+        string(JSON system GET "${output}" system)
+        string(JSON passed GET "${output}" passed)
+        if(system STREQUAL "Windows" AND NOT result EQUAL 0 AND NOT result EQUAL 4)
+            message(FATAL_ERROR "${name}: exit code ${result}\n${output}")
+        elseif(NOT system STREQUAL "Windows" AND (NOT result EQUAL 4 OR NOT passed EQUAL 0))
+            message(FATAL_ERROR "${name}: exit code ${result} on ${system}\n${output}")
+        endif()
+    endforeach()
 elseif(GROUP STREQUAL "nobroker")
     foreach(command status ops hangtest)
         run(3 ${command} --endpoint sluice-cli-test-that-nobody-listens-at)

@@ -1,0 +1,24 @@
+/*
+ * selftest_win.h - what selftest_win.c and selftest_service_win.c share.
+ */
+#ifndef SLUICE_CLI_SELFTEST_WIN_H
+#define SLUICE_CLI_SELFTEST_WIN_H
+
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+
+#include "client/cli/selftest.h"
+
+/* A TOKEN_USER with its SID. */
+typedef union selftest_sid {
+    TOKEN_USER user;
+    BYTE bytes[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
+} selftest_sid;
+
+bool selftest_wide(const char *text, WCHAR ret_text[SELFTEST_PATH_BYTES]);
+
+/* selftest_service_win.c: a service of its own, from its installation to its end. */
+void selftest_service(selftest_question question, const selftest_place *place,
+                      selftest_result *ret_result);
+
+#endif
