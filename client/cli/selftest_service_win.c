@@ -124,6 +124,15 @@ static void may_debug(void) {
     }
 }
 
+/* For an event that never comes. */
+static void pause_ms(unsigned time_ms) {
+    HANDLE never = CreateEventW(NULL, TRUE, FALSE, NULL);
+    if (never != NULL) {
+        (void)WaitForSingleObject(never, time_ms);
+        (void)CloseHandle(never);
+    }
+}
+
 static void restart(const service *s, selftest_result *ret_result) {
     SERVICE_STATUS_PROCESS before;
     SERVICE_STATUS_PROCESS after;
@@ -141,7 +150,7 @@ static void restart(const service *s, selftest_result *ret_result) {
     }
     (void)CloseHandle(process);
     for (unsigned waited_ms = 0; waited_ms < limit_ms; waited_ms += LOOK_MS) {
-        Sleep(LOOK_MS);
+        pause_ms(LOOK_MS);
         if (query(s, &after) && after.dwCurrentState == SERVICE_RUNNING &&
             after.dwProcessId != before.dwProcessId) {
             return;
