@@ -81,6 +81,8 @@ static void on_failed(client_core *core, int status, uint32_t os_error) {
     if (status == SLUICE_ENOTFOUND || status == SLUICE_EREFUSED || status == SLUICE_ERESET ||
         status == SLUICE_EBROKERLOST || status == SLUICE_EBROKENPIPE) {
         status = SLUICE_ENOBROKER;
+    } else if (status == SLUICE_EUNREACHABLE) {
+        status = SLUICE_EOS; /* a system without such pipes: nothing that waiting could mend */
     }
     core->down_status = status;
     core->down_os_error = os_error;

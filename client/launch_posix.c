@@ -111,7 +111,8 @@ static int watch(client_launch *launch, pid_t child, uint32_t *ret_os_error) {
     if (process < 0) {
         int error = errno;
         (void)kill(child, SIGKILL);
-        (void)waitpid(child, NULL, 0);
+        while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {
+        }
         *ret_os_error = (uint32_t)error;
         return status_of(error);
     }

@@ -75,9 +75,12 @@ static void on_done(client_core *core, client_mail *mail) {
 }
 
 static void on_refused(client_core *core, client_mail *mail) {
-    SL_CONTAINER_OF(mail, client_launcher, refused)->is_refused = false;
-    client_core_launched(core, SLUICE_EBUSY, 0, "",
-                         "no thread to start a private broker with");
+    client_launcher *l = SL_CONTAINER_OF(mail, client_launcher, refused);
+    l->is_refused = false;
+    client_core_launched(core, l->refusal, 0, "",
+                         l->refusal == SLUICE_ENOBROKER
+                             ? "the start of a private broker before is still under way"
+                             : "no thread to start a private broker with");
 }
 
 static void launch_thread(void *context) {
@@ -92,14 +95,15 @@ void client_launcher_start(client_launcher *l, engine_worker *worker) {
     l->worker = worker;
     l->done.on_core = on_done;
     l->refused.on_core = on_refused;
-    bool is_started = false;
+    int status = SLUICE_ENOBROKER;
     if (!atomic_exchange(&l->is_running, true)) {
-        l->has_thread = sl_thread_start(&l->thread, "sluice-launch", launch_thread, l) == SLUICE_OK;
-        is_started = l->has_thread;
-        atomic_store(&l->is_running, is_started);
+        status = sl_thread_start(&l->thread, "sluice-launch", launch_thread, l);
+        l->has_thread = status == SLUICE_OK;
+        atomic_store(&l->is_running, l->has_thread);
     }
-    if (!is_started && !l->is_refused) {
+    if (status != SLUICE_OK && !l->is_refused) {
         l->is_refused = true;
+        l->refusal = status;
         client_core_post(worker, &l->refused);
     }
 }

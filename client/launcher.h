@@ -20,6 +20,7 @@ typedef struct client_launcher {
     client_mail done;      /* the launch thread's */
     client_mail refused;   /* the I/O thread's own */
     bool is_refused;       /* `refused` is under way */
+    int refusal;           /* why */
     /* Written by the launch thread before `done`, read after it. */
     client_launch launch;
     int status;

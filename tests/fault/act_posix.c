@@ -2,16 +2,18 @@
  * act_posix.c - see act.h, script.h.
  */
 #include <dirent.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "engine/epoll.h"
-#include "tests/fault/act.h"
+#include "tests/fault/act_client.h"
 
 const char *const act_access = "0666"; /* which the umask narrows, so that it is put back */
 const char *const act_nobody = "gid 4000000";
@@ -82,4 +84,41 @@ unsigned script_count_handles(void) {
 
 unsigned script_count_names(void) {
     return count_entries(place, true);
+}
+
+/* ---- the client library ---------------------------------------------------------------------- */
+
+void script_client_pipe(char *ret_address, size_t size) {
+    engine_address address = script_pipe_address();
+    (void)snprintf(ret_address, size, "pipe:%s", address.pipe);
+}
+
+static char runtime[80];
+
+static void leave_runtime(void) {
+    char inner[sizeof(runtime) + sizeof("/sluice")];
+    (void)snprintf(inner, sizeof(inner), "%s/sluice", runtime);
+    (void)rmdir(inner);
+    (void)rmdir(runtime);
+}
+
+void script_client_place(void) {
+    (void)snprintf(runtime, sizeof(runtime), "/tmp/sluice-fault-run-%ld", (long)getpid());
+    EXPECT(mkdir(runtime, 0700) == 0 && atexit(leave_runtime) == 0);
+    EXPECT(setenv("XDG_RUNTIME_DIR", runtime, 1) == 0);
+}
+
+void script_wait_for_waitable(sluice_session *session, uint64_t limit_ns) {
+    uint64_t waitable;
+    EXPECT(sluice_waitable(session, &waitable) == SLUICE_OK);
+    struct pollfd entry = {.fd = (int)waitable, .events = POLLIN};
+    EXPECT(poll(&entry, 1, (int)(limit_ns / SL_NS_PER_MS)) == 1);
+}
+
+unsigned script_collect_children(void) {
+    unsigned count = 0;
+    while (waitpid(-1, NULL, WNOHANG) > 0) {
+        count++;
+    }
+    return count;
 }

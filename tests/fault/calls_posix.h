@@ -47,16 +47,12 @@
 #define FAULT_OTHER_CALLS(X) \
     X(access, ERRNO, E(EACCES), E(ENOENT)) \
     X(dladdr1, NULL, E(ENOENT)) \
-    X(fcntl, ERRNO, E(EBADF)) \
     X(getaddrinfo, CODE, E(EAI_NONAME), E(EAI_AGAIN), E(EAI_FAIL), E(EAI_MEMORY), E(EAI_SYSTEM)) \
-    X(getgrnam, NULL, E(ENOENT), E(EMFILE), E(ENOMEM)) \
-    X(getpwnam, NULL, E(ENOENT), E(EMFILE), E(ENOMEM)) \
     X(getrandom, ERRNO, E(EINTR), SHORT) \
-    X(getrlimit, ERRNO, E(EPERM)) \
-    X(kill, ERRNO, E(ESRCH)) \
+    X(kill, DONE, E(ESRCH)) \
     X(mkdir, ERRNO, E(EACCES), E(ENOSPC), E(EROFS), E(ENOENT)) \
     X(pidfd_open, ERRNO, E(EMFILE), E(ENFILE), E(ENOMEM), E(ENOSYS), E(ESRCH)) \
-    X(pidfd_send_signal, ERRNO, E(ESRCH), E(ENOSYS)) \
+    X(pidfd_send_signal, ERRNO, E(ESRCH)) \
     X(posix_spawn, CODE, E(ENOMEM), E(EAGAIN), E(ENOENT), E(EACCES), E(EMFILE)) \
     X(posix_spawn_file_actions_addclosefrom_np, CODE, E(ENOMEM)) \
     X(posix_spawn_file_actions_adddup2, CODE, E(ENOMEM)) \
@@ -68,14 +64,7 @@
     X(realpath, NULL, E(EACCES), E(ENOMEM)) \
     X(sched_getaffinity, ERRNO, E(EINVAL)) \
     X(sched_setaffinity, ERRNO, E(EINVAL), E(EPERM)) \
-    X(setrlimit, ERRNO, E(EPERM)) \
-    X(sigaction, ERRNO, E(EINVAL)) \
     X(syscall, ERRNO, E(EINTR), E(EAGAIN), E(EMFILE), E(ENOMEM), E(ESRCH), E(ENOSYS)) \
     X(sysconf, ERRNO, E(EINVAL)) \
-    X(uv_async_init, CODE, E(UV_EMFILE), E(UV_ENOMEM)) \
-    X(uv_loop_init, CODE, E(UV_EMFILE), E(UV_ENOMEM)) \
-    X(uv_poll_init, CODE, E(UV_EPERM), E(UV_EEXIST)) \
-    X(uv_signal_init, CODE, E(UV_EMFILE)) \
-    X(uv_signal_start, CODE, E(UV_EINVAL)) \
     X(waitid, ERRNO, E(ECHILD)) \
     X(waitpid, ERRNO, E(ECHILD), E(EINTR))

@@ -15,7 +15,8 @@
 #include "base/clock.h"
 
 #define JOBS_MAX  8192u
-#define TRIES_MAX 5u
+#define TRIES_MAX 3u
+#define WAYS_MAX  3u
 
 typedef struct job {
     unsigned act;
@@ -28,11 +29,13 @@ typedef struct job {
 typedef struct drive {
     const fault_level *level;
     const drive_options *options;
+    unsigned hits;
     job jobs[JOBS_MAX];
     unsigned job_count;
     unsigned runs;
     unsigned strikes;
-    bool is_known[FAULT_SITES_MAX]; /* some job is about it */
+    bool is_known[FAULT_SITES_MAX]; /* some act reaches it on a good day */
+    unsigned ways[FAULT_SITES_MAX]; /* failures that lead to it, else */
     bool was_used[FAULT_SITES_MAX]; /* of the exceptions */
     uint32_t struck[FAULT_SITES_MAX]; /* by error, as bits */
 } drive;
@@ -87,7 +90,12 @@ static unsigned run(drive *d, unsigned act, const fault_plan *plans, unsigned co
         printf("%s\n", now_running);
         (void)fflush(stdout);
     }
+    uint64_t began_ns = sl_clock_now_ns(sl_clock_system());
     unsigned struck = d->level->run(act, plans, count);
+    if (d->options->is_verbose) {
+        printf("  %u ms\n", (unsigned)((sl_clock_now_ns(sl_clock_system()) - began_ns) /
+                                       SL_NS_PER_MS));
+    }
     d->runs++;
     if (d->options->is_verbose && struck < count) {
         printf("  ... and did not\n");
@@ -98,13 +106,15 @@ static unsigned run(drive *d, unsigned act, const fault_plan *plans, unsigned co
 
 static void add_job(drive *d, unsigned act, fault_site *site, unsigned hit,
                     const fault_plan *first) {
+    if (d->level->is_wanted != NULL && !d->level->is_wanted(act, site)) {
+        return;
+    }
     EXPECT(d->job_count < JOBS_MAX);
     job *j = &d->jobs[d->job_count++];
     *j = (job){.act = act, .site = site, .hit = hit, .has_first = first != NULL};
     if (first != NULL) {
         j->first = *first;
     }
-    d->is_known[index_of(site)] = true;
 }
 
 /* What an act reaches on a good day. */
@@ -115,7 +125,8 @@ static void look(drive *d, unsigned act) {
         hits[i] = atomic_load(&fault_site_at(i)->hits);
     }
     for (unsigned i = 0; i < fault_site_count(); i++) {
-        for (unsigned hit = 1; hit <= hits[i] && hit <= d->options->hits; hit++) {
+        d->is_known[i] = d->is_known[i] || hits[i] > 0;
+        for (unsigned hit = 1; hit <= hits[i] && hit <= d->hits; hit++) {
             add_job(d, act, fault_site_at(i), hit, NULL);
         }
     }
@@ -124,7 +135,8 @@ static void look(drive *d, unsigned act) {
 static void find_new(drive *d, const job *j, const fault_plan *plans) {
     for (unsigned i = 0; i < fault_site_count() && !j->has_first; i++) {
         fault_site *site = fault_site_at(i);
-        if (!d->is_known[i] && atomic_load(&site->hits) > 0) {
+        if (!d->is_known[i] && d->ways[i] < WAYS_MAX && atomic_load(&site->hits) > 0) {
+            d->ways[i]++;
             add_job(d, j->act, site, 1, &plans[0]);
         }
     }
@@ -133,7 +145,8 @@ static void find_new(drive *d, const job *j, const fault_plan *plans) {
 static void do_job(drive *d, const job *j) {
     for (unsigned i = 0; i < j->site->call->error_count; i++) {
         const fault_error *error = &j->site->call->errors[i];
-        if (exception_of(d, j->site, error->name) != NULL) {
+        bool is_done = j->has_first && (d->struck[index_of(j->site)] & 1u << i) != 0;
+        if (is_done || exception_of(d, j->site, error->name) != NULL) {
             continue;
         }
         fault_plan plans[2];
@@ -141,7 +154,7 @@ static void do_job(drive *d, const job *j) {
         if (j->has_first) {
             plans[count++] = j->first;
         }
-        plans[count++] = (fault_plan){j->site, error, j->hit};
+        plans[count++] = (fault_plan){.site = j->site, .error = error, .hit = j->hit};
         unsigned tries = 0;
         bool is_met;
         do { /* another thread's call may come a little later than on the first day */
@@ -220,6 +233,7 @@ bool drive_level(const fault_level *level, const drive_options *options) {
     memset(d, 0, sizeof(*d));
     d->level = level;
     d->options = options;
+    d->hits = options->hits != 0 ? options->hits : level->hits;
     (void)signal(SIGABRT, on_abort);
     for (unsigned act = 0; act < level->count_acts(); act++) {
         look(d, act);

@@ -10,8 +10,11 @@
 typedef struct fault_level {
     const char *name;
     const char *const *claims; /* files whose sites it must reach: prefixes, NULL at the end */
+    unsigned hits;             /* of each site that fail: the first, the second, ... */
     unsigned (*count_acts)(void);
     const char *(*act_name)(unsigned act);
+    /* Is a site this act reaches to fail in it? NULL = all are. */
+    bool (*is_wanted)(unsigned act, const fault_site *site);
     /* Runs an act with these plans, then again without; aborts where something is not as
      * documented. Returns how many of the plans struck. fault_site.hits are the act's own. */
     unsigned (*run)(unsigned act, const fault_plan *plans, unsigned count);
@@ -28,7 +31,7 @@ extern const fault_exception fault_exceptions[];
 extern const unsigned fault_exception_count;
 
 typedef struct drive_options {
-    unsigned hits;         /* of each site and error: fails the first, the second, ... call */
+    unsigned hits;         /* 0 = the level's */
     unsigned part, parts;  /* runs every parts-th job only; then nothing is said of what is left */
     const char *only_site; /* NULL = all */
     bool is_verbose;

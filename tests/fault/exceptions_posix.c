@@ -6,8 +6,11 @@
 
 const fault_exception fault_exceptions[] = {
     {"engine/epoll.c:wake:write", "*",
-     "an eventfd takes 2^64 - 2 wakes; without O_NONBLOCK trouble it cannot fail (eventfd(2))"},
+     "an eventfd takes 2^64 - 2 wakes and, non-blocking, does not wait (eventfd(2))"},
     {"engine/epoll_endpoint.c:signal_fd:write", "*", "the same"},
+    {"client/waitable_posix.c:client_waitable_set:write", "*", "the same"},
+    {"client/waitable_posix.c:client_waitable_unset:read", "*",
+     "the same: it says nothing but EAGAIN, where nothing was written"},
     {"engine/epoll.c:set_wants_out:epoll_ctl", "*",
      "EPOLL_CTL_MOD of what is registered allocates nothing (Linux ep_modify)"},
     {"base/thread_posix.c:futex:syscall", "EMFILE", "not a word of FUTEX_WAIT (futex(2))"},

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/thread.h"
+
 typedef struct address {
     uintptr_t where;
     fault_site *site;
@@ -21,6 +23,8 @@ static fault_plan plan[FAULT_PLANS_MAX];
 static sl_atomic_u32 plan_count; /* the last to be written, and read first */
 static sl_atomic_u32 struck;
 static sl_atomic_bool is_counting;
+static sl_atomic_u32 all_hits;
+static sl_atomic_u32 readers; /* of the plan, just now */
 static sl_atomic_bool has_struck[FAULT_PLANS_MAX];
 
 /* ---- sites ----------------------------------------------------------------------------------- */
@@ -119,6 +123,9 @@ static fault_site *site_of(const void *where) {
 void fault_begin(const fault_plan *plans, unsigned count) {
     EXPECT(count <= FAULT_PLANS_MAX);
     atomic_store(&plan_count, 0);
+    while (atomic_load(&readers) != 0) { /* a few instructions, but for a call that is done */
+        sl_thread_yield();
+    }
     for (unsigned i = 0; i < site_count; i++) {
         atomic_store(&sites[i].hits, 0);
     }
@@ -127,6 +134,7 @@ void fault_begin(const fault_plan *plans, unsigned count) {
         atomic_store(&has_struck[i], false);
     }
     atomic_store(&struck, 0);
+    atomic_store(&all_hits, 0);
     atomic_store(&plan_count, count);
     atomic_store(&is_counting, true);
 }
@@ -140,6 +148,37 @@ void fault_end(void) {
     atomic_store(&plan_count, 0);
 }
 
+/* Does this plan strike at this call? Once, unless it goes on. */
+static bool strikes(unsigned i, const fault_site *site, uint32_t hit) {
+    /* The second of two plans is about what comes behind the first. */
+    bool is_meant = (plan[i].site == NULL || plan[i].site == site) && plan[i].hit <= hit &&
+                    (i == 0 || atomic_load(&has_struck[i - 1]));
+    if (!is_meant) {
+        return false;
+    }
+    bool is_first = !atomic_exchange(&has_struck[i], true);
+    if (is_first) {
+        atomic_fetch_add(&struck, 1);
+    }
+    return is_first || plan[i].from_then_on;
+}
+
+static bool consult(fault_call *call, fault_site *site, uintptr_t args[]) {
+    uint32_t hit = atomic_fetch_add(&site->hits, 1) + 1;
+    uint32_t any_hit = atomic_fetch_add(&all_hits, 1) + 1;
+    unsigned count = atomic_load(&plan_count);
+    for (unsigned i = 0; i < count; i++) {
+        if (strikes(i, site, plan[i].site != NULL ? hit : any_hit)) {
+            intptr_t value = 0;
+            atomic_fetch_add(&site->failures, 1);
+            bool is_ended = fault_apply(call, plan[i].error, args, &value);
+            args[FAULT_ARGS] = (uintptr_t)value;
+            return is_ended;
+        }
+    }
+    return false;
+}
+
 bool fault_enter(fault_call *call, const void *where, uintptr_t args[]) {
     fault_site *site = site_of(where);
     if (site == NULL || fault_is_exempt(call, args)) {
@@ -149,19 +188,8 @@ bool fault_enter(fault_call *call, const void *where, uintptr_t args[]) {
     if (!atomic_load(&is_counting)) {
         return false;
     }
-    uint32_t hit = atomic_fetch_add(&site->hits, 1) + 1;
-    unsigned count = atomic_load(&plan_count);
-    for (unsigned i = 0; i < count; i++) {
-        /* The second of two plans is about what comes behind the first. */
-        if (plan[i].site == site && plan[i].hit <= hit && !atomic_load(&has_struck[i]) &&
-            (i == 0 || atomic_load(&has_struck[i - 1])) &&
-            !atomic_exchange(&has_struck[i], true)) {
-            intptr_t value = 0;
-            atomic_fetch_add(&struck, 1);
-            bool is_ended = fault_apply(call, plan[i].error, args, &value);
-            args[FAULT_ARGS] = (uintptr_t)value;
-            return is_ended;
-        }
-    }
-    return false;
+    atomic_fetch_add(&readers, 1);
+    bool is_ended = consult(call, site, args);
+    atomic_fetch_sub(&readers, 1);
+    return is_ended;
 }

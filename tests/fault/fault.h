@@ -74,6 +74,7 @@ typedef struct fault_site {
     const fault_call *call;
     sl_atomic_u32 hits;     /* between the last fault_begin and fault_end */
     sl_atomic_u32 all_hits; /* since the start of the program */
+    sl_atomic_u32 failures; /* of them */
 } fault_site;
 
 /* Reads the list; ends the program with a word when it cannot. */
@@ -84,9 +85,10 @@ fault_site *fault_site_at(unsigned index);
 /* ---- plans ----------------------------------------------------------------------------------- */
 
 typedef struct fault_plan {
-    fault_site *site;
+    fault_site *site; /* NULL = whichever it is, all calls counted together */
     const fault_error *error;
-    uint32_t hit; /* 1 = its first call */
+    uint32_t hit;      /* 1 = its first call */
+    bool from_then_on; /* and all that come behind */
 } fault_plan;
 
 /* Hits count from here; count 0 = nothing fails. */

@@ -7,5 +7,7 @@
 #include "tests/fault/drive.h"
 
 extern const fault_level level_engine;
+extern const fault_level level_client;
+extern const fault_level level_late; /* memory only */
 
 #endif

@@ -63,6 +63,7 @@ const fault_level level_engine = {
     .name = "engine",
     .count_acts = count_acts,
     .claims = claims,
+    .hits = 4,
     .run = run,
     .act_name = act_name,
 };

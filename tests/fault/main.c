@@ -12,16 +12,16 @@
 #include "tests/fault/level.h"
 #include "tests/fault/script.h"
 
-static const fault_level *const levels[] = {&level_engine};
+static const fault_level *const levels[] = {&level_engine, &level_client};
 
 static int usage(void) {
-    fprintf(stderr, "usage: fault_calls SITES engine [--hits N] [--part I/N] [--site TEXT] "
+    fprintf(stderr, "usage: fault_calls SITES engine|client [--hits N] [--part I/N] [--site TEXT] "
                     "[--verbose]\n");
     return 2;
 }
 
 int main(int argc, char **argv) {
-    drive_options options = {.hits = 4, .parts = 1};
+    drive_options options = {.parts = 1};
     const fault_level *level = NULL;
     for (unsigned i = 0; argc >= 3 && i < SL_ARRAY_COUNT(levels); i++) {
         level = strcmp(argv[2], levels[i]->name) == 0 ? levels[i] : level;

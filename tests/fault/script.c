@@ -31,7 +31,7 @@ uint64_t script_now_ns(void) {
     return sl_clock_now_ns(sl_clock_system());
 }
 
-static void expect_legal(const char *what, int status, uint64_t legal) {
+void script_expect_legal(const char *what, int status, uint64_t legal) {
     if (status > 0 || status <= -SLUICE_STATUS_COUNT ||
         (status != SLUICE_OK && (legal & (UINT64_C(1) << -status)) == 0)) {
         fprintf(stderr, "fault: %s: %s (%d) is not in the header's list\n", what,
@@ -41,7 +41,7 @@ static void expect_legal(const char *what, int status, uint64_t legal) {
 }
 
 bool script_check_is(script *s, const char *what, int status, int good, uint64_t legal) {
-    expect_legal(what, status, legal);
+    script_expect_legal(what, status, legal);
     s->has_failed = s->has_failed || status != good;
     return status == good;
 }
@@ -62,7 +62,7 @@ static void take(script *s, const engine_completion *completion) {
     char what[64];
     EXPECT((unsigned)completion->kind < ENGINE_KIND_COUNT);
     (void)snprintf(what, sizeof(what), "the end of a %s", engine_kind_name(completion->kind));
-    expect_legal(what, completion->status, legal_ends[completion->kind]);
+    script_expect_legal(what, completion->status, legal_ends[completion->kind]);
     EXPECT(completion->kind == ENGINE_CLOSE || completion->status == SLUICE_OK ||
            (completion->opened[0] == NULL && completion->opened[1] == NULL));
     for (unsigned i = 0; i < s->inbox_count; i++) { /* never a second one */

@@ -12,7 +12,7 @@
 #include "engine/engine.h"
 #include "tests/fault/fault.h"
 
-#define SCRIPT_WAIT_NS   (20 * SL_NS_PER_S) /* for anything that must come */
+#define SCRIPT_WAIT_NS   (60 * SL_NS_PER_S) /* for anything that must come */
 #define SCRIPT_INBOX_MAX 1024u
 
 typedef struct script {
@@ -44,6 +44,8 @@ extern const unsigned engine_act_count;
     (S(EINVAL) | S(ENOTSUP) | S(EQUOTA) | S(ENOMEM) | S(EADDRINUSE) | S(EADDRNOTAVAIL) | \
      S(ENAMETAKEN) | S(ENAMETOOLONG) | S(EACCESS) | S(ENOTFOUND) | S(EOSLIMIT) | S(EOS))
 
+/* SLUICE_OK or among `legal`; else it ends the program. */
+void script_expect_legal(const char *what, int status, uint64_t legal);
 /* Notes a status: it must be SLUICE_OK or among `legal`. Returns whether it is OK. */
 bool script_check(script *s, const char *what, int status, uint64_t legal);
 /* The same where another status is the good one. */

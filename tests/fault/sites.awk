@@ -1,12 +1,22 @@
 # sites.awk - the places in our machine code that call the system.
 #
-#     objdump -dl --no-show-raw-insn PROGRAM | awk -v prefix=SOURCE-TREE/ -f sites.awk
+#     objdump -dl --no-show-raw-insn PROGRAM |
+#         awk -v prefix=SOURCE-TREE/ -v kind=KIND -v acquires="FILE:LINE ..." -f sites.awk
 #
+# KIND: calls, or memory: of those that ask for memory only.
 # Output: "anchor ADDRESS" of fault_load, then a line a place: "site RETURN-ADDRESS LINE
 # FILE:FUNCTION:CALL CALL". A call is a direct one to __wrap_NAME, or an indirect one behind the
-# load of a pointer: __imp_NAME on Windows, a member of engine_epoll_calls on Linux. The files must
+# load of a pointer: __imp_NAME on Windows, a member of engine_epoll_calls on Linux; or, in one of
+# the lines `acquires`, that of an allocator's member. The files must
 # be compiled without optimisation (CMakeLists.txt): every call then is one load and one call, and
 # none is a jump. What a function does twice is numbered by its lines.
+
+BEGIN {
+    lines = split(acquires, line, " ")
+    for (i = 1; i <= lines; i++) {
+        acquire[line[i]] = 1
+    }
+}
 
 # "/tree/engine/epoll.c:193 (discriminator 2)"
 $1 ~ /^[A-Za-z]?:?\/.*:[0-9]+$/ && NF <= 3 {
@@ -19,11 +29,12 @@ $1 ~ /^[A-Za-z]?:?\/.*:[0-9]+$/ && NF <= 3 {
     is_ours = substr(where, 1, length(prefix)) == prefix
     file = is_ours ? substr(where, length(prefix) + 1) : ""
     # A compiler cache may give us what was compiled in another tree, with that tree's name.
-    if (!is_ours && match(where, /\/(base|engine|client|broker)\/[^\/]+\.c$/)) {
+    if (!is_ours && match(where, /\/(base|engine|proto|client|broker)\/[^\/]+\.c$/)) {
         is_ours = 1
         file = substr(where, RSTART + 1)
     }
-    is_ours = is_ours && file ~ /^(base|engine|client|broker)\// && file != "engine/epoll_status.c"
+    is_ours = is_ours && file ~ /^(base|engine|proto|client|broker)\// &&
+              file != "engine/epoll_status.c"
     next
 }
 
@@ -66,9 +77,14 @@ $1 ~ /^[A-Za-z]?:?\/.*:[0-9]+$/ && NF <= 3 {
     } else if ($0 ~ /call[q]? +\*/ && pending != "") {
         what = pending
         pending = ""
+    } else if ($0 ~ /call[q]? +\*/ && (file ":" number) in acquire) {
+        what = "acquire"
     }
     if (what != "") {
         sub(/^__imp_/, "", what)
+        if ((what ~ /^(sl_account_alloc|acquire)$/) != (kind == "memory")) {
+            next
+        }
         if (what == "engine_epoll_calls") {
             what = "engine_epoll_calls+0x0"
         }

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <netdb.h>
 #include <string.h>
-#include <uv.h>
 
 #include "engine/epoll.h"
 #include "tests/fault/calls_posix.h"

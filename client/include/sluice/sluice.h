@@ -119,7 +119,9 @@ typedef struct sluice_open_options {
 } sluice_open_options;
 
 /* Opens a session; options may be NULL. Returns when the broker has greeted.
- * SLUICE_OK; ENOBROKER, EACCESS, EUNTRUSTED, EVERSION, ETIMEDOUT, EINVAL, ENOMEM, EOSLIMIT, EOS.
+ * SLUICE_OK; ENOBROKER, EACCESS, EUNTRUSTED, EVERSION, ETIMEDOUT, EUNRESPONSIVE (it does not
+ * greet), ESHUTDOWN (it is stopping), EQUOTA (it has no room for a session), EPROTOCOL,
+ * ENAMETOOLONG, EINVAL, ENOMEM, EOSLIMIT, EOS.
  * On failure *ret_session is NULL. A child of fork may open a session of its own. */
 SLUICE_API int32_t sluice_open(const sluice_open_options *options, sluice_session **ret_session);
 
@@ -189,7 +191,8 @@ typedef struct sluice_result {
  * EQUOTA (no credit came free in time), EBROKERLOST, EUNRESPONSIVE, ESHUTDOWN, EPROTOCOL, ESTALE,
  * EBADHANDLE, EFORKED; and EDEADLK, at once, in a callback of an INLINE session. Once a call has
  * returned, the library does not touch the caller's memory any more, also after a timeout. A call
- * that needs a connection which is lost makes a new one first, within its timeout.
+ * that needs a connection which is lost makes a new one first, within its timeout; if that fails,
+ * it returns what sluice_open would.
  */
 
 /* An anonymous pipe: handles[0] reads what handles[1] writes. EOSLIMIT, EOS. */
@@ -199,7 +202,8 @@ SLUICE_API int32_t sluice_pair(sluice_session *session, uint64_t timeout_ns,
 /* Listens on "pipe:NAME" or "tcp:HOST:PORT" (port 0 = any, see sluice_local_address). backlog:
  * connections that wait for an accept, 1 to 64, 0 = 16. handles[0] is the listener. Closing it
  * leaves the connections that it gave. ENOTFOUND: no such host, or no such folder (Linux).
- * EADDRINUSE, EADDRNOTAVAIL, ENAMETAKEN, ENAMETOOLONG, EACCESS, ENOTFOUND, ENOTSUP, EOS. */
+ * EUNREACHABLE: no name server answers. EADDRINUSE, EADDRNOTAVAIL, ENAMETAKEN, ENAMETOOLONG,
+ * EACCESS, ENOTSUP, EOSLIMIT, EOS. */
 SLUICE_API int32_t sluice_listen(sluice_session *session, const char *address, uint32_t backlog,
                                  uint64_t timeout_ns, sluice_result *ret_result);
 
@@ -223,18 +227,20 @@ enum {
  * a read would not wait. ECLOSED: the handle was closed meanwhile. Without READ_ALL a length over
  * payload_bytes is taken as that; with it, it is ETOOLARGE. A read that fails has taken nothing
  * from the stream, unless done says so.
- * EEOF, ECLOSED, ERESET, ENOTSUP, EOS. */
+ * EEOF, ECLOSED, ERESET, ENOTSUP, EOSLIMIT, EOS. */
 SLUICE_API int32_t sluice_read(sluice_session *session, sluice_handle handle, void *buffer,
                                uint32_t length, uint32_t flags, uint64_t timeout_ns,
                                sluice_result *ret_result);
 
 /* Writes `length` bytes, at most payload_bytes (ETOOLARGE). A failed write: `done` bytes are
  * certainly out, at most `in_doubt` more may be. Then the stream may be torn: later writes return
- * ETORN until sluice_acknowledge_torn. EBROKENPIPE, ECLOSED, ERESET, ETORN, ENOTSUP, EOS. */
+ * ETORN until sluice_acknowledge_torn. EBROKENPIPE, ECLOSED, ERESET, ETORN, ENOTSUP, EOSLIMIT,
+ * EOS. */
 SLUICE_API int32_t sluice_write(sluice_session *session, sluice_handle handle, const void *bytes,
                                 uint32_t length, uint64_t timeout_ns, sluice_result *ret_result);
 
-/* After the writes before it the peer reads the end of file. ENOTSUP (Windows pipes), ECLOSED. */
+/* After the writes before it the peer reads the end of file. ENOTSUP (Windows pipes), ECLOSED,
+ * EBROKENPIPE, ERESET, EOSLIMIT, EOS. */
 SLUICE_API int32_t sluice_half_close(sluice_session *session, sluice_handle handle,
                                      uint64_t timeout_ns, sluice_result *ret_result);
 
