@@ -94,6 +94,7 @@ typedef struct iocp_handle {
     int family;
     bool was_reset;                 /* stream socket: a request met ERESET, see iocp_stream.c */
     bool at_end;                    /* stream socket: a read met the end of file before that */
+    SOCKET held; /* TCP listener: accepted, not made a handle yet; or INVALID_SOCKET */
     struct iocp_listener *listener; /* pipe listener */
 } iocp_handle;
 

@@ -114,6 +114,7 @@ static void opened(engine_handle *handle, iocp_type type, SOCKET socket, int fam
     h->family = family;
     h->was_reset = false;
     h->at_end = false;
+    h->held = INVALID_SOCKET;
     h->listener = NULL;
     engine_handle_opened(handle, capabilities, started_max_in);
 }
@@ -167,6 +168,10 @@ void engine_iocp_sockets_close(iocp_engine *e) {
  * before it: that would put an end of file in front of the reset, and a peer could take a stream
  * that lost its last bytes for a whole one (measured under Wine 8). */
 void engine_iocp_socket_release(iocp_handle *h) {
+    if (h->held != INVALID_SOCKET) {
+        (void)closesocket(h->held);
+        h->held = INVALID_SOCKET;
+    }
     (void)closesocket(socket_of(h));
 }
 
@@ -251,14 +256,27 @@ static bool is_lost_client(const iocp_request *r, DWORD code) {
     return engine_iocp_status(code) == SLUICE_ERESET && !r->request.cancel_asked;
 }
 
-void engine_iocp_tcp_accept_start(iocp_request *r) {
+/* What engine.h allows an accept to say. */
+static void accept_failed(iocp_request *r, DWORD code) {
+    int status = engine_iocp_status(code);
+    bool is_told = status == SLUICE_ECANCELED || status == SLUICE_EACCESS ||
+                   status == SLUICE_EOSLIMIT;
+    if (is_told) {
+        engine_iocp_fail(&r->request, code, 0, 0);
+    } else {
+        engine_request_finish(&r->request, SLUICE_EOS, code, 0, 0);
+    }
+}
+
+/* In the kernel again, or failed. */
+static void accept_go_on(iocp_request *r) {
     unsigned tries = 0;
     DWORD error;
     do {
         error = accept_issue(r);
     } while (is_lost_client(r, error) && ++tries < SKIP_MAX);
     if (error != 0) {
-        engine_iocp_fail(&r->request, error, 0, 0);
+        accept_failed(r, error);
     }
 }
 
@@ -273,24 +291,58 @@ static DWORD finish_accept(iocp_request *r, iocp_handle *listener) {
     return engine_iocp_associate(r->request.worker, (HANDLE)r->socket);
 }
 
-static void on_accept_packet(iocp_op *op, DWORD bytes) {
-    iocp_request *r = engine_iocp_request_of_op(op);
+/*
+ * Makes a handle of r->socket. A connection that only a shortage keeps from that is held for the
+ * next accept (R5). One at most: when several accepts end in the same shortage, the others are
+ * lost, as they are for want of a descriptor on any system whose backlog is full.
+ */
+static void accept_connection(iocp_request *r) {
     iocp_handle *listener = engine_iocp_handle(r->request.handle);
-    DWORD code = engine_iocp_packet_code(op);
-    (void)bytes;
-    if (code == 0) {
-        code = finish_accept(r, listener);
-    }
+    DWORD code = finish_accept(r, listener);
     if (code == 0) {
         stream_opened(r, listener->family);
         return;
     }
+    if (engine_iocp_status(code) == SLUICE_EOSLIMIT && listener->held == INVALID_SOCKET &&
+        !listener->handle.closing) {
+        listener->held = r->socket;
+        r->socket = INVALID_SOCKET;
+        accept_failed(r, code);
+        return;
+    }
     drop_socket(r);
     if (is_lost_client(r, code)) {
-        engine_iocp_tcp_accept_start(r);
+        accept_go_on(r);
     } else {
-        engine_iocp_fail(&r->request, code, 0, 0);
+        accept_failed(r, code);
     }
+}
+
+static void on_accept_packet(iocp_op *op, DWORD bytes) {
+    iocp_request *r = engine_iocp_request_of_op(op);
+    DWORD code = engine_iocp_packet_code(op);
+    (void)bytes;
+    if (code == 0) {
+        accept_connection(r);
+        return;
+    }
+    drop_socket(r);
+    if (is_lost_client(r, code)) {
+        accept_go_on(r);
+    } else {
+        accept_failed(r, code);
+    }
+}
+
+void engine_iocp_tcp_accept_start(iocp_request *r) {
+    iocp_handle *listener = engine_iocp_handle(r->request.handle);
+    if (listener->held == INVALID_SOCKET) {
+        accept_go_on(r);
+        return;
+    }
+    r->socket = listener->held;
+    listener->held = INVALID_SOCKET;
+    accept_connection(r);
 }
 
 /* ---- TCP: connecting ---- */

@@ -156,6 +156,12 @@ static void run_pipe(engine_opener_job *job) {
     job->os_handles[0] = (uintptr_t)pipe;
 }
 
+/* Nobody named this pipe: that a name is taken, busy or gone says nothing to who asked for it. */
+static void fail_pair(engine_opener_job *job) {
+    fail_job(job);
+    job->status = job->status == SLUICE_EOSLIMIT ? SLUICE_EOSLIMIT : SLUICE_EOS;
+}
+
 /*
  * One instance that only this user may open, under a name that nobody can guess; our own open takes
  * it. Should another process of this user win that race, ours meets ERROR_PIPE_BUSY and the pair
@@ -172,13 +178,13 @@ static void run_pair(engine_opener_job *job) {
     HANDLE reader = engine_iocp_pipe_create(path, e->private_access,
                                             PIPE_ACCESS_INBOUND | FILE_FLAG_FIRST_PIPE_INSTANCE, 1);
     if (reader == INVALID_HANDLE_VALUE) {
-        fail_job(job);
+        fail_pair(job);
         return;
     }
     job->os_handles[0] = (uintptr_t)reader;
     HANDLE writer = open_client(path, PAIR_WRITER_ACCESS);
     if (writer == INVALID_HANDLE_VALUE) {
-        fail_job(job);
+        fail_pair(job);
         return;
     }
     job->os_handles[1] = (uintptr_t)writer;

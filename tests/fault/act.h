@@ -15,7 +15,7 @@ engine_request_id act_connect(script *s, const engine_address *address);
 /* Everything a stream can do, and every byte checked; closes the writer. */
 void act_stream(script *s, engine_handle *reader, engine_handle *writer, bool half_closes);
 /* Connects and accepts: [0] connected, [1] was accepted; NULL where that failed. */
-bool act_meet(script *s, engine_handle *listener, const engine_address *address,
+bool act_meet(script *s, engine_handle *listener, const engine_address *address, bool tries_again,
               engine_handle *ret_ends[2]);
 /* With accepts pending. */
 void act_close_listener(script *s, engine_handle *listener);

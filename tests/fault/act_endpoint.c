@@ -32,9 +32,14 @@ void act_endpoint(script *s) {
     if (endpoint == NULL) {
         return;
     }
+    destroy(endpoint); /* that nobody has joined */
+    endpoint = create(s, &address);
+    if (endpoint == NULL) {
+        return;
+    }
     if (join(s, endpoint, &listener)) {
         for (unsigned i = 0; i < 2; i++) {
-            (void)act_meet(s, listener, &address, ends);
+            (void)act_meet(s, listener, &address, true, ends);
             script_close(s, ends[0]);
             script_close(s, ends[1]);
         }

@@ -18,6 +18,7 @@ static void start(script *s) {
         s->engine = NULL;
         return;
     }
+    script_engine_opened(s->engine);
     if (!script_check(s, "engine_worker_create", engine_worker_create(s->engine, &s->worker),
                       S(ENOMEM) | S(EOSLIMIT) | S(EOS) | S(EINVAL))) {
         s->worker = NULL;
@@ -226,10 +227,21 @@ engine_request_id act_connect(script *s, const engine_address *address) {
                : 0;
 }
 
-/* Both ends, or those that there are; a failed accept leaves its connection for the next. */
-bool act_meet(script *s, engine_handle *listener, const engine_address *address,
+static engine_handle *accept_one(script *s, engine_handle *listener, int *ret_status) {
+    engine_request_id id = 0;
+    *ret_status = SLUICE_EQUOTA;
+    if (!script_submitted(s, "engine_accept", engine_accept(listener, NULL, &id))) {
+        return NULL;
+    }
+    engine_completion done = script_await(s, id);
+    *ret_status = done.status;
+    s->has_failed = s->has_failed || done.status != SLUICE_OK;
+    return done.status == SLUICE_OK ? done.opened[0] : NULL;
+}
+
+bool act_meet(script *s, engine_handle *listener, const engine_address *address, bool tries_again,
               engine_handle *ret_ends[2]) {
-    engine_request_id accept = 0;
+    int status;
     ret_ends[0] = ret_ends[1] = NULL;
     engine_request_id connect = act_connect(s, address);
     if (connect == 0) {
@@ -237,14 +249,14 @@ bool act_meet(script *s, engine_handle *listener, const engine_address *address,
     }
     engine_completion near = script_await(s, connect);
     s->has_failed = s->has_failed || near.status != SLUICE_OK;
-    ret_ends[0] = near.status == SLUICE_OK ? near.opened[0] : NULL;
-    if (near.status != SLUICE_OK ||
-        !script_submitted(s, "engine_accept", engine_accept(listener, NULL, &accept))) {
+    if (near.status != SLUICE_OK) {
         return false;
     }
-    engine_completion far = script_await(s, accept);
-    s->has_failed = s->has_failed || far.status != SLUICE_OK;
-    ret_ends[1] = far.status == SLUICE_OK ? far.opened[0] : NULL;
+    ret_ends[0] = near.opened[0];
+    ret_ends[1] = accept_one(s, listener, &status);
+    if (status == SLUICE_EOSLIMIT && tries_again) { /* the connection waits for this one */
+        ret_ends[1] = accept_one(s, listener, &status);
+    }
     return ret_ends[1] != NULL;
 }
 
@@ -328,7 +340,8 @@ static void use_listener(script *s, engine_handle *listener, const engine_addres
         script_close(s, listener);
         return;
     }
-    if (act_meet(s, listener, &bound, ends)) {
+    bool tries_again = !is_tcp || address->port != 0; /* else it closes with what is left */
+    if (act_meet(s, listener, &bound, tries_again, ends)) {
         if (!is_tcp) {
             look_at_peers(s, ends);
         }
@@ -337,7 +350,7 @@ static void use_listener(script *s, engine_handle *listener, const engine_addres
     }
     script_close(s, ends[0]);
     script_close(s, ends[1]);
-    if (s->has_failed && is_tcp) {
+    if (s->has_failed && !tries_again) {
         script_close(s, listener); /* with what a failed accept has left */
     } else {
         act_close_listener(s, listener);

@@ -23,7 +23,9 @@ typedef struct fault_level {
 /* An error that a site cannot meet, or a site that cannot be reached, and why. */
 typedef struct fault_exception {
     const char *site;
-    const char *error; /* NULL = the site is not reached; "*" = it meets no error of its call */
+    /* NULL = the site is not reached; "*" = it meets no error of its call; "?" = nor is it reached
+     * every time. */
+    const char *error;
     const char *reason;
 } fault_exception;
 

@@ -1,20 +1,21 @@
 # sites.awk - the places in our machine code that call the system.
 #
 #     objdump -dl --no-show-raw-insn PROGRAM |
-#         awk -v prefix=SOURCE-TREE/ -v kind=KIND -v acquires="FILE:LINE ..." -f sites.awk
+#         awk -v prefix=SOURCE-TREE/ -v kind=KIND -v known="FILE:LINE:CALL ..." -f sites.awk
 #
 # KIND: calls, or memory: of those that ask for memory only.
 # Output: "anchor ADDRESS" of fault_load, then a line a place: "site RETURN-ADDRESS LINE
 # FILE:FUNCTION:CALL CALL". A call is a direct one to __wrap_NAME, or an indirect one behind the
-# load of a pointer: __imp_NAME on Windows, a member of engine_epoll_calls on Linux; or, in one of
-# the lines `acquires`, that of an allocator's member. The files must
+# load of a pointer: __imp_NAME on Windows, a member of engine_epoll_calls on Linux; or one in a
+# line of `known`: by a member of an allocator, or of the Windows engine. The files must
 # be compiled without optimisation (CMakeLists.txt): every call then is one load and one call, and
 # none is a jump. What a function does twice is numbered by its lines.
 
 BEGIN {
-    lines = split(acquires, line, " ")
-    for (i = 1; i <= lines; i++) {
-        acquire[line[i]] = 1
+    places = split(known, place, " ")
+    for (i = 1; i <= places; i++) {
+        split(place[i], part, ":")
+        known_call[part[1] ":" part[2]] = part[3]
     }
 }
 
@@ -77,8 +78,8 @@ $1 ~ /^[A-Za-z]?:?\/.*:[0-9]+$/ && NF <= 3 {
     } else if ($0 ~ /call[q]? +\*/ && pending != "") {
         what = pending
         pending = ""
-    } else if ($0 ~ /call[q]? +\*/ && (file ":" number) in acquire) {
-        what = "acquire"
+    } else if ($0 ~ /call[q]? +\*/ && (file ":" number) in known_call) {
+        what = known_call[file ":" number]
     }
     if (what != "") {
         sub(/^__imp_/, "", what)

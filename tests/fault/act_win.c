@@ -1,0 +1,45 @@
+/*
+ * act_win.c - see act.h, script.h.
+ */
+#include <stdio.h>
+#include <windows.h>
+
+#include "tests/fault/act.h"
+
+const char *const act_access = "D:P(A;;0x12019b;;;WD)";
+const char *const act_nobody = "S-1-5-21-1-2-3-4000";
+const bool act_pipes_half_close = false;
+const unsigned act_crowd = 6; /* an endpoint has 4 instances a listener here, and no acceptor */
+
+static unsigned names;
+
+void script_place(void) {
+}
+
+engine_address script_pipe_address(void) {
+    engine_address address;
+    char name[ENGINE_PIPE_NAME_BYTES];
+    (void)snprintf(name, sizeof(name), "\\\\.\\pipe\\sluice-fault-%lu-%u", GetCurrentProcessId(),
+                   ++names);
+    EXPECT(engine_address_pipe(&address, name) == SLUICE_OK);
+    return address;
+}
+
+/* A pipe's name goes with its last instance: none is ever stale. */
+void script_leave_stale_name(const engine_address *address) {
+    (void)address;
+}
+
+void script_take_rights(bool takes) {
+    (void)takes;
+}
+
+/* Wine does not tell: always 0. */
+unsigned script_count_handles(void) {
+    DWORD count = 0;
+    return GetProcessHandleCount(GetCurrentProcess(), &count) ? count : 0;
+}
+
+unsigned script_count_names(void) {
+    return 0;
+}

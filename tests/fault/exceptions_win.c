@@ -1,0 +1,15 @@
+/*
+ * exceptions_win.c - what cannot happen at a place, and why. Each is looked for: one that is not
+ * needed any more is a finding.
+ */
+#include "tests/fault/drive.h"
+
+const fault_exception fault_exceptions[] = {
+    {"base/clock_win.c:resolve_now_ns:GetModuleHandleW", NULL, "once, before anything can fail"},
+    {"base/clock_win.c:resolve_now_ns:GetProcAddress", NULL, "likewise"},
+    {"engine/iocp_pipe.c:engine_iocp_endpoint_join:CloseHandle", NULL,
+     "for want of memory only: fault_memory is Linux's"},
+    {"engine/opener_win.c:engine_opener_os_interrupt:CancelSynchronousIo", "?",
+     "when an opener is slow to end; its result is not looked at"},
+};
+const unsigned fault_exception_count = SL_ARRAY_COUNT(fault_exceptions);
