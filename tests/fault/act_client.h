@@ -33,7 +33,7 @@ void act_client_close(client_act *a, sluice_session *session);
 void script_client_pipe(char *ret_address, size_t size);
 void script_client_place(void);
 void script_wait_for_waitable(sluice_session *session, uint64_t limit_ns);
-/* Children that nobody has collected. */
-unsigned script_collect_children(void);
+/* Children that nobody has collected; so long it waits for one that is about to end. */
+unsigned script_collect_children(uint64_t limit_ns);
 
 #endif

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "engine/epoll.h"
 #include "tests/fault/act_client.h"
 
@@ -120,10 +121,14 @@ void script_wait_for_waitable(sluice_session *session, uint64_t limit_ns) {
     EXPECT(poll(&entry, 1, (int)(limit_ns / SL_NS_PER_MS)) == 1);
 }
 
-unsigned script_collect_children(void) {
+unsigned script_collect_children(uint64_t limit_ns) {
     unsigned count = 0;
-    while (waitpid(-1, NULL, WNOHANG) > 0) {
-        count++;
+    uint64_t end_ns = script_now_ns() + limit_ns;
+    pid_t child;
+    while ((child = waitpid(-1, NULL, WNOHANG)) > 0 ||
+           (child == 0 && count == 0 && script_now_ns() < end_ns)) {
+        count += child > 0;
+        sl_thread_yield();
     }
     return count;
 }
