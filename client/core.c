@@ -70,6 +70,10 @@ static void fill_result(client_operation *op, int status, uint32_t os_error) {
     op->result.os_error = os_error;
     if (client_operation_is_read(op)) {
         op->result.done = op->received;
+        if (op->in_size != 0 && op->received == op->in_size) { /* whatever came in between */
+            op->result.status = SLUICE_OK;
+            op->result.os_error = 0;
+        }
     } else if (client_operation_is_write(op) && !op->is_replied) {
         /* The broker has said nothing: what was sent may be out, the rest is not. */
         op->result.in_doubt = op->sent;
@@ -429,7 +433,7 @@ static void on_completion(client_core *core, const engine_completion *completion
     }
 }
 
-static uint64_t next_deadline_ns(client_core *core) {
+uint64_t client_core_deadline_ns(client_core *core) {
     if (core->own_first != NULL) {
         return 0;
     }
@@ -444,7 +448,7 @@ static uint64_t next_deadline_ns(client_core *core) {
 
 void client_core_run(client_core *core, uint64_t deadline_ns) {
     engine_completion completions[CLIENT_POLL_BATCH];
-    uint64_t own_ns = next_deadline_ns(core);
+    uint64_t own_ns = client_core_deadline_ns(core);
     uint64_t wake_ns = own_ns < deadline_ns ? own_ns : deadline_ns;
     /* A deadline that had passed before was not slept through: it only means "do not wait". */
     core->expected_wake_ns = wake_ns > core->now_ns ? wake_ns : core->now_ns;

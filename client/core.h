@@ -136,6 +136,8 @@ int client_core_init(client_core *core, engine_worker *worker, sl_clock *clock, 
 
 /* Polls once, at most until deadline_ns, and does all that is to do then. */
 void client_core_run(client_core *core, uint64_t deadline_ns);
+/* When it has something to do of its own accord: for who runs several in one thread. */
+uint64_t client_core_deadline_ns(client_core *core);
 
 /* Ends every operation (ECANCELED) and closes the connection. Operations that come later end with
  * ECLOSED. */

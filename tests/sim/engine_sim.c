@@ -496,6 +496,7 @@ static int sim_engine_open(engine *base) {
     e->world = e->owns_world ? sim_world_create(options, clock) : options->world;
     SL_CHECK(e->world->clock == clock, "a world has one clock");
     e->world->engine_count++;
+    sl_list_init(&e->endpoints);
     return SLUICE_OK;
 }
 

@@ -106,7 +106,8 @@ typedef enum sim_trace_what {
     SIM_TRACE_OPEN,    /* a handle was opened; value = capabilities */
     SIM_TRACE_RELEASE, /* a handle was closed */
     SIM_TRACE_FAULT,   /* a fault struck; value = sim_fault */
-    SIM_TRACE_WAIT     /* a wait returned; value = its deadline */
+    SIM_TRACE_WAIT,    /* a wait returned; value = its deadline */
+    SIM_TRACE_KILL     /* a process was killed */
 } sim_trace_what;
 
 typedef struct sim_trace {
@@ -265,5 +266,24 @@ bool sim_thread_circle(sim_world *world, char *text, size_t size);
 
 /* The faults stop (all rates 0 but REORDER), and cancels that had no effect so far take it. */
 void sim_world_calm(sim_world *world);
+
+/* ---- processes (sim_kill.c) ------------------------------------------------------------------ */
+
+/*
+ * The process of this engine is killed: its kernel drops its requests and closes its handles and
+ * endpoints. No code of the process may run any more; its memory, the engine included, is the
+ * caller's to free as a whole. Not from inside an event (sim_world_is_firing).
+ */
+void sim_engine_kill(engine *engine);
+
+/* A halted worker's process does not run: nobody waits for what it has to deliver, nor for its
+ * timers. */
+void sim_worker_halt(engine_worker *worker, bool is_halted);
+
+/* Would a poll that does not wait deliver something? */
+bool sim_worker_has_work(engine_worker *worker);
+
+/* Are we inside the kernel, on nobody's behalf? */
+bool sim_world_is_firing(const sim_world *world);
 
 #endif

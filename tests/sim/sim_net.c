@@ -182,11 +182,17 @@ int sim_endpoint_create(engine_endpoint *base, const engine_listen_options *opti
                                     &os_error);
     }
     endpoint->backlog = backlog_of(options);
+    sl_list_init(&endpoint->link);
+    if (status == SLUICE_OK) {
+        sl_list_push_back(&SL_CONTAINER_OF(base->engine, sim_engine, engine)->endpoints,
+                          &endpoint->link);
+    }
     return status;
 }
 
 void sim_endpoint_destroy(engine_endpoint *base) {
     sim_endpoint *endpoint = SL_CONTAINER_OF(base, sim_endpoint, endpoint);
+    sl_list_remove(&endpoint->link);
     sim_binding_destroy(sim_world_of(base->engine), endpoint->binding);
 }
 

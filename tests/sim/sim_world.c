@@ -72,7 +72,7 @@ const char *sim_fault_name(sim_fault fault) {
 
 const char *sim_trace_what_name(sim_trace_what what) {
     static const char *const names[] = {"start", "event",   "cancel", "finish", "retry",
-                                        "open",  "release", "fault",  "wait"};
+                                        "open",  "release", "fault",  "wait",   "kill"};
     return (unsigned)what < SL_ARRAY_COUNT(names) ? names[what] : "unknown";
 }
 
@@ -274,12 +274,14 @@ static const sim_worker *worker_of(const sim_event *event) {
 static void fire(sim_world *world, sim_event *event) {
     uint32_t before = world->thread;
     world->thread = worker_of(event)->thread;
+    world->firing++;
     world->counters.event_count++;
     switch (event->type) {
     case SIM_EVENT_STEP: sim_on_step(world, event); break;
     case SIM_EVENT_ABORT: sim_on_abort(world, event); break;
     case SIM_EVENT_DEAL: sim_deal(world, SL_CONTAINER_OF(event, sim_handle, deal)); break;
     }
+    world->firing--;
     world->thread = before;
 }
 
@@ -306,6 +308,9 @@ bool sim_world_step(sim_world *world, uint64_t deadline_ns) {
     uint64_t next_ns = sl_heap_deadline_ns(&world->events);
     for (sl_list *node = world->workers.next; node != &world->workers; node = node->next) {
         engine_worker *worker = &SL_LIST_ENTRY(node, sim_worker, link)->worker;
+        if (SL_LIST_ENTRY(node, sim_worker, link)->is_halted) {
+            continue;
+        }
         if (worker_has_something(worker)) {
             return true;
         }

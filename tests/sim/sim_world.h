@@ -4,6 +4,7 @@
  *   engine_sim.c  the ops table: start, cancel, wait    sim_stream.c    connections and their bytes
  *   sim_world.c   the world, time, chance, the trace    sim_net.c       names, listeners, connects
  *   sim_bytes.c   queues of bytes                       sim_datagram.c  UDP sockets
+ *   sim_kill.c    processes that die or are halted
  *
  * Who owns what: the world owns bindings, connections, datagrams and chunks of bytes. A handle of
  * the engine embeds its side (sim_handle) and points at its connection, which points back; a
@@ -175,6 +176,7 @@ typedef struct sim_worker {
     sl_atomic_bool woken;
     uint32_t number; /* from 1 */
     uint32_t thread; /* that made it */
+    bool is_halted;
 } sim_worker;
 
 typedef struct sim_engine {
@@ -183,10 +185,12 @@ typedef struct sim_engine {
     bool owns_world;
     uint32_t user;
     uint32_t group;
+    sl_list endpoints; /* sim_endpoint.link */
 } sim_engine;
 
 typedef struct sim_endpoint {
     engine_endpoint endpoint; /* first: what the core knows */
+    sl_list link;             /* in sim_engine.endpoints */
     sim_binding *binding;
     uint32_t backlog;
 } sim_endpoint;
@@ -209,6 +213,7 @@ struct sim_world {
     uint32_t thread;              /* that calls come from */
     const engine_request *asking; /* whose fate is being decided: options.choose */
     uint32_t engine_count;
+    uint32_t firing; /* events, one inside the other */
     uint32_t last_worker_number;
     uint32_t next_port;   /* offset from SIM_PORT_FIRST */
     uint64_t in_order_ns; /* events that do not overtake come no earlier than this */

@@ -1,5 +1,5 @@
 /*
- * sim_model.h - what may be read from a stream, given what was written to it.
+ * model.h - what may be read from a stream, given what was written to it.
  *
  * Every byte tells where it belongs: the first of a write is 128 or more and names the write, the
  * others are below 128 and follow from the write's number and their place. So whatever the outcomes
@@ -7,15 +7,15 @@
  * twice, can be checked byte by byte; and at the end each write's bytes can be held against its
  * result: done <= bytes that came <= done + in_doubt.
  */
-#ifndef SLUICE_TESTS_CLIENT_SIM_MODEL_H
-#define SLUICE_TESTS_CLIENT_SIM_MODEL_H
+#ifndef SLUICE_TESTS_WORLD_MODEL_H
+#define SLUICE_TESTS_WORLD_MODEL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/check.h"
-#include "client/include/sluice/sluice.h"
 
-#define EXPECT(condition) SL_CHECK(condition, "a test of the client's core")
+#define EXPECT(condition) SL_CHECK(condition, "a simulated life")
 
 #define MODEL_WRITES_MAX 120u /* below 128: their first bytes tell them apart */
 
@@ -36,11 +36,16 @@ typedef struct model_stream {
 } model_stream;
 
 void model_init(model_stream *stream);
-/* Fills in the bytes of the next write. */
+/* Fills in the bytes of the next write; its number. */
 uint32_t model_write_begin(model_stream *stream, uint8_t *bytes, uint32_t length);
-void model_write_end(model_stream *stream, uint32_t index, const sluice_result *result);
-/* A read has ended; all reads before it are known. */
-void model_read(model_stream *stream, const uint8_t *bytes, const sluice_result *result);
+void model_write_end(model_stream *stream, uint32_t index, bool is_ok, uint64_t done,
+                     uint64_t in_doubt);
+/* Who writes will never tell: all of what has not ended is in doubt. */
+void model_writer_dies(model_stream *stream);
+/* Bytes that were read; all reads before it are known. */
+void model_take(model_stream *stream, const uint8_t *bytes, uint64_t count);
+/* Nothing more will be read; whole: because it was the end of the file. */
+void model_reader_ends(model_stream *stream, bool is_whole);
 /* Bytes that are certainly written and have not been read. */
 uint64_t model_certain(const model_stream *stream);
 /* When all reads and writes have ended. */
