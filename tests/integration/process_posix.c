@@ -68,10 +68,12 @@ static bool wait_readable(int fd, uint64_t timeout_ns) {
     return poll(&entry, 1, (int)(timeout_ns / NS_PER_MS)) == 1;
 }
 
+/* The pidfd says that it has ended. Its status may be a moment later: a sanitizer that looks for
+ * leaks at a program's end traces it, and is told first. */
 bool process_os_wait(process *p, uint64_t timeout_ns) {
     int status = 0;
     if (!wait_readable((int)p->os_process, timeout_ns) ||
-        waitpid((pid_t)p->id, &status, WNOHANG) != (pid_t)p->id) {
+        waitpid((pid_t)p->id, &status, 0) != (pid_t)p->id) {
         return false;
     }
     p->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
