@@ -43,8 +43,10 @@ void op_cancel(broker_op *op, int cause) {
     case SL_REQUEST_HALF_CLOSE:
         if (op->is_pinned) {
             ask(op, op->handle->write_request);
-        } else {
+        } else if (op->handle != NULL) {
             handle_end_write(op, op->cause, 0);
+        } else { /* likewise: it never came to its handle */
+            op_finish(op, op->cause, 0);
         }
         break;
     default:

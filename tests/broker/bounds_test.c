@@ -210,8 +210,9 @@ static void test_closes(uint64_t seed) {
 }
 
 /* Answers that take no credit: as many may wait as there are credits, Hello, a Ping and a Close;
- * one more, and the client breaks the protocol. */
-static void test_refusals(uint64_t seed) {
+ * one more, and the client breaks the protocol. That one is an operation that never began, also
+ * when it is a write. */
+static void test_refusals(uint64_t seed, bool by_write) {
     bounds_rig b;
     uint64_t ends[2];
     open_rig(&b, seed, RECEIVE);
@@ -220,6 +221,11 @@ static void test_refusals(uint64_t seed) {
     for (unsigned i = 0; i <= OPERATIONS + BESIDES; i++) {
         EXPECT(rig_counters(&b.rig).protocol_violations == 0);
         sl_request ping = {.id = client_id(b.c), .kind = SL_REQUEST_PING};
+        if (by_write && i == OPERATIONS + BESIDES) {
+            ping.kind = SL_REQUEST_WRITE; /* of more than a write may have: refused */
+            ping.as.write.handle = ends[1];
+            ping.as.write.length_bytes = UINT32_MAX;
+        }
         client_send(b.c, &ping, NULL, 0);
         if (i + 1 >= OPERATIONS + BESIDES) { /* look, each time */
             rig_run_for(&b.rig, SL_NS_PER_S);
@@ -330,7 +336,8 @@ int main(void) {
         test_replies(seed);
         test_pages(seed);
         test_closes(seed);
-        test_refusals(seed);
+        test_refusals(seed, false);
+        test_refusals(seed, true);
         test_end(seed);
         test_burst(seed);
         test_quiet(seed);
