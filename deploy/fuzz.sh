@@ -60,10 +60,11 @@ mkdir -p "$logs" "$found" || die "cannot write to $root/build"
 without_aslr=()
 if setarch -R true 2>/dev/null; then without_aslr=(setarch -R); fi
 
+# Without -reload nothing depends on how fast it is: the same seed and corpus repeat a run.
 # fuzz TARGET: its report is build/logs/fuzz-TARGET.log; its exit code is libFuzzer's.
 fuzz() {
     "${without_aslr[@]}" "$programs/fuzz_$1" -seed="$seed" -max_total_time="$run_seconds" \
-        -max_len=$input_bytes -len_control=0 -rss_limit_mb=2048 -timeout=60 \
+        -reload=0 -max_len=$input_bytes -len_control=0 -rss_limit_mb=2048 -timeout=60 \
         -print_final_stats=1 -artifact_prefix="$found/$1-" \
         "$found/$1" "$root/tests/fuzz/corpus/$1" >"$logs/fuzz-$1.log" 2>&1
 }
