@@ -12,7 +12,8 @@ static uint64_t at_most(uint64_t value, uint64_t most) {
 void descriptors_init(broker_descriptors *d, uint64_t process_limit, uint32_t worker_count) {
     uint64_t own = DESCRIPTORS_OWN + DESCRIPTORS_OWN_WORKER * (uint64_t)worker_count;
     atomic_init(&d->in_use, 0);
-    d->limit = process_limit == 0 ? 0 : process_limit > own ? process_limit - own : 1;
+    own = at_most(own, process_limit / 2); /* many processors and a small limit: share them */
+    d->limit = process_limit == 0 ? 0 : process_limit - own;
     d->kept_sessions = at_most(d->limit / 8, DESCRIPTORS_SESSIONS);
     d->kept_small = at_most(d->limit / 8, DESCRIPTORS_SMALL);
 }

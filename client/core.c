@@ -73,6 +73,7 @@ static void fill_result(client_operation *op, int status, uint32_t os_error) {
         if (op->in_size != 0 && op->received == op->in_size) { /* whatever came in between */
             op->result.status = SLUICE_OK;
             op->result.os_error = 0;
+            op->result.detail[0] = '\0';
         }
     } else if (client_operation_is_write(op) && !op->is_replied) {
         /* The broker has said nothing: what was sent may be out, the rest is not. */

@@ -16,13 +16,13 @@
 #define LOOK_MS          100u
 #define RESTART_LIMIT_MS 60000u
 #define WINE_LIMIT_MS    2000u       /* it does not restart services: the code is run, no more */
-#define CODE_REFUSED     8           /* of sluiced: the service manager said no */
 #define VIRTUAL_ACCOUNT  "S-1-5-80-" /* SECURITY_SERVICE_ID_BASE_RID */
 #define NAME_BYTES       64u
 
 typedef struct service {
     char name[NAME_BYTES];
     char broker[SELFTEST_PATH_BYTES];
+    bool may_be_installed; /* so it is to be removed */
     SC_HANDLE os_manager;
     SC_HANDLE os_service;
 } service;
@@ -41,26 +41,32 @@ static bool query(const service *s, SERVICE_STATUS_PROCESS *ret_status) {
                                 sizeof(*ret_status), &needed);
 }
 
-static bool begin(service *s, const selftest_place *place, selftest_result *ret_result) {
+static bool begin(service *s, selftest_question question, const selftest_place *place,
+                  selftest_result *ret_result) {
     WCHAR name[SELFTEST_PATH_BYTES];
-    (void)snprintf(s->name, sizeof(s->name), "sluice-selftest-%lu",
-                   (unsigned long)GetCurrentProcessId());
+    (void)snprintf(s->name, sizeof(s->name), "sluice-selftest-%lu-%d",
+                   (unsigned long)GetCurrentProcessId(), (int)question); /* each its own */
     if (place->broker_path != NULL) {
         (void)snprintf(s->broker, sizeof(s->broker), "%s", place->broker_path);
     } else if (!selftest_find(NULL, "sluiced", ".", s->broker)) {
         selftest_say(ret_result, SELFTEST_SKIPPED, "no sluiced beside this program: --broker PATH");
         return false;
     }
+    s->os_manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT | SC_MANAGER_CREATE_SERVICE);
+    if (s->os_manager == NULL) { /* whoever may not is told so; all that comes now must work */
+        selftest_say(ret_result, SELFTEST_SKIPPED, "only an administrator may (Windows error %lu)",
+                     (unsigned long)GetLastError());
+        return false;
+    }
     const char *const options[] = {"--allow", place->user, "--endpoint", s->name, NULL};
+    s->may_be_installed = true;
     int code = command(s, "install", options);
     if (code != 0) {
-        selftest_say(ret_result, code == CODE_REFUSED ? SELFTEST_SKIPPED : SELFTEST_FAILED,
-                     "it could not be installed (exit code %d); an administrator may", code);
+        selftest_say(ret_result, SELFTEST_FAILED, "it could not be installed (exit code %d)", code);
         return false;
     }
     code = command(s, "start", NULL);
-    s->os_manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT);
-    if (code == 0 && s->os_manager != NULL && selftest_wide(s->name, name)) {
+    if (code == 0 && selftest_wide(s->name, name)) {
         s->os_service =
             OpenServiceW(s->os_manager, name, SERVICE_QUERY_STATUS | SERVICE_QUERY_CONFIG);
     }
@@ -77,9 +83,10 @@ static void end(service *s, selftest_result *ret_result) {
     }
     if (s->os_manager != NULL) {
         (void)CloseServiceHandle(s->os_manager);
-        if (command(s, "uninstall", NULL) != 0 && ret_result->outcome == SELFTEST_PASSED) {
-            selftest_say(ret_result, SELFTEST_FAILED, "it could not be removed: %s", s->name);
-        }
+    }
+    if (s->may_be_installed && command(s, "uninstall", NULL) != 0 &&
+        ret_result->outcome != SELFTEST_FAILED) {
+        selftest_say(ret_result, SELFTEST_FAILED, "it could not be removed: %s", s->name);
     }
 }
 
@@ -181,7 +188,7 @@ void selftest_service(selftest_question question, const selftest_place *place,
                       selftest_result *ret_result) {
     static service s;
     memset(&s, 0, sizeof(s));
-    if (begin(&s, place, ret_result)) {
+    if (begin(&s, question, place, ret_result)) {
         switch (question) {
         case SELFTEST_SERVICE_ACCOUNT: account(&s, ret_result); break;
         case SELFTEST_SERVICE_RESTART: restart(&s, ret_result); break;

@@ -283,13 +283,14 @@ static void ask_look(world_client *client) {
     }
 }
 
-const char *calls_listener(world_life *life) {
+const world_end *calls_listener(world_life *life, world_client **ret_client) {
     uint32_t first = world_below(life, life->client_count);
     for (uint32_t i = 0; i < life->client_count; i++) {
         world_client *client = &life->clients[(first + i) % life->client_count];
         for (uint32_t k = 0; k < life->ends_max; k++) {
             if (client->ends[k].is_listener && client->ends[k].handle != 0) {
-                return client->ends[k].address;
+                *ret_client = client;
+                return &client->ends[k];
             }
         }
     }
@@ -299,9 +300,10 @@ const char *calls_listener(world_life *life) {
 /* Where one may connect: a peer's listener, or that of a client. */
 static const char *any_address(world_client *client) {
     world_life *life = life_of(client);
-    const char *listener = calls_listener(life);
+    world_client *owner;
+    const world_end *listener = calls_listener(life, &owner);
     if (listener != NULL && world_one_in(life, 3)) {
-        return listener;
+        return listener->address;
     }
     static const char *const places[] = {"pipe:peer", "tcp:127.0.0.1:7000", "tcp:localhost:7000",
                                          "pipe:nobody", "tcp:127.0.0.1:9",

@@ -97,11 +97,10 @@ void calls_harvest(world_client *client) {
     }
 }
 
-bool calls_awaits(const world_client *client, const char *address) {
+bool calls_awaits(const world_client *client, sluice_handle listener) {
     for (uint32_t i = 0; client->is_harvested && i < WORLD_ENDS_MAX; i++) {
         const world_end *end = &client->ends[i];
-        if (end->handle != 0 && !end->is_lost && end->is_listener &&
-            strcmp(end->address, address) == 0) {
+        if (end->handle == listener && !end->is_lost) {
             return open_call(client, end, SL_REQUEST_ACCEPT) != NULL;
         }
     }

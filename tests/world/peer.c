@@ -176,17 +176,21 @@ static void on_connected(world_life *life, world_peer *peer, const engine_comple
 
 /* Where a client listens, or may have listened. */
 static void choose_target(world_life *life, world_peer *peer, engine_address *ret_address) {
-    const char *listener = calls_listener(life);
+    char address[sizeof(((world_end *)0)->address)];
+    world_client *owner;
+    const world_end *listener = calls_listener(life, &owner);
     if (listener != NULL && !world_one_in(life, 4)) {
-        (void)snprintf(peer->target, sizeof(peer->target), "%s", listener);
+        memcpy(address, listener->address, sizeof(address));
+        peer->target = owner;
+        peer->listener = listener->handle;
     } else {
-        (void)snprintf(peer->target, sizeof(peer->target),
+        (void)snprintf(address, sizeof(address),
                        world_one_in(life, 2) ? "pipe:c%u" : "tcp:127.0.0.1:710%u",
                        world_below(life, WORLD_CLIENTS_MAX));
     }
-    unsigned number = (unsigned)(peer->target[strlen(peer->target) - 1] - '0');
-    if (peer->target[0] == 'p') {
-        EXPECT(engine_address_pipe(ret_address, strchr(peer->target, ':') + 1) == SLUICE_OK);
+    unsigned number = (unsigned)(address[strlen(address) - 1] - '0');
+    if (address[0] == 'p') {
+        EXPECT(engine_address_pipe(ret_address, strchr(address, ':') + 1) == SLUICE_OK);
     } else {
         engine_address_loopback(ret_address, (uint16_t)(CLIENTS_PORT + number));
     }
@@ -353,9 +357,7 @@ void peers_check(world_life *life) {
         }
         const sim_connection *connection = sim_handle_of(peer->handle)->connection;
         bool is_gone = connection->closed[1] || connection->streams[0].reset;
-        for (uint32_t k = 0; k < life->client_count && !is_gone; k++) {
-            EXPECT(!calls_awaits(&life->clients[k], peer->target));
-        }
+        EXPECT(is_gone || peer->target == NULL || !calls_awaits(peer->target, peer->listener));
     }
 }
 

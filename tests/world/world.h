@@ -208,7 +208,8 @@ typedef struct world_peer {
     bool has_ended_writing;
     bool has_said_name; /* who connects: it is out */
     uint16_t port;      /* a listener's; 0 = the pipe */
-    char target[32];    /* where it has connected to */
+    const world_client *target; /* to whose listener it has connected; NULL = who knows */
+    sluice_handle listener;
     world_wire *wire;
     unsigned side;
     engine_request_id connect_id;
@@ -332,9 +333,9 @@ void calls_end(world_client *client);
 /* Takes every connection and every name that waits. */
 void calls_harvest(world_client *client);
 /* Where somebody listens; or NULL. */
-const char *calls_listener(world_life *life);
-/* Does an accept wait at its listener of that address? */
-bool calls_awaits(const world_client *client, const char *address);
+const world_end *calls_listener(world_life *life, world_client **ret_client);
+/* Does an accept wait at that listener of its? */
+bool calls_awaits(const world_client *client, sluice_handle listener);
 /* No read waits for bytes that are there, or for a writer who waits. */
 void calls_check_waiting(world_client *client);
 /* Does a client's write wait at this end of the wire? */
