@@ -291,6 +291,16 @@ static DWORD finish_accept(iocp_request *r, iocp_handle *listener) {
     return engine_iocp_associate(r->request.worker, (HANDLE)r->socket);
 }
 
+/* There is no connection: who connected has gone, or the accept failed. */
+static void accept_lost(iocp_request *r, DWORD code) {
+    drop_socket(r);
+    if (is_lost_client(r, code)) {
+        accept_go_on(r);
+    } else {
+        accept_failed(r, code);
+    }
+}
+
 /*
  * Makes a handle of r->socket. A connection that only a shortage keeps from that is held for the
  * next accept (R5). One at most: when several accepts end in the same shortage, the others are
@@ -310,12 +320,7 @@ static void accept_connection(iocp_request *r) {
         accept_failed(r, code);
         return;
     }
-    drop_socket(r);
-    if (is_lost_client(r, code)) {
-        accept_go_on(r);
-    } else {
-        accept_failed(r, code);
-    }
+    accept_lost(r, code);
 }
 
 static void on_accept_packet(iocp_op *op, DWORD bytes) {
@@ -326,12 +331,7 @@ static void on_accept_packet(iocp_op *op, DWORD bytes) {
         accept_connection(r);
         return;
     }
-    drop_socket(r);
-    if (is_lost_client(r, code)) {
-        accept_go_on(r);
-    } else {
-        accept_failed(r, code);
-    }
+    accept_lost(r, code);
 }
 
 void engine_iocp_tcp_accept_start(iocp_request *r) {
