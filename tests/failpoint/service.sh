@@ -15,19 +15,7 @@ clean() {
 }
 trap clean EXIT
 
-# step CODE WHAT ARGUMENT...
-step() {
-    code=$1 what=$2
-    shift 2
-    got=0
-    timeout 60 "$emulator" "$program" service "$@" --name "$name" >"$work/out" 2>&1 </dev/null ||
-        got=$?
-    cat "$work/out"
-    if [ "$got" -ne "$code" ] || ! grep -qF -- "$what" "$work/out"; then
-        echo "service $*: exit code $got (wanted $code), wanted: $what"
-        exit 1
-    fi
-}
+. "$(dirname "$0")/../sluiced/service_step.sh"
 
 # set_point TEXT: what the service starts with from now on
 set_point() {

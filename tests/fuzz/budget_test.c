@@ -10,6 +10,7 @@
 #include "client/core.h"
 #include "proto/frame.h"
 #include "tests/broker/rig.h"
+#include "tests/client/no_launch.h"
 #include "tests/proto/dear.h"
 
 #define REFUSAL_BYTES_MAX 4096u
@@ -114,16 +115,6 @@ static void on_retired(void *user, client_operation *op) {
     (void)op;
 }
 
-static void on_launch(void *user) {
-    (void)user;
-    EXPECT(false);
-}
-
-static bool has_broker_ended(void *user) {
-    (void)user;
-    return true;
-}
-
 static void on_connection(void *user) {
     scene *s = user;
     if (s->core.phase != CLIENT_READY && !s->is_lost) {
@@ -169,7 +160,7 @@ static void open_scene(scene *s) {
                                       .open_timeout_ns = SL_NS_PER_S,
                                       .call_grace_ns = SL_NS_PER_S};
     const client_hooks hooks = {
-        s, on_op, on_retired, on_op, on_launch, has_broker_ended, on_connection};
+        s, on_op, on_retired, on_op, no_launch, no_launch_has_ended, on_connection};
     EXPECT(client_core_init(&s->core, s->worker, s->rig.clock, &s->rig.random.random, &s->account,
                             &settings, &hooks) == SLUICE_OK);
 }

@@ -6,6 +6,7 @@
  * at 0.
  */
 #include "client/core.h"
+#include "tests/client/no_launch.h"
 #include "tests/fuzz/noise.h"
 #include "tests/sim/engine_sim.h"
 
@@ -316,16 +317,6 @@ static void on_finished(void *user, client_operation *op) {
     on_dropped(NULL, op);
 }
 
-static void on_launch(void *user) {
-    (void)user;
-    FUZZ_EXPECT(false); /* the mode is SERVICE */
-}
-
-static bool has_broker_ended(void *user) {
-    (void)user;
-    return true;
-}
-
 static void on_connection(void *user) {
     (void)user;
 }
@@ -462,7 +453,7 @@ static void open_all(uint64_t seed) {
                                       .client_name = "fuzz", .open_timeout_ns = SL_NS_PER_S,
                                       .call_grace_ns = GRACE_NS};
     const client_hooks hooks = {NULL,      on_finished,      on_retired,   on_dropped,
-                                on_launch, has_broker_ended, on_connection};
+                                no_launch, no_launch_has_ended, on_connection};
     FUZZ_EXPECT(client_core_init(&s.core, s.worker, &s.clock.clock, &s.random.random, &s.account,
                                  &settings, &hooks) == SLUICE_OK);
 }

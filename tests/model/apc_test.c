@@ -21,6 +21,7 @@
 #include "broker/worker.h"
 #include "client/core.h"
 #include "tests/broker/rig.h"
+#include "tests/client/no_launch.h"
 #include "tests/model/choices.h"
 #include "tests/sim/sim_world.h"
 
@@ -79,16 +80,6 @@ static void on_finished(void *user, client_operation *op) {
 static void on_nothing(void *user, client_operation *op) {
     (void)user;
     (void)op;
-}
-
-static void on_launch(void *user) {
-    (void)user;
-    EXPECT(false);
-}
-
-static bool has_broker_ended(void *user) {
-    (void)user;
-    return true;
 }
 
 static void on_connection(void *user) {
@@ -389,7 +380,7 @@ static void open_sluice(stage *s) {
                                       .open_timeout_ns = SL_NS_PER_S,
                                       .call_grace_ns = SL_NS_PER_S};
     const client_hooks hooks = {s,         on_finished,      on_nothing,   on_dropped,
-                                on_launch, has_broker_ended, on_connection};
+                                no_launch, no_launch_has_ended, on_connection};
     uint32_t before = sim_thread_enter(s->world, s->threads[LIBRARY]);
     EXPECT(engine_worker_create(s->rig.engine, &s->worker) == SLUICE_OK);
     EXPECT(client_core_init(&s->core, s->worker, s->rig.clock, &s->rig.random.random,

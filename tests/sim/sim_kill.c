@@ -65,8 +65,7 @@ void sim_worker_halt(engine_worker *worker, bool is_halted) {
 
 bool sim_worker_has_work(engine_worker *worker) {
     const sim_world *world = sim_world_of_worker(worker);
-    return worker->ready.first != NULL || worker->mail != NULL ||
-           !sl_mailbox_is_empty(&worker->mailbox) ||
+    return sim_worker_has_mail(worker) ||
            sl_heap_deadline_ns(&worker->timers) <= world->clock->now_ns;
 }
 

@@ -299,7 +299,7 @@ void sim_fire_due(sim_world *world) {
     }
 }
 
-static bool worker_has_something(const engine_worker *worker) {
+bool sim_worker_has_mail(const engine_worker *worker) {
     return worker->ready.first != NULL || worker->mail != NULL ||
            !sl_mailbox_is_empty(&worker->mailbox);
 }
@@ -311,7 +311,7 @@ bool sim_world_step(sim_world *world, uint64_t deadline_ns) {
         if (SL_LIST_ENTRY(node, sim_worker, link)->is_halted) {
             continue;
         }
-        if (worker_has_something(worker)) {
+        if (sim_worker_has_mail(worker)) {
             return true;
         }
         uint64_t timer_ns = sl_heap_deadline_ns(&worker->timers);

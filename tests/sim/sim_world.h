@@ -251,6 +251,9 @@ void sim_fire(sim_world *world, sim_event *event);
 /* Fires what is due, for all workers. */
 void sim_fire_due(sim_world *world);
 
+/* Has its poll something to deliver, timers apart? */
+bool sim_worker_has_mail(const engine_worker *worker);
+
 /* Records and hashes. worker, request and handle may be NULL. */
 void sim_record(sim_world *world, sim_trace *trace, const engine_worker *worker,
                 const engine_request *request, const engine_handle *handle);

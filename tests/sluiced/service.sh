@@ -14,19 +14,7 @@ clean() {
 }
 trap clean EXIT
 
-# step CODE WHAT ARGUMENT...
-step() {
-    code=$1 what=$2
-    shift 2
-    got=0
-    timeout 60 "$emulator" "$program" service "$@" --name "$name" >"$work/out" 2>&1 </dev/null ||
-        got=$?
-    cat "$work/out"
-    if [ "$got" -ne "$code" ] || ! grep -qF -- "$what" "$work/out"; then
-        echo "service $*: exit code $got (wanted $code), wanted: $what"
-        exit 1
-    fi
-}
+. "$(dirname "$0")/service_step.sh"
 
 step 8 "no such service" status
 step 4 "cannot read none.conf" install --allow S-1-1-0 --config none.conf

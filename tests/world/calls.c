@@ -234,7 +234,7 @@ void call_close(world_client *client, world_end *end) {
     world_call *call = call_begin(client, &request, end, 0);
     if (call != NULL) {
         call->closed = end->handle;
-        client_end_over(end);
+        end->handle = 0;
         call_post(client, call);
     }
 }

@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "tests/client/no_launch.h"
 #include "tests/world/world.h"
 
 #define END_NS (120 * SL_NS_PER_S)
@@ -31,16 +32,6 @@ static void on_finished(void *user, client_operation *op) {
     on_dropped(user, op); /* the reference that came along */
 }
 
-static void on_launch(void *user) {
-    (void)user;
-    EXPECT(false); /* nobody asked for a private broker */
-}
-
-static bool has_broker_ended(void *user) {
-    (void)user;
-    return true;
-}
-
 static void on_connection(void *user) {
     world_client *client = user;
     world_life *life = client->process.life;
@@ -55,12 +46,8 @@ static void on_connection(void *user) {
               sl_status_name(client->core.down_status));
     for (uint32_t i = 0; i < WORLD_ENDS_MAX; i++) {
         world_end *end = &client->ends[i];
-        sluice_handle stale = end->handle;
-        client_end_over(end);
-        if (stale != 0 && world_one_in(life, 2)) { /* the application has not noticed */
-            end->handle = stale;
-            end->is_lost = true;
-        }
+        end->is_lost = end->handle != 0 && world_one_in(life, 2); /* not noticed */
+        end->handle = end->is_lost ? end->handle : 0;
     }
 }
 
@@ -78,19 +65,11 @@ world_end *client_end_new(world_client *client) {
     return NULL;
 }
 
-void client_end_over(world_end *end) {
-    end->handle = 0;
-    if (end->wire != NULL) {
-        end->wire->is_over[end->side] = true;
-    }
-}
-
 /* ---- life and death -------------------------------------------------------------------------- */
 
 static void forget_ends(world_client *client) {
     for (uint32_t i = 0; i < WORLD_ENDS_MAX; i++) {
         world_end *end = &client->ends[i];
-        client_end_over(end);
         memset(end, 0, sizeof(*end));
         sl_list_init(&end->reads);
     }
@@ -116,7 +95,7 @@ static int start_core(world_client *client) {
                                       .open_timeout_ns = 2 * SL_NS_PER_S,
                                       .call_grace_ns = client->call_grace_ns};
     const client_hooks hooks = {client,    on_finished,      on_retired,   on_dropped,
-                                on_launch, has_broker_ended, on_connection};
+                                no_launch, no_launch_has_ended, on_connection};
     sl_account_init(&client->account, &client->process.memory.allocator, "client", SIZE_MAX);
     return client_core_init(&client->core, client->worker, &life->clock.clock,
                             &life->core_random.random, &client->account, &settings, &hooks);

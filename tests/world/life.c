@@ -97,7 +97,7 @@ world_wire *world_wire_new(world_life *life) {
     world_wire *wire = &life->wires[life->wire_count++];
     model_init(&wire->way[0]);
     model_init(&wire->way[1]);
-    wire->is_bound = wire->is_over[0] = wire->is_over[1] = false;
+    wire->is_bound = false;
     return wire;
 }
 

@@ -29,7 +29,6 @@ static void bind(world_life *life, world_end *end, uint8_t number) {
     wire->is_bound = true;
     end->wire = wire;
     end->side = 1;
-    wire->is_over[1] = end->handle == 0;
 }
 
 static void hand_over(world_client *client, world_call *call) {
@@ -96,7 +95,6 @@ static void end_write(world_client *client, const world_call *call) {
     world_census *census = life_of(client)->census;
     bool is_ok = result->status == SLUICE_OK;
     census->in_doubt += result->in_doubt != 0;
-    census->torn_bytes += result->in_doubt;
     EXPECT(is_ok == (result->done == call->length));
     check_torn(call->end, (uint32_t)(call - life_of(client)->calls), call);
     if (call->is_name) {

@@ -56,7 +56,6 @@ static void on_closed(world_life *life, world_peer *peer) {
     EXPECT(!peer->is_reading && !peer->is_writing && !peer->is_accepting);
     if (peer->wire != NULL) {
         model_reader_ends(in_of(peer), false);
-        peer->wire->is_over[peer->side] = true;
     }
     uint16_t port = peer->port;
     memset(peer, 0, offsetof(world_peer, in));
@@ -166,7 +165,6 @@ static void on_connected(world_life *life, world_peer *peer, const engine_comple
     peer->is_connecting = false;
     world_say(life, "peer %d: connect: %s", number_of(life, peer), sl_status_name(c->status));
     if (c->status != SLUICE_OK) {
-        peer->wire->is_over[0] = true;
         peer->is_used = false;
         return;
     }

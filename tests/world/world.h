@@ -125,7 +125,6 @@ struct world_process {
 typedef struct world_wire {
     model_stream way[2]; /* way[i] is read at end i. End 0 has connected, or is the pair's reader */
     bool is_bound;       /* end 1 is known */
-    bool is_over[2];     /* the end is closed, lost or dead */
 } world_wire;
 
 typedef struct world_end {
@@ -189,7 +188,6 @@ typedef struct world_call {
     bool was_detached; /* its outcome is the client's guess */
     bool is_cancelled;
     bool has_ended;
-    bool is_handed; /* a read: to the model */
     uint32_t write_index;
     uint64_t end_by_ns; /* deadline and grace */
     sluice_result result;
@@ -318,8 +316,6 @@ void client_finish(world_client *client);
 bool client_is_ready(const world_client *client);
 /* The time that passed did not count: nobody, or not this client, has run. */
 void client_excuse(world_client *client, uint64_t since_ns);
-/* The handle is the application's no longer. */
-void client_end_over(world_end *end);
 /* A free place; NULL = there are enough. */
 world_end *client_end_new(world_client *client);
 
@@ -384,7 +380,6 @@ typedef struct world_census {
     uint64_t memory_eligible;
     uint64_t memory_failed;
     uint64_t in_doubt; /* writes */
-    uint64_t torn_bytes;
     uint64_t died_inside; /* processes, in the middle of a step */
     uint64_t stuck_ends;  /* brokers that gave up on stuck work */
     sim_counters kernel;
