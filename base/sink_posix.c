@@ -22,8 +22,10 @@ bool sl_sink_open_file(const char *path, uint32_t *ret_os_error) {
     if (fd < 0) {
         return false;
     }
-    if (fstat(fd, &info) != 0 || (!S_ISREG(info.st_mode) && !S_ISCHR(info.st_mode))) {
+    int os_error = fstat(fd, &info) != 0 ? errno : 0;
+    if (os_error != 0 || (!S_ISREG(info.st_mode) && !S_ISCHR(info.st_mode))) {
         (void)close(fd);
+        *ret_os_error = (uint32_t)os_error;
         return false;
     }
     file_fd = fd;

@@ -21,8 +21,8 @@ typedef struct control_options {
 } control_options;
 
 /* From here on signals are remembered: one that comes before control_run stops that at once.
- * SLUICE_OK; ENOMEM, EOS; ENOTFOUND: the process in private_for is gone; EINVAL: it is no notation
- * of a process; EACCESS. */
+ * SLUICE_OK; ENOMEM, EOSLIMIT, EOS; ENOTFOUND: the process in private_for is gone; EINVAL: it is no
+ * notation of a process; EACCESS. */
 int control_create(const control_options *options, control **ret_control);
 
 /* Ask for the drain; again: without grace. */

@@ -26,7 +26,7 @@ typedef struct control_watch {
 
 /* `who` is a process id or, inherited, "fd:N" (a pidfd) or "handle:N". on_gone is called once, by
  * the loop. SLUICE_OK; ENOTFOUND: the process is gone already; EINVAL: no such notation here;
- * EACCESS, EOS. */
+ * EACCESS, ENOMEM, EOSLIMIT, EOS. */
 int control_watch_open(control_watch *watch, uv_loop_t *loop, const char *who,
                        void (*on_gone)(void *user), void *user);
 

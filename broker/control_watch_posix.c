@@ -34,7 +34,10 @@ static int open_process(const char *who, int *ret_fd) {
     }
     long fd = syscall(SYS_pidfd_open, (pid_t)number, 0);
     if (fd < 0) {
-        return errno == ESRCH ? SLUICE_ENOTFOUND : SLUICE_EOS;
+        return errno == ESRCH                        ? SLUICE_ENOTFOUND
+               : errno == EMFILE || errno == ENFILE ? SLUICE_EOSLIMIT
+               : errno == ENOMEM                    ? SLUICE_ENOMEM
+                                                     : SLUICE_EOS;
     }
     *ret_fd = (int)fd;
     return SLUICE_OK;

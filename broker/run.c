@@ -88,7 +88,11 @@ static sluiced_exit complain_of_allow(const sluiced_options *options, const slui
 sluiced_exit run_find_allowed(const sluiced_options *options, const sluiced_config *config,
                               startup_allowed *ret_allowed) {
     config_error error;
-    return startup_access(config, ret_allowed, &error) == SLUICE_OK
+    int status = startup_access(config, ret_allowed, &error);
+    if (status == SLUICE_EOS) { /* nothing is wrong with the list */
+        return complain(SLUICED_EXIT_FAILED, error.text);
+    }
+    return status == SLUICE_OK
                ? SLUICED_EXIT_OK
                : complain_of_allow(options, config, ret_allowed->at, error.text);
 }
@@ -155,10 +159,12 @@ static sluiced_exit start_control(run *r, const sluiced_options *options,
     if (options->private_for == NULL) {
         return complain_of_status(SLUICED_EXIT_FAILED, "cannot start the control loop", status);
     }
-    char text[300];
-    (void)snprintf(text, sizeof(text), "--private-for %.100s: no process can be watched by that",
-                   options->private_for);
-    return complain(status == SLUICE_EINVAL ? SLUICED_EXIT_USAGE : SLUICED_EXIT_FAILED, text);
+    char text[400];
+    bool is_usage = status == SLUICE_EINVAL;
+    (void)snprintf(text, sizeof(text), "--private-for %.100s: %s%s", options->private_for,
+                   is_usage ? "no process can be watched by that" : "cannot watch it: ",
+                   is_usage ? "" : sl_status_sentence(status));
+    return complain(is_usage ? SLUICED_EXIT_USAGE : SLUICED_EXIT_FAILED, text);
 }
 
 static bool is_about_endpoint(int status) {

@@ -38,7 +38,8 @@ typedef struct startup_allowed {
     unsigned at; /* of the configuration's list: when it fails, the one that is wrong */
 } startup_allowed;
 
-/* SLUICE_OK, or EINVAL (nobody of that name, too many of them). Looks names up, which may block. */
+/* SLUICE_OK; EINVAL: nobody of that name, too many of them; EOS: the system could not tell. Looks
+ * names up, which may block. */
 int startup_access(const sluiced_config *config, startup_allowed *ret_allowed,
                    config_error *ret_error);
 

@@ -154,6 +154,13 @@ static void add_allowed(startup_allowed *allowed, const engine_identity *who) {
     allowed->allow[allowed->allow_count++] = *who;
 }
 
+/* getpwnam(3): these say that the system could not tell; the rest, and 0, that nobody has the name.
+ */
+static bool is_failure(int os_error) {
+    return os_error == EINTR || os_error == EIO || os_error == EMFILE || os_error == ENFILE ||
+           os_error == ENOMEM || os_error == ERANGE;
+}
+
 /* "uid N", "gid N", or a name: its user and its group, whichever there is. */
 static int find_allowed(const char *name, startup_allowed *allowed, config_error *ret_error) {
     engine_identity who;
@@ -161,15 +168,24 @@ static int find_allowed(const char *name, startup_allowed *allowed, config_error
         add_allowed(allowed, &who);
         return SLUICE_OK;
     }
+    errno = 0;
     const struct passwd *user = getpwnam(name);
+    int os_error = user == NULL ? errno : 0;
     if (user != NULL) {
         engine_identity_uid(&who, user->pw_uid);
         add_allowed(allowed, &who);
     }
+    errno = 0;
     const struct group *group = getgrnam(name);
+    os_error = group == NULL && !is_failure(os_error) ? errno : os_error;
     if (group != NULL) {
         engine_identity_gid(&who, group->gr_gid);
         add_allowed(allowed, &who);
+    }
+    if (is_failure(os_error)) { /* half a list would shut somebody out */
+        (void)snprintf(ret_error->text, sizeof(ret_error->text),
+                       "allow: cannot look up \"%.100s\": %.100s", name, strerror(os_error));
+        return SLUICE_EOS;
     }
     if (user == NULL && group == NULL) {
         (void)snprintf(ret_error->text, sizeof(ret_error->text),
@@ -202,8 +218,11 @@ int startup_access(const sluiced_config *config, startup_allowed *ret_allowed,
         ret_allowed->at = i;
         if (strcmp(config->allow[i], "everyone") == 0) {
             is_for_everyone = true;
-        } else if (find_allowed(config->allow[i], ret_allowed, ret_error) != SLUICE_OK) {
-            return SLUICE_EINVAL;
+        } else {
+            int status = find_allowed(config->allow[i], ret_allowed, ret_error);
+            if (status != SLUICE_OK) {
+                return status;
+            }
         }
     }
     for (unsigned i = 0; i < ret_allowed->allow_count; i++) {

@@ -2,6 +2,7 @@
  * act_win.c - see act.h, script.h.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <windows.h>
 
 #include "tests/fault/act.h"
@@ -14,6 +15,13 @@ const unsigned act_crowd = 6; /* an endpoint has 4 instances a listener here, an
 static unsigned names;
 
 void script_place(void) {
+}
+
+/* Windows has no fork. */
+void *fault_share(size_t size) {
+    void *memory = calloc(1, size);
+    EXPECT(memory != NULL);
+    return memory;
 }
 
 engine_address script_pipe_address(void) {

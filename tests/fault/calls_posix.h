@@ -6,7 +6,8 @@
  * EAGAIN, and less than was asked for, come by themselves from streams that are empty or full: the
  * kernel promises an edge with it (epoll(7)), which one that is made up would not keep.
  * A symbol that our objects import and that is neither here nor in exempt_posix.txt is a finding
- * of the test fault.imports. Included several times, with X, E and SHORT defined.
+ * of the test fault.imports. Included several times, with X, E and SHORT defined. Inside libuv
+ * nothing is made to fail: its functions say here what they say of such a failure.
  */
 #define FAULT_ENGINE_CALLS(X) /* those of engine_epoll_call_table */ \
     X(accept4, ERRNO, E(ECONNABORTED), E(EINTR), E(EMFILE), E(ENOBUFS), E(ENETDOWN), E(EPERM)) \
@@ -47,8 +48,12 @@
 #define FAULT_OTHER_CALLS(X) \
     X(access, ERRNO, E(EACCES), E(ENOENT)) \
     X(dladdr1, NULL, E(ENOENT)) \
+    X(fcntl, ERRNO, E(EBADF)) \
     X(getaddrinfo, CODE, E(EAI_NONAME), E(EAI_AGAIN), E(EAI_FAIL), E(EAI_MEMORY), E(EAI_SYSTEM)) \
+    X(getgrnam, NULL, E(EIO), E(EMFILE), E(ENOMEM), E(EINTR)) \
+    X(getpwnam, NULL, E(EIO), E(EMFILE), E(ENOMEM), E(EINTR)) \
     X(getrandom, ERRNO, E(EINTR), SHORT) \
+    X(getrlimit, ERRNO, E(EINVAL)) \
     X(kill, DONE, E(ESRCH)) \
     X(mkdir, ERRNO, E(EACCES), E(ENOSPC), E(EROFS), E(ENOENT)) \
     X(pidfd_open, ERRNO, E(EMFILE), E(ENFILE), E(ENOMEM), E(ENOSYS), E(ESRCH)) \
@@ -64,7 +69,15 @@
     X(realpath, NULL, E(EACCES), E(ENOMEM)) \
     X(sched_getaffinity, ERRNO, E(EINVAL)) \
     X(sched_setaffinity, ERRNO, E(EINVAL), E(EPERM)) \
+    X(setrlimit, ERRNO, E(EPERM), E(EINVAL)) \
+    X(sigaction, ERRNO, E(EINVAL)) \
     X(syscall, ERRNO, E(EINTR), E(EAGAIN), E(EMFILE), E(ENOMEM), E(ESRCH), E(ENOSYS)) \
     X(sysconf, ERRNO, E(EINVAL)) \
+    X(uv_async_init, CODE, E(UV_EMFILE), E(UV_ENFILE), E(UV_ENOMEM)) \
+    X(uv_loop_init, CODE, E(UV_EMFILE), E(UV_ENFILE), E(UV_ENOMEM)) \
+    X(uv_poll_init, CODE, E(UV_EPERM), E(UV_ENOMEM)) \
+    X(uv_poll_start, CODE, E(UV_ENOMEM)) \
+    X(uv_signal_init, CODE, E(UV_EMFILE), E(UV_ENOMEM)) \
+    X(uv_signal_start, CODE, E(UV_EMFILE), E(UV_EINVAL)) \
     X(waitid, ERRNO, E(ECHILD)) \
     X(waitpid, ERRNO, E(ECHILD), E(EINTR))

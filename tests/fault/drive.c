@@ -106,7 +106,8 @@ static unsigned run(drive *d, unsigned act, const fault_plan *plans, unsigned co
 
 static void add_job(drive *d, unsigned act, fault_site *site, unsigned hit,
                     const fault_plan *first) {
-    if (d->level->is_wanted != NULL && !d->level->is_wanted(act, site)) {
+    bool is_wanted = d->level->is_wanted == NULL || d->level->is_wanted(act, site);
+    if (!is_wanted || (d->options->only_claims && !is_claimed(d->level, site))) {
         return;
     }
     EXPECT(d->job_count < JOBS_MAX);

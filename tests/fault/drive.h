@@ -36,6 +36,7 @@ typedef struct drive_options {
     unsigned hits;         /* 0 = the level's */
     unsigned part, parts;  /* runs every parts-th job only; then nothing is said of what is left */
     const char *only_site; /* NULL = all */
+    bool only_claims;      /* the sites that it must reach, and no other */
     bool is_verbose;
 } drive_options;
 

@@ -14,14 +14,19 @@ typedef struct address {
     fault_site *site;
 } address;
 
-static fault_site sites[FAULT_SITES_MAX];
+/* What a process tells the one that started it (fault_share). */
+typedef struct shared {
+    fault_site sites[FAULT_SITES_MAX];
+    sl_atomic_u32 struck;
+} shared;
+
+static shared *store;
 static unsigned site_count;
 static address addresses[FAULT_ADDRESSES_MAX];
 static unsigned address_count;
 
 static fault_plan plan[FAULT_PLANS_MAX];
 static sl_atomic_u32 plan_count; /* the last to be written, and read first */
-static sl_atomic_u32 struck;
 static sl_atomic_bool is_counting;
 static sl_atomic_u32 all_hits;
 static sl_atomic_u32 readers; /* of the plan, just now */
@@ -34,7 +39,7 @@ unsigned fault_site_count(void) {
 }
 
 fault_site *fault_site_at(unsigned index) {
-    return &sites[index];
+    return &store->sites[index];
 }
 
 static int by_address(const void *a, const void *b) {
@@ -45,8 +50,8 @@ static int by_address(const void *a, const void *b) {
 
 static fault_site *find_site(const char *name) {
     for (unsigned i = 0; i < site_count; i++) {
-        if (strcmp(sites[i].name, name) == 0) {
-            return &sites[i];
+        if (strcmp(store->sites[i].name, name) == 0) {
+            return &store->sites[i];
         }
     }
     return NULL;
@@ -61,7 +66,7 @@ static void bad_list(const char *path, const char *line) {
 static void add_site(const char *path, const char *line, uintptr_t moved) {
     unsigned long long where;
     unsigned number;
-    char name[sizeof(sites[0].name)];
+    char name[sizeof(store->sites[0].name)];
     char called[64];
     if (sscanf(line, "site %llx %u %159s %63s", &where, &number, name, called) != 4 ||
         address_count == FAULT_ADDRESSES_MAX) {
@@ -81,7 +86,7 @@ static void add_site(const char *path, const char *line, uintptr_t moved) {
         if (site_count == FAULT_SITES_MAX) {
             bad_list(path, line);
         }
-        site = &sites[site_count++];
+        site = &store->sites[site_count++];
         memcpy(site->name, proper, sizeof(proper));
         site->line = number;
         site->call = call;
@@ -92,6 +97,7 @@ static void add_site(const char *path, const char *line, uintptr_t moved) {
 void fault_load(const char *path) {
     char line[512];
     uintptr_t moved = 0;
+    store = fault_share(sizeof(*store));
     FILE *file = fopen(path, "r");
     if (file == NULL) {
         bad_list(path, "cannot be opened");
@@ -127,20 +133,20 @@ void fault_begin(const fault_plan *plans, unsigned count) {
         sl_thread_yield();
     }
     for (unsigned i = 0; i < site_count; i++) {
-        atomic_store(&sites[i].hits, 0);
+        atomic_store(&store->sites[i].hits, 0);
     }
     for (unsigned i = 0; i < count; i++) {
         plan[i] = plans[i];
         atomic_store(&has_struck[i], false);
     }
-    atomic_store(&struck, 0);
+    atomic_store(&store->struck, 0);
     atomic_store(&all_hits, 0);
     atomic_store(&plan_count, count);
     atomic_store(&is_counting, true);
 }
 
 unsigned fault_struck(void) {
-    return atomic_load(&struck);
+    return atomic_load(&store->struck);
 }
 
 void fault_end(void) {
@@ -158,7 +164,7 @@ static bool strikes(unsigned i, const fault_site *site, uint32_t hit) {
     }
     bool is_first = !atomic_exchange(&has_struck[i], true);
     if (is_first) {
-        atomic_fetch_add(&struck, 1);
+        atomic_fetch_add(&store->struck, 1);
     }
     return is_first || plan[i].from_then_on;
 }

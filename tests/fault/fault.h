@@ -63,6 +63,9 @@ bool fault_is_exempt(const fault_call *call, const uintptr_t args[]);
 /* Before anything runs: slots that lead somewhere, the engine's call table. */
 void fault_install(void);
 
+/* Memory of zeroes, which children that are forked share. Stays. By platform (act_*.c). */
+void *fault_share(size_t size);
+
 /* From the stubs. true: *args[FAULT_ARGS] is what the call returns. */
 bool fault_enter(fault_call *call, const void *where, uintptr_t args[]);
 

@@ -8,6 +8,7 @@
 
 extern const fault_level level_engine;
 extern const fault_level level_client;
+extern const fault_level level_program;
 extern const fault_level level_late; /* memory only */
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * main.c - every call to the operating system fails once.
  *
- *     fault_calls SITES LEVEL [--hits N] [--part I/N] [--site TEXT] [--verbose]
+ *     fault_calls SITES LEVEL [--hits N] [--claims] [--part I/N] [--site TEXT] [--verbose]
  *
- * SITES is the list of sites.awk. --part runs a part of the work and judges nothing but the runs.
+ * SITES is the list of sites.awk. --claims makes only those fail that the level must reach. --part
+ * runs a part of the work and judges nothing but the runs.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,13 +14,17 @@
 #include "tests/fault/script.h"
 
 #ifndef FAULT_LEVELS /* set by CMake where there are fewer */
-#define FAULT_LEVELS &level_engine, &level_client
+#define FAULT_LEVELS &level_engine, &level_client, &level_program
 #endif
 static const fault_level *const levels[] = {FAULT_LEVELS};
 
 static int usage(void) {
-    fprintf(stderr, "usage: fault_calls SITES engine|client [--hits N] [--part I/N] [--site TEXT] "
-                    "[--verbose]\n");
+    fprintf(stderr, "usage: fault_calls SITES LEVEL [--hits N] [--claims] [--part I/N] "
+                    "[--site TEXT] [--verbose]\nLEVEL is one of");
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(levels); i++) {
+        fprintf(stderr, " %s", levels[i]->name);
+    }
+    fprintf(stderr, "\n");
     return 2;
 }
 
@@ -36,6 +41,8 @@ int main(int argc, char **argv) {
         bool has_value = i + 1 < argc;
         if (strcmp(argv[i], "--verbose") == 0) {
             options.is_verbose = true;
+        } else if (strcmp(argv[i], "--claims") == 0) {
+            options.only_claims = true;
         } else if (strcmp(argv[i], "--hits") == 0 && has_value) {
             options.hits = (unsigned)strtoul(argv[++i], NULL, 10);
         } else if (strcmp(argv[i], "--site") == 0 && has_value) {

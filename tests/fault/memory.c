@@ -17,7 +17,11 @@
 
 #define ALLOCATIONS_MAX 5000u /* of an act: one that makes more is wrong */
 
-static const fault_level *const levels[] = {&level_engine, &level_client, &level_late};
+#ifndef FAULT_LEVELS /* set by CMake where there are fewer */
+/* The program first: it is forked, and behind it there are threads. */
+#define FAULT_LEVELS &level_program, &level_engine, &level_client, &level_late
+#endif
+static const fault_level *const levels[] = {FAULT_LEVELS};
 
 static bool is_verbose;
 static char now_running[200];

@@ -68,8 +68,10 @@ uint64_t script_now_ns(void);
 void script_place(void);
 engine_address script_pipe_address(void);
 
-/* What a platform's acts need beside the engine's own calls (act_posix.c, act_win.c). */
+/* An engine is there, whose calls may have to be bent (stubs_*.c). */
 void script_engine_opened(engine *e);
+
+/* What a platform's acts need beside the engine's own calls (act_posix.c, act_win.c). */
 void script_leave_stale_name(const engine_address *address);
 void script_take_rights(bool takes);
 unsigned script_count_handles(void);

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "tests/fault/fault.h"
+#include "tests/fault/script.h"
 
 #define HERE __builtin_extract_return_addr(__builtin_return_address(0))
 
@@ -28,6 +29,10 @@ const fault_call *fault_call_find(const char *name) {
 }
 
 void fault_install(void) {
+}
+
+void script_engine_opened(engine *e) {
+    (void)e;
 }
 
 bool fault_is_exempt(const fault_call *call, const uintptr_t args[]) {
