@@ -14,8 +14,6 @@
 
 #define ACTIONS_MAX 64u
 #define ROUNDS_MAX  10000u
-#define FIRST_NS    SL_NS_PER_S                     /* deadline of operation 0 */
-#define THIRD_NS    (SL_NS_PER_S + SL_NS_PER_S / 4) /* of operation 2 */
 #define TIMERS_NS   (10 * SL_NS_PER_S)              /* later ones are not waited for */
 
 typedef enum action_kind { ACT_POLL, ACT_KERNEL, ACT_OP, ACT_EVENT } action_kind;
@@ -124,6 +122,7 @@ static void collect_replies(model *m) {
         if (client_has(m->client, op->id)) {
             EXPECT(!op->has_reply); /* exactly one end */
             EXPECT(client_await(m->client, op->id, &op->reply));
+            model_check_reply(m, i);
             op->has_reply = true;
         }
     }
@@ -131,6 +130,7 @@ static void collect_replies(model *m) {
         EXPECT(!m->is_closed);
         EXPECT(client_await(m->client, m->close_id, &m->close_reply));
         m->is_closed = true;
+        model_check_closed(m);
     }
 }
 
@@ -280,8 +280,8 @@ static unsigned list_actions(model *m, action *actions) {
 }
 
 static void send_op(model *m) {
-    static const uint64_t timeouts_ns[MODEL_OPS_MAX] = {FIRST_NS, 0, THIRD_NS};
     unsigned i = m->sent_count++;
+    uint64_t timeout_ns = model_timeout_ns(i);
     model_op *op = &m->ops[i];
     sl_request request = {.kind = SL_REQUEST_HALF_CLOSE};
     uint8_t bytes[MODEL_WRITE];
@@ -290,22 +290,22 @@ static void send_op(model *m) {
     }
     switch (m->scenario->ops[i]) {
     case MODEL_OP_READ:
-        op->id = start_read(m->client, m->handle, MODEL_READ, false, timeouts_ns[i]);
+        op->id = start_read(m->client, m->handle, MODEL_READ, false, timeout_ns);
         return;
     case MODEL_OP_READ_ALL:
-        op->id = start_read(m->client, m->handle, MODEL_READ_ALL, true, timeouts_ns[i]);
+        op->id = start_read(m->client, m->handle, MODEL_READ_ALL, true, timeout_ns);
         return;
     case MODEL_OP_WRITE:
-        op->id = start_write(m->client, m->handle, bytes, MODEL_WRITE, timeouts_ns[i]);
+        op->id = start_write(m->client, m->handle, bytes, MODEL_WRITE, timeout_ns);
         return;
     case MODEL_OP_ACCEPT:
         request.kind = SL_REQUEST_ACCEPT;
         request.as.accept.listener = m->handle;
-        request.as.accept.timeout_ns = timeouts_ns[i];
+        request.as.accept.timeout_ns = timeout_ns;
         break;
     default:
         request.as.half_close.handle = m->handle;
-        request.as.half_close.timeout_ns = timeouts_ns[i];
+        request.as.half_close.timeout_ns = timeout_ns;
         break;
     }
     request.id = op->id = client_id(m->client);
@@ -332,7 +332,10 @@ static void do_event(model *m, const action *chosen) {
     case MODEL_DATA_COMES: model_peer_sends(m); break;
     case MODEL_PEER_TAKES: model_peer_read(m, peer); break;
     case MODEL_PEER_CLOSES: model_peer_close(m, peer); break;
-    case MODEL_CLOSE: m->close_id = start_close(m->client, m->handle); break;
+    case MODEL_CLOSE:
+        m->sent_before_close = m->sent_count;
+        m->close_id = start_close(m->client, m->handle);
+        break;
     default:
         m->is_gone = true;
         client_hang_up(m->client);
@@ -364,12 +367,17 @@ static void tell(const model *m, const action *chosen) {
     }
 }
 
+static void look(model *m) {
+    EXPECT(rig_worker_step(&m->rig, 0));
+    model_check_look(m);
+}
+
 static void act(model *m, const action *chosen) {
     tell(m, chosen);
     m->steps++;
     m->late = chosen->kind != ACT_POLL && !m->is_holding && has_work(m) ? m->late + 1 : 0;
     switch (chosen->kind) {
-    case ACT_POLL: EXPECT(rig_worker_step(&m->rig, 0)); break;
+    case ACT_POLL: look(m); break;
     case ACT_KERNEL:
         m->events++;
         sim_fire(m->rig.world, chosen->fires);
@@ -382,7 +390,7 @@ static void act(model *m, const action *chosen) {
     }
     model_settle(m);
     while (!m->is_holding && has_only_replies(m)) {
-        EXPECT(rig_worker_step(&m->rig, 0));
+        look(m);
         model_settle(m);
     }
 }
@@ -445,6 +453,7 @@ static void begin(model *m) {
     m->client = client_open(&m->rig);
     make_handle(m);
     set_chosen(m, true);
+    m->is_exploring = true;
     model_settle(m);
     while (has_work(m)) { /* what is left of the set-up */
         EXPECT(rig_worker_step(&m->rig, 0));
@@ -468,7 +477,11 @@ bool model_run(model *m, bool merges) {
         }
         act(m, &actions[choices_next(&m->choices, count)]);
     }
+    bool is_exact = m->is_exact;
+    m->is_exact = false;
     m->last_state = model_fingerprint(m);
+    m->is_exact = is_exact;
+    m->is_exploring = false;
     m->is_holding = false;
     model_settle(m);
     set_chosen(m, false);

@@ -25,6 +25,8 @@
 #define MODEL_BYTES_MAX 64u
 #define MODEL_STATUSES  64u
 #define MODEL_NO_LIMIT  255u
+#define MODEL_FIRST_NS  SL_NS_PER_S                     /* deadline of operation 0 */
+#define MODEL_THIRD_NS  (SL_NS_PER_S + SL_NS_PER_S / 4) /* of operation 2 */
 
 typedef enum model_op_kind {
     MODEL_OP_READ,
@@ -66,6 +68,9 @@ typedef struct model_op {
     bool is_cancelled;
     bool has_reply;
     raw_reply reply;
+    /* one_handle_check.c: as seen when the worker last looked; 0 = not yet */
+    int cause;
+    uint64_t due_ns;
 } model_op;
 
 typedef struct model_peer {
@@ -99,6 +104,7 @@ typedef struct model {
     unsigned sent_count;
     model_peer peers[MODEL_PEERS_MAX];
     uint64_t close_id;
+    unsigned sent_before_close;
     bool is_closed;
     raw_reply close_reply;
     bool is_holding; /* the last frame waits for the next one */
@@ -112,6 +118,9 @@ typedef struct model {
     bool is_loud;
     /* Of all runs: how often each status was the end of each kind (statuses are negative). */
     uint64_t ends[MODEL_OP_KINDS][MODEL_STATUSES];
+    bool is_exact;     /* states differ by everything that was said, too: one_handle_state.c */
+    bool is_exploring; /* not yet in one_handle_end.c */
+    choices *outcomes; /* of the operations while it was exploring; NULL: nobody asks */
     uint64_t last_state; /* the fingerprint of where the run's choices ended */
 } model;
 
@@ -123,6 +132,22 @@ bool model_run(model *m, bool merges);
 
 /* one_handle_end.c: lets everything end, and checks all that was promised. */
 void model_end(model *m);
+
+/* one_handle_check.c */
+uint64_t model_timeout_ns(unsigned index); /* of that operation; 0 = none */
+void model_check_look(model *m);           /* the worker has looked */
+void model_check_reply(model *m, unsigned index); /* it has come */
+void model_check_closed(model *m);
+/* So many bytes of that write are out: with the peer, or on their way to it. */
+unsigned model_out(const model *m, unsigned index);
+/* Replies that have come, as far as later ones are judged by them: bytes read, connections
+ * accepted; how the stream ended for a read; whether a write tore it. */
+typedef struct model_past {
+    uint64_t taken;
+    int read_end;
+    bool is_torn;
+} model_past;
+model_past model_past_of(const model *m);
 
 /* one_handle_state.c: everything that the future depends on. */
 uint64_t model_fingerprint(model *m);

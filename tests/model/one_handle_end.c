@@ -55,6 +55,22 @@ static unsigned check_reads(const model *m, const raw_reply *last) {
     return next - 1;
 }
 
+/* What the stream ends with is told to each later read, and no byte comes behind it. */
+static void check_latched(const model *m, const raw_reply *last) {
+    int end = SLUICE_OK;
+    for (unsigned i = 0; i <= m->sent_count; i++) {
+        const raw_reply *reply = i < m->sent_count ? &m->ops[i].reply : last;
+        if (i < m->sent_count && (!is_reading(m->scenario->ops[i]) || !m->ops[i].has_reply)) {
+            continue;
+        }
+        bool is_end = reply->status == SLUICE_EEOF || reply->status == SLUICE_ERESET ||
+                      reply->status == SLUICE_EOS;
+        EXPECT(end == SLUICE_OK || (reply->status != SLUICE_OK && reply->length == 0));
+        EXPECT(end == SLUICE_OK || !is_end || reply->status == end);
+        end = is_end ? reply->status : end;
+    }
+}
+
 /* The peer reads what is there. All of it is there: nothing is with the kernel any more. */
 static void drain_peer(model *m) {
     model_peer *peer = &m->peers[0];
@@ -89,6 +105,7 @@ static void end_stream(model *m) {
     await_ops(m, true);
     unsigned got = check_reads(m, &last);
     EXPECT(got <= MODEL_DATA);
+    check_latched(m, &last);
     if (last.status == SLUICE_EEOF && !was_asked_to_close) {
         EXPECT(got == peer->sent); /* cancelled reads have lost nothing */
     }

@@ -3,13 +3,15 @@
  * completely, within the bounds that it prints.
  *
  *   one_handle_test [ci|small|tiny|full]       which table of bounds; ci without a word
- *   one_handle_test full N OF              the N-th of so many parts, from 0
+ *   one_handle_test bounds BOUNDS              one line of such a table, "3,6,0,1,0,0"
+ *   one_handle_test merging BOUNDS             is merging states sound there?
+ *   one_handle_test ... N OF                   the N-th of so many parts, from 0
  *   one_handle_test repeat BOUNDS NAMES PATH   one path, told step by step (a failing run says how)
  *
  * At every leaf, and from every state that was met before, everything is let end and checked: each
  * operation has ended once, done <= received <= done + in_doubt, no byte and no connection is lost
  * by what was cancelled, nothing is left, the books are at 0 (one_handle_end.c). Merging states is
- * checked, too: without it, small bounds reach the same last states.
+ * checked, too: without it, small bounds reach the same last states and ends of operations.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -177,29 +179,61 @@ static void explore_bounds(const bounds *b, unsigned part, unsigned parts) {
     fflush(stdout);
 }
 
-/* Without merging, the same last states are reached. */
-static void check_merging(void) {
-    static const bounds tiny = {1, 2, 1, 1, false, true};
-    model_scenario scenario;
-    choices merged;
-    choices unmerged;
-    uint64_t paths = 0;
-    running = &tiny;
-    choices_init(&merged);
-    choices_init(&unmerged);
-    for (unsigned i = 0; tuple_at(i, &tiny, &scenario); i++) {
-        choices_reset(&merged);
-        choices_reset(&unmerged);
-        (void)explore(&scenario, true, &merged);
-        paths += explore(&scenario, false, &unmerged).runs;
-        EXPECT(merged.seen_count == unmerged.seen_count);
-        for (uint64_t k = 0; k < merged.seen_size; k++) {
-            EXPECT(merged.seen[k] == 0 || !choices_is_new(&unmerged, merged.seen[k]));
-        }
+typedef enum merging {
+    APART,  /* no states are */
+    EXACT,  /* those that differ in nothing, not even in what has been said */
+    REDUCED /* those that differ in nothing that matters: what the search does */
+} merging;
+
+/* Adds where the paths end (up to what does not matter), and with what operations ended. */
+static uint64_t gather(const model_scenario *scenario, merging how, choices *last_states,
+                       choices *outcomes) {
+    choices_reset(last_states);
+    choices_reset(outcomes);
+    m.is_exact = how == EXACT;
+    m.outcomes = outcomes;
+    uint64_t runs = explore(scenario, how != APART, last_states).runs;
+    m.is_exact = false;
+    m.outcomes = NULL;
+    return runs;
+}
+
+static void expect_same(const choices *a, choices *b) {
+    EXPECT(a->seen_count == b->seen_count);
+    for (uint64_t k = 0; k < a->seen_size; k++) {
+        EXPECT(a->seen[k] == 0 || !choices_is_new(b, a->seen[k]));
     }
-    printf("merging: the same last states as %llu paths without it\n", (unsigned long long)paths);
-    choices_deinit(&merged);
-    choices_deinit(&unmerged);
+}
+
+/* With less merging, or none, the same last states and the same ends of operations are reached. */
+static void check_merging(const bounds *b, merging how, unsigned part, unsigned parts) {
+    model_scenario scenario;
+    choices sets[4];
+    uint64_t paths = 0;
+    uint64_t more = 0;
+    uint64_t outcomes = 0;
+    running = b;
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(sets); i++) {
+        choices_init(&sets[i]);
+    }
+    for (unsigned i = 0; tuple_at(i, b, &scenario); i++) {
+        if (i % parts != part) {
+            continue;
+        }
+        paths += gather(&scenario, REDUCED, &sets[0], &sets[1]);
+        more += gather(&scenario, how, &sets[2], &sets[3]);
+        expect_same(&sets[0], &sets[2]);
+        expect_same(&sets[1], &sets[3]);
+        outcomes += sets[1].seen_count;
+    }
+    printf("merging, %u operations x %u events: %llu paths reach the same last states and %llu "
+           "ends of operations as %llu %s\n",
+           b->op_count, b->events_max, (unsigned long long)paths, (unsigned long long)outcomes,
+           (unsigned long long)more, how == APART ? "without it" : "that merge less");
+    fflush(stdout);
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(sets); i++) {
+        choices_deinit(&sets[i]);
+    }
 }
 
 static void tell_ends(void) {
@@ -231,19 +265,26 @@ static bool parse_name(const char *text, model_scenario *scenario) {
     return false;
 }
 
+static bool parse_bounds(const char *text, bounds *b) {
+    int bursts;
+    int inside;
+    if (sscanf(text, "%u,%u,%u,%u,%d,%d", &b->op_count, &b->events_max, &b->late_max,
+               &b->errors_max, &bursts, &inside) != 6) {
+        return false;
+    }
+    b->has_bursts = bursts != 0;
+    b->is_inline = inside != 0;
+    return b->op_count > 0 && b->op_count <= MODEL_OPS_MAX;
+}
+
 static int repeat(char **words) {
     static bounds b;
     static model_scenario scenario;
-    int bursts;
-    int inside;
-    if (sscanf(words[0], "%u,%u,%u,%u,%d,%d", &b.op_count, &b.events_max, &b.late_max,
-               &b.errors_max, &bursts, &inside) != 6 ||
-        !parse_name(words[1], &scenario) || !choices_parse(&m.choices, words[2])) {
+    if (!parse_bounds(words[0], &b) || !parse_name(words[1], &scenario) ||
+        !choices_parse(&m.choices, words[2])) {
         fputs("not a path that this test has printed\n", stderr);
         return 2;
     }
-    b.has_bursts = bursts != 0;
-    b.is_inline = inside != 0;
     set_bounds(&scenario, &b);
     running = &b;
     m.scenario = &scenario;
@@ -253,35 +294,70 @@ static int repeat(char **words) {
     return 0;
 }
 
+/* ---- all of them ---- */
+
+typedef struct size {
+    const char *name;
+    const bounds *table;
+    unsigned count;
+    bool checks_merging;
+} size;
+
+static const size sizes[] = {{"ci", ci_table, SL_ARRAY_COUNT(ci_table), true},
+                             {"small", small_table, SL_ARRAY_COUNT(small_table), true},
+                             {"tiny", tiny_table, SL_ARRAY_COUNT(tiny_table), false},
+                             {"full", full_table, SL_ARRAY_COUNT(full_table), false}};
+
+static void run_size(const size *chosen, unsigned part, unsigned parts) {
+    static const bounds one = {1, 2, 1, 1, false, true};
+    static const bounds two = {2, 2, 0, 1, false, false};
+    if (chosen->checks_merging) {
+        check_merging(&one, APART, part, parts);
+        check_merging(&two, EXACT, part, parts);
+    }
+    for (unsigned i = 0; i < chosen->count; i++) {
+        explore_bounds(&chosen->table[i], part, parts);
+    }
+}
+
+static bool run(int argc, char **argv) {
+    static bounds b;
+    const char *word = argc > 1 ? argv[1] : "ci";
+    bool has_bounds = argc > 2 && parse_bounds(argv[2], &b);
+    int rest = has_bounds ? 3 : 2;
+    unsigned part = argc > rest + 1 ? (unsigned)strtoul(argv[rest], NULL, 10) : 0;
+    unsigned parts = argc > rest + 1 ? (unsigned)strtoul(argv[rest + 1], NULL, 10) : 1;
+    if (part >= parts) {
+        return false;
+    }
+    if (has_bounds && strcmp(word, "bounds") == 0) {
+        explore_bounds(&b, part, parts);
+        return true;
+    }
+    if (has_bounds && strcmp(word, "merging") == 0) {
+        check_merging(&b, EXACT, part, parts);
+        return true;
+    }
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(sizes) && !has_bounds; i++) {
+        if (strcmp(word, sizes[i].name) == 0) {
+            run_size(&sizes[i], part, parts);
+            return true;
+        }
+    }
+    return false;
+}
+
 int main(int argc, char **argv) {
-    const char *size = argc > 1 ? argv[1] : "ci";
-    unsigned part = argc > 3 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
-    unsigned parts = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 1;
-    const bounds *table = ci_table;
-    unsigned count = SL_ARRAY_COUNT(ci_table);
     (void)signal(SIGABRT, on_abort);
     model_open(&m);
-    if (strcmp(size, "repeat") == 0 && argc == 5) {
+    if (argc == 5 && strcmp(argv[1], "repeat") == 0) {
         return repeat(argv + 2);
     }
-    if (strcmp(size, "full") == 0) {
-        table = full_table;
-        count = SL_ARRAY_COUNT(full_table);
-    } else if (strcmp(size, "small") == 0) {
-        table = small_table;
-        count = SL_ARRAY_COUNT(small_table);
-    } else if (strcmp(size, "tiny") == 0) {
-        table = tiny_table;
-        count = SL_ARRAY_COUNT(tiny_table);
-    } else {
-        SL_CHECK(strcmp(size, "ci") == 0 && parts > 0, "ci, small, tiny, full, or repeat");
-    }
     uint64_t start_ns = sl_clock_now_ns(sl_clock_system());
-    if (parts == 1 && table != tiny_table) {
-        check_merging();
-    }
-    for (unsigned i = 0; i < count; i++) {
-        explore_bounds(&table[i], part, parts);
+    if (!run(argc, argv)) {
+        fputs("ci, small, tiny or full, or bounds or merging with a line, then N OF; or repeat\n",
+              stderr);
+        return 2;
     }
     tell_ends();
     model_close(&m);
