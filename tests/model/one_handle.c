@@ -14,7 +14,7 @@
 
 #define ACTIONS_MAX 64u
 #define ROUNDS_MAX  10000u
-#define TIMERS_NS   (10 * SL_NS_PER_S)              /* later ones are not waited for */
+#define TIMERS_NS   (10 * SL_NS_PER_S) /* later ones are not waited for */
 
 typedef enum action_kind { ACT_POLL, ACT_KERNEL, ACT_OP, ACT_EVENT } action_kind;
 
@@ -71,6 +71,7 @@ static uint64_t on_choice(void *user, const engine_request *request, sim_fault f
     unsigned answer = choices_next(&m->choices, 2); /* an amount: the least or the most */
     answer = answer == 0 ? 0 : (unsigned)bound - 1;
     m->errors += is_error(fault) && answer != 0;
+    m->has_read_error = m->has_read_error || (fault == SIM_OS_READ && answer != 0);
     if (m->is_loud) {
         printf("    %s of %s: %u of %u\n",
                fault < SIM_FAULT_COUNT ? sim_fault_name(fault) : "amount",
@@ -448,7 +449,7 @@ static void begin(model *m) {
     m->sent_count = 0;
     m->events = m->late = m->errors = 0;
     m->close_id = 0;
-    m->is_closed = m->is_holding = m->is_gone = false;
+    m->is_closed = m->is_holding = m->is_gone = m->has_read_error = false;
     m->is_listener = m->scenario->ops[0] == MODEL_OP_ACCEPT;
     m->client = client_open(&m->rig);
     make_handle(m);

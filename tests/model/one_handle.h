@@ -112,15 +112,16 @@ typedef struct model {
     unsigned events;
     unsigned late;
     unsigned errors;
+    bool has_read_error; /* the kernel has failed a receive */
     uint8_t used[MODEL_EVENT_KINDS];
     uint32_t handles_before;
     uint64_t steps; /* of all runs */
     bool is_loud;
     /* Of all runs: how often each status was the end of each kind (statuses are negative). */
     uint64_t ends[MODEL_OP_KINDS][MODEL_STATUSES];
-    bool is_exact;     /* states differ by everything that was said, too: one_handle_state.c */
-    bool is_exploring; /* not yet in one_handle_end.c */
-    choices *outcomes; /* of the operations while it was exploring; NULL: nobody asks */
+    bool is_exact;       /* states differ by everything that was said, too: one_handle_state.c */
+    bool is_exploring;   /* not yet in one_handle_end.c */
+    choices *outcomes;   /* of the operations while it was exploring; NULL: nobody asks */
     uint64_t last_state; /* the fingerprint of where the run's choices ended */
 } model;
 
@@ -134,8 +135,8 @@ bool model_run(model *m, bool merges);
 void model_end(model *m);
 
 /* one_handle_check.c */
-uint64_t model_timeout_ns(unsigned index); /* of that operation; 0 = none */
-void model_check_look(model *m);           /* the worker has looked */
+uint64_t model_timeout_ns(unsigned index);        /* of that operation; 0 = none */
+void model_check_look(model *m);                  /* the worker has looked */
 void model_check_reply(model *m, unsigned index); /* it has come */
 void model_check_closed(model *m);
 /* So many bytes of that write are out: with the peer, or on their way to it. */

@@ -106,6 +106,7 @@ static void end_stream(model *m) {
     unsigned got = check_reads(m, &last);
     EXPECT(got <= MODEL_DATA);
     check_latched(m, &last);
+    EXPECT(!m->has_read_error || last.status == SLUICE_EOS || was_asked_to_close);
     if (last.status == SLUICE_EEOF && !was_asked_to_close) {
         EXPECT(got == peer->sent); /* cancelled reads have lost nothing */
     }

@@ -262,7 +262,8 @@ static void mix_past(model *m, uint64_t *f) {
 }
 
 static void mix_test(model *m, uint64_t *f) {
-    choices_mix(f, (uint64_t)m->late << 8 | m->errors);
+    bool must_end = m->has_read_error && m->close_id == 0 && !m->is_gone; /* one_handle_end.c */
+    choices_mix(f, bit(must_end, 63) | (uint64_t)m->late << 8 | m->errors);
     choices_mix(f, (uint64_t)m->sent_count << 16 | (uint64_t)m->events << 8 | m->is_gone);
     for (unsigned i = 0; i < MODEL_EVENT_KINDS; i++) {
         choices_mix(f, m->used[i]);
