@@ -49,11 +49,13 @@ void sl_random_seeded_init(sl_random_seeded *random, uint64_t seed) {
 uint32_t sl_random_seeded_below(sl_random_seeded *random, uint32_t bound) {
     SL_CHECK(bound > 0, "a random number below 0 does not exist");
     /* Lemire's multiply and shift; the few low products that would favour some results are redrawn.
-     */
-    uint32_t unfair_below = (uint32_t)(0u - bound) % bound;
-    uint64_t product;
-    do {
-        product = (sl_random_seeded_u64(random) >> 32) * bound;
-    } while ((uint32_t)(product & UINT32_MAX) < unfair_below);
+     * They are below `bound`, so that the division is hardly ever needed. */
+    uint64_t product = (sl_random_seeded_u64(random) >> 32) * bound;
+    if ((uint32_t)(product & UINT32_MAX) < bound) {
+        uint32_t unfair_below = (uint32_t)(0u - bound) % bound;
+        while ((uint32_t)(product & UINT32_MAX) < unfair_below) {
+            product = (sl_random_seeded_u64(random) >> 32) * bound;
+        }
+    }
     return (uint32_t)(product >> 32);
 }

@@ -2,8 +2,11 @@
  * slots.c - a table of fixed capacity whose entries are named by {index, generation}.
  *
  * Owner: one thread. The table owns its entries' memory: chunks of a power of two of entries, got
- * as the table fills, kept until deinit, so that an entry's address never changes. In front of each
- * entry stands a header with its index, its generation and its link in the free list.
+ * as the table fills, kept until deinit, so that an entry's address never changes. The first is
+ * small, each of the next as large as all before it, up to CHUNK_BYTES: most tables (a session's
+ * handles) never hold more than a few entries, and reusing few keeps them in the processor's cache.
+ * Chunks consist of pages of the first one's size, so that an entry is found by a shift. In front
+ * of each entry stands a header with its index, its generation and its link in the free list.
  * An id is valid while the entry is in use and the generations agree: releasing adds one to the
  * generation (31 bits; 0 is skipped, so that no id is 0), hence a stale id matches again only after
  * 2^31 - 1 further uses of the same entry. The free list is FIFO to put that off as far as
@@ -20,6 +23,9 @@
 #define ENTRY_SIZE_MAX    ((size_t)1 << 24)
 #define CHUNK_BYTES       ((size_t)64 * 1024) /* aimed at; an entry may be larger */
 #define CHUNK_ENTRIES_MAX 1024u
+#define FIRST_BYTES       ((size_t)4 * 1024)
+#define FIRST_ENTRIES_MIN 16u /* ... but so many: each is reused as seldom as that */
+#define PAGES_FIRST       8u
 
 _Static_assert(sizeof(sl_slot_header) % 16 == 0, "the entry after its header stays aligned");
 
@@ -32,15 +38,17 @@ static void *entry_of(sl_slot_header *header) {
 }
 
 static sl_slot_header *header_at(const sl_slots *slots, uint32_t index) {
-    char *chunk = slots->chunks[index >> slots->chunk_shift];
-    uint32_t place = index & (slots->chunk_entries - 1);
-    return (sl_slot_header *)(void *)(chunk + place * slots->stride);
+    char *page = slots->pages[index >> slots->page_shift];
+    uint32_t place = index & (slots->page_entries - 1);
+    return (sl_slot_header *)(void *)(page + place * slots->stride);
 }
 
-/* The last chunk ends with the table. */
+/* Of the chunk that begins there. The last one ends with the table. */
 static uint32_t entries_in_chunk(const sl_slots *slots, uint32_t first_index) {
+    uint32_t count = first_index < slots->page_entries ? slots->page_entries : first_index;
     uint32_t rest = slots->capacity - first_index;
-    return rest < slots->chunk_entries ? rest : slots->chunk_entries;
+    count = count < slots->chunk_entries ? count : slots->chunk_entries;
+    return rest < count ? rest : count;
 }
 
 static void free_list_append(sl_slots *slots, sl_slot_header *header) {
@@ -53,14 +61,44 @@ static void free_list_append(sl_slots *slots, sl_slot_header *header) {
     slots->free_tail = header->index + 1;
 }
 
+static uint32_t pages_of(const sl_slots *slots, uint32_t entries) {
+    return (entries + slots->page_entries - 1) >> slots->page_shift;
+}
+
+/* Makes room in pages[]. */
+static int reserve_pages(sl_slots *slots, uint32_t count) {
+    if (count <= slots->page_room) {
+        return SLUICE_OK;
+    }
+    uint32_t room = slots->page_room == 0 ? PAGES_FIRST : slots->page_room * 2;
+    room = room < count ? count : room;
+    void **pages = sl_account_alloc(slots->account, room * sizeof(*pages));
+    if (pages == NULL) {
+        return SLUICE_ENOMEM;
+    }
+    for (uint32_t i = 0; i < slots->page_room; i++) {
+        pages[i] = slots->pages[i];
+    }
+    sl_account_free(slots->account, slots->pages, slots->page_room * sizeof(*pages));
+    slots->pages = pages;
+    slots->page_room = room;
+    return SLUICE_OK;
+}
+
 static int add_chunk(sl_slots *slots) {
     uint32_t first = slots->prepared;
     uint32_t count = entries_in_chunk(slots, first);
-    void *chunk = sl_account_alloc(slots->account, count * slots->stride);
+    int status = reserve_pages(slots, pages_of(slots, first + count));
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    char *chunk = sl_account_alloc(slots->account, count * slots->stride);
     if (chunk == NULL) {
         return SLUICE_ENOMEM;
     }
-    slots->chunks[first >> slots->chunk_shift] = chunk;
+    for (uint32_t i = 0; i < count; i += slots->page_entries) {
+        slots->pages[(first + i) >> slots->page_shift] = chunk + i * slots->stride;
+    }
     slots->prepared += count;
     for (uint32_t i = 0; i < count; i++) {
         sl_slot_header *header = header_at(slots, first + i);
@@ -71,22 +109,25 @@ static int add_chunk(sl_slots *slots) {
     return SLUICE_OK;
 }
 
+/* The largest power of two of entries that takes at most so many bytes; at least one. */
+static uint32_t entries_for(size_t stride, size_t bytes, uint32_t most) {
+    uint32_t entries = 1;
+    while (entries < most && entries * 2 * stride <= bytes) {
+        entries *= 2;
+    }
+    return entries;
+}
+
 int sl_slots_init(sl_slots *slots, sl_account *account, uint32_t capacity, size_t entry_size) {
     if (capacity == 0 || capacity > CAPACITY_MAX || entry_size > ENTRY_SIZE_MAX) {
         return SLUICE_EINVAL;
     }
     size_t padded_size = (entry_size + ENTRY_ALIGN - 1) & ~(ENTRY_ALIGN - 1);
     size_t stride = sizeof(sl_slot_header) + padded_size;
-    uint32_t chunk_entries = 1;
-    uint32_t chunk_shift = 0;
-    while (chunk_entries < CHUNK_ENTRIES_MAX && chunk_entries * 2 * stride <= CHUNK_BYTES) {
-        chunk_entries *= 2;
-        chunk_shift++;
-    }
-    uint32_t chunk_count = (capacity - 1) / chunk_entries + 1;
-    void **chunks = sl_account_alloc(account, chunk_count * sizeof(*chunks));
-    if (chunks == NULL) {
-        return SLUICE_ENOMEM;
+    uint32_t chunk_entries = entries_for(stride, CHUNK_BYTES, CHUNK_ENTRIES_MAX);
+    uint32_t page_entries = entries_for(stride, FIRST_BYTES, chunk_entries);
+    if (page_entries < FIRST_ENTRIES_MIN) {
+        page_entries = chunk_entries < FIRST_ENTRIES_MIN ? chunk_entries : FIRST_ENTRIES_MIN;
     }
     *slots = (sl_slots){
         .account = account,
@@ -94,10 +135,11 @@ int sl_slots_init(sl_slots *slots, sl_account *account, uint32_t capacity, size_
         .stride = stride,
         .capacity = capacity,
         .chunk_entries = chunk_entries,
-        .chunk_shift = chunk_shift,
-        .chunk_count = chunk_count,
-        .chunks = chunks,
+        .page_entries = page_entries,
     };
+    while (UINT32_C(1) << slots->page_shift < page_entries) {
+        slots->page_shift++;
+    }
     return SLUICE_OK;
 }
 
@@ -105,11 +147,15 @@ void sl_slots_trim(sl_slots *slots) {
     if (slots->used > 0) {
         return;
     }
-    for (uint32_t first = 0; first < slots->prepared; first += slots->chunk_entries) {
-        sl_account_free(slots->account, slots->chunks[first >> slots->chunk_shift],
-                        entries_in_chunk(slots, first) * slots->stride);
-        slots->chunks[first >> slots->chunk_shift] = NULL;
+    for (uint32_t first = 0; first < slots->prepared;) {
+        uint32_t count = entries_in_chunk(slots, first);
+        sl_account_free(slots->account, slots->pages[first >> slots->page_shift],
+                        count * slots->stride);
+        first += count;
     }
+    sl_account_free(slots->account, slots->pages, slots->page_room * sizeof(*slots->pages));
+    slots->pages = NULL;
+    slots->page_room = 0;
     slots->prepared = 0;
     slots->free_head = slots->free_tail = 0;
 }
@@ -120,7 +166,6 @@ void sl_slots_deinit(sl_slots *slots) {
     }
     SL_CHECK(slots->used == 0, "no entry is in use when its table goes");
     sl_slots_trim(slots);
-    sl_account_free(slots->account, slots->chunks, slots->chunk_count * sizeof(*slots->chunks));
     *slots = (sl_slots){0};
 }
 

@@ -3,7 +3,8 @@
  *
  * The table owns the memory of its entries: each entry is entry_size bytes, lives at a stable
  * address, and memory is acquired in chunks as the table fills and kept until deinit, so taking and
- * releasing an entry never allocates in steady state (see sl_slots_reserve). An id is 64 bits,
+ * releasing an entry never allocates in steady state (see sl_slots_reserve). A table of which little
+ * is used costs little, whatever its capacity. An id is 64 bits,
  * never 0; releasing an entry retires its id, and a stale or invented id finds nothing. Free
  * entries are reused in FIFO order, so that a generation (31 bits, per entry) takes as long as
  * possible to come round. One thread.
@@ -32,18 +33,19 @@ typedef struct sl_slots {
     size_t entry_size; /* as asked for */
     size_t stride;     /* entry_size plus the header, aligned */
     uint32_t capacity;
-    uint32_t chunk_entries; /* entries per chunk: 2 to the chunk_shift */
-    uint32_t chunk_shift;
-    uint32_t prepared;      /* entries that have memory */
+    uint32_t chunk_entries; /* of the largest chunks: a power of two */
+    uint32_t page_entries;  /* of the first chunk, 2 to the page_shift: divides every other's */
+    uint32_t page_shift;
+    uint32_t prepared; /* entries that have memory */
     uint32_t used;
     uint32_t free_head; /* index + 1; 0 = none */
     uint32_t free_tail;
-    uint32_t chunk_count; /* length of chunks[] */
-    void **chunks;
+    uint32_t page_room; /* length of pages[] */
+    void **pages;       /* where each page_entries entries are; grows with the table */
 } sl_slots;
 
-/* SLUICE_OK, SLUICE_ENOMEM; SLUICE_EINVAL for a capacity of 0 or above 2^31 - 1, or an entry size
- * that makes no sense. */
+/* Acquires nothing yet. SLUICE_OK; SLUICE_EINVAL for a capacity of 0 or above 2^31 - 1, or an entry
+ * size that makes no sense. */
 int sl_slots_init(sl_slots *slots, sl_account *account, uint32_t capacity, size_t entry_size);
 
 /* Frees the memory; checks that no entry is in use. Harmless on a zeroed structure. */

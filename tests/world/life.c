@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/sim/sim_world.h"
+#include "tests/world/blocks.h"
 #include "tests/world/world.h"
 
 #define CHECK_EVERY 16u /* steps: are there calls that should have ended? */
@@ -544,4 +545,5 @@ void world_live(world_life *life, const world_plan *plan, world_census *census, 
     finish(life);
     census_life(census, life, sim_world_hash(life->world));
     sim_world_destroy(life->world);
+    blocks_clear();
 }

@@ -8,7 +8,6 @@
 #include <time.h>
 
 #include "tests/world/bugs.h"
-#include "tests/world/os.h"
 #include "tests/world/shrink.h"
 #include "tests/world/world.h"
 
@@ -140,7 +139,6 @@ static int take_option(options *o, const char *name, const char *value) {
 int main(int argc, char **argv) {
     options o = {.count = 1000, .first = 1};
     plan.steps = WORLD_STEPS;
-    os_prepare_memory();
     for (int i = 1; i < argc;) {
         if (strcmp(argv[i], "--help") == 0) {
             printf("%s", usage);

@@ -3,10 +3,10 @@
  */
 #include "tests/world/memory.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "tests/world/blocks.h"
 
 #define SPOILT_MAX 4096u /* larger blocks are not kept: spoiling them costs too much */
 #define SPOILT     0xdbu
@@ -32,10 +32,14 @@ static void check_fences(world_block *block) {
     SL_CHECK(block->fence == FENCE && behind == FENCE, "nobody writes beside his memory");
 }
 
+/* Of a block of so many bytes, with what is before and behind them. */
+static size_t whole(size_t size) {
+    return sizeof(world_block) + size + sizeof(uint64_t);
+}
+
 static void *take(world_memory *memory, size_t size) {
     const uint64_t fence = FENCE;
-    world_block *block = calloc(1, sizeof(*block) + size + sizeof(fence));
-    SL_CHECK(block != NULL, "the simulation has memory");
+    world_block *block = blocks_take(whole(size));
     sl_list_init(&block->link);
     sl_list_push_back(&memory->blocks, &block->link);
     block->size = size;
@@ -50,10 +54,11 @@ static void let_go(world_block *block) {
         return;
     }
     check_fences(block);
-    for (size_t i = 0; i < block->size; i++) {
-        SL_CHECK(bytes_of(block)[i] == SPOILT, "nobody writes to memory that was freed");
-    }
-    free(block);
+    SL_CHECK(block->size == 0 || (bytes_of(block)[0] == SPOILT &&
+                                  memcmp(bytes_of(block), bytes_of(block) + 1,
+                                         block->size - 1) == 0),
+             "nobody writes to memory that was freed"); /* each byte is as the one before it */
+    blocks_give(block, whole(block->size));
 }
 
 void memory_give(world_memory *memory, void *bytes) {
@@ -62,7 +67,7 @@ void memory_give(world_memory *memory, void *bytes) {
     sl_list_remove(&block->link);
     memory->used_count--;
     if (block->size > SPOILT_MAX) {
-        free(block);
+        blocks_give(block, whole(block->size));
         return;
     }
     memset(bytes, SPOILT, block->size);
@@ -100,7 +105,7 @@ void memory_end(world_memory *memory) {
     while ((node = sl_list_pop_front(&memory->blocks)) != NULL) {
         world_block *block = SL_LIST_ENTRY(node, world_block, link);
         check_fences(block);
-        free(block);
+        blocks_give(block, whole(block->size));
     }
     for (unsigned i = 0; i < MEMORY_KEPT; i++) {
         let_go(memory->kept[i]);

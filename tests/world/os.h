@@ -6,9 +6,11 @@
 
 #include <stddef.h>
 
-/* Large blocks come from the system as they are needed, not zeroed beforehand: a life allocates
- * tables of which it uses little. */
-void os_prepare_memory(void);
+/* Address space whose pages appear, zeroed, when they are touched; aborts when there is none. Only
+ * where blocks_fast.c is (blocks.h). */
+void *os_region_create(size_t size);
+/* Its first bytes are zero again. */
+void os_region_clear(void *region, size_t size);
 
 /* Runs `program` with these options and returns what it complains of ("" = it passed); size 0:
  * shows all that it says instead. Bounded in time. */

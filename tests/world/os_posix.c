@@ -3,9 +3,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,10 +32,16 @@ static void run_child(const char *program, char *options, int error_pipe, bool i
     _exit(127);
 }
 
-#define LARGE_BYTES 65536
+void *os_region_create(size_t size) {
+    void *region = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    EXPECT(region != MAP_FAILED);
+    (void)madvise(region, size, MADV_NOHUGEPAGE); /* little of each block is touched */
+    return region;
+}
 
-void os_prepare_memory(void) {
-    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+void os_region_clear(void *region, size_t size) {
+    EXPECT(madvise(region, size, MADV_DONTNEED) == 0);
 }
 
 void os_try(const char *program, const char *options, char *said, size_t size) {

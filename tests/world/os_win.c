@@ -5,9 +5,6 @@
 
 #include <stdio.h>
 
-void os_prepare_memory(void) {
-}
-
 void os_try(const char *program, const char *options, char *said, size_t size) {
     (void)program;
     (void)options;

@@ -71,7 +71,7 @@ static void end_read(world_client *client, world_call *call) {
            call->length == 0);
     EXPECT(call->result.status != SLUICE_OK || call->length == 0 || call->result.done != 0);
     EXPECT(call->result.status != SLUICE_OK || !call->is_all || call->result.done == call->length);
-    call->taken = memory_take(&client->process.memory, call->length);
+    call->taken = memory_take(&client->process.memory, call->result.done);
     memcpy(call->taken, call->bytes, call->result.done);
     call->end->busy++; /* until it is handed over */
     check_reads(client, call->end);
