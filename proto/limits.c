@@ -14,6 +14,12 @@ static const sl_limit_info rows[] = {
 #undef X
 };
 
+enum {
+#define X(name, standard, min, max, unit, sentence) ROW_##name,
+    SL_LIMITS_TABLE(X)
+#undef X
+};
+
 #define X(name, standard, min, max, unit, sentence) \
     _Static_assert((uint64_t)(standard) <= (max) && (uint64_t)(standard) + 1 > (min), \
                    #name ": the default is within the range");
@@ -137,9 +143,8 @@ const char *sl_limit_text(uint64_t value, sl_unit unit, char text[SL_LIMIT_TEXT_
 
 /* ---- what a session agrees on ---- */
 
-static uint64_t grant(const char *name, uint64_t limit, uint64_t wanted) {
-    const sl_limit_info *info = sl_limit_find(name);
-    SL_CHECK(info != NULL && limit <= info->max, "a session limit is in the table, in its range");
+static uint64_t grant(const sl_limit_info *info, uint64_t limit, uint64_t wanted) {
+    SL_CHECK(limit <= info->max, "a session limit is in its range");
     if (wanted == 0 || wanted > limit) {
         return limit;
     }
@@ -148,33 +153,31 @@ static uint64_t grant(const char *name, uint64_t limit, uint64_t wanted) {
 
 void sl_limits_grant(const sl_limits *broker, const sl_session_limits *wanted,
                      sl_session_limits *ret_granted) {
-    ret_granted->control_bytes =
-        (uint32_t)grant("control_bytes", broker->control_bytes, wanted->control_bytes);
-    ret_granted->fragment_bytes =
-        (uint32_t)grant("fragment_bytes", broker->fragment_bytes, wanted->fragment_bytes);
-    ret_granted->payload_bytes =
-        (uint32_t)grant("payload_bytes", broker->payload_bytes, wanted->payload_bytes);
-    ret_granted->credit_operations =
-        (uint32_t)grant("credit_operations", broker->credit_operations, wanted->credit_operations);
-    ret_granted->credit_bytes = grant("credit_bytes", broker->credit_bytes, wanted->credit_bytes);
-    ret_granted->handles = (uint32_t)grant("handles", broker->handles, wanted->handles);
+#define GRANT(name) grant(&rows[ROW_##name], broker->name, wanted->name)
+    ret_granted->control_bytes = (uint32_t)GRANT(control_bytes);
+    ret_granted->fragment_bytes = (uint32_t)GRANT(fragment_bytes);
+    ret_granted->payload_bytes = (uint32_t)GRANT(payload_bytes);
+    ret_granted->credit_operations = (uint32_t)GRANT(credit_operations);
+    ret_granted->credit_bytes = GRANT(credit_bytes);
+    ret_granted->handles = (uint32_t)GRANT(handles);
+#undef GRANT
 }
 
 int sl_session_limits_check(const sl_session_limits *granted, sl_reason *ret_reason) {
     const struct {
-        const char *name;
+        unsigned row;
         uint64_t value;
     } values[] = {
-        {"control_bytes", granted->control_bytes},
-        {"fragment_bytes", granted->fragment_bytes},
-        {"payload_bytes", granted->payload_bytes},
-        {"credit_operations", granted->credit_operations},
-        {"credit_bytes", granted->credit_bytes},
-        {"handles", granted->handles},
+        {ROW_control_bytes, granted->control_bytes},
+        {ROW_fragment_bytes, granted->fragment_bytes},
+        {ROW_payload_bytes, granted->payload_bytes},
+        {ROW_credit_operations, granted->credit_operations},
+        {ROW_credit_bytes, granted->credit_bytes},
+        {ROW_handles, granted->handles},
     };
     for (size_t i = 0; i < SL_ARRAY_COUNT(values); i++) {
-        int status = check_range(sl_limit_find(values[i].name), values[i].value, SLUICE_EPROTOCOL,
-                                 ret_reason);
+        int status =
+            check_range(&rows[values[i].row], values[i].value, SLUICE_EPROTOCOL, ret_reason);
         if (status != SLUICE_OK) {
             return status;
         }

@@ -66,7 +66,7 @@ void sim_worker_halt(engine_worker *worker, bool is_halted) {
 bool sim_worker_has_work(engine_worker *worker) {
     const sim_world *world = sim_world_of_worker(worker);
     return sim_worker_has_mail(worker) ||
-           sl_heap_deadline_ns(&worker->timers) <= world->clock->now_ns;
+           sim_worker_timer_ns(worker) <= world->clock->now_ns;
 }
 
 bool sim_world_is_firing(const sim_world *world) {

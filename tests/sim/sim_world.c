@@ -314,7 +314,7 @@ bool sim_world_step(sim_world *world, uint64_t deadline_ns) {
         if (sim_worker_has_mail(worker)) {
             return true;
         }
-        uint64_t timer_ns = sl_heap_deadline_ns(&worker->timers);
+        uint64_t timer_ns = sim_worker_timer_ns(worker);
         next_ns = timer_ns < next_ns ? timer_ns : next_ns;
     }
     next_ns = deadline_ns < next_ns ? deadline_ns : next_ns;
@@ -342,8 +342,15 @@ void sim_world_calm(sim_world *world) {
 
 /* ---- the record ------------------------------------------------------------------------------ */
 
-static uint64_t mix(uint64_t hash, uint64_t value) {
-    hash = (hash ^ value) * UINT64_C(0x9e3779b97f4a7c15);
+/* Into the hash: the members are multiplied beside each other, one after the other would be slow. */
+static uint64_t mix(uint64_t hash, uint64_t head, const sim_trace *trace) {
+    uint64_t sum = head * UINT64_C(0xbf58476d1ce4e5b9) +
+                   trace->now_ns * UINT64_C(0x94d049bb133111eb) +
+                   trace->id * UINT64_C(0xd6e8feb86659fd93) +
+                   trace->handle * UINT64_C(0xa0761d6478bd642f) +
+                   trace->bytes * UINT64_C(0xe7037ed1a0b428db) +
+                   (trace->in_doubt << 32 ^ trace->value) * UINT64_C(0x8ebc6af09c88c6e3);
+    hash = (hash ^ sum) * UINT64_C(0x9e3779b97f4a7c15);
     return hash ^ hash >> 29;
 }
 
@@ -363,13 +370,7 @@ void sim_record(sim_world *world, sim_trace *trace, const engine_worker *worker,
     }
     uint64_t head = (uint64_t)trace->what | (uint64_t)trace->kind << 8 |
                     (uint64_t)(uint8_t)-trace->status << 16 | (uint64_t)trace->worker << 32;
-    uint64_t hash = mix(world->hash, head);
-    hash = mix(hash, trace->now_ns);
-    hash = mix(hash, trace->id);
-    hash = mix(hash, trace->handle);
-    hash = mix(hash, trace->bytes);
-    hash = mix(hash, trace->in_doubt << 32 ^ trace->value);
-    world->hash = hash;
+    world->hash = mix(world->hash, head, trace);
     if (world->options.on_trace != NULL) {
         world->options.on_trace(world->options.user, trace);
     }

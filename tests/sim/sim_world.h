@@ -253,6 +253,10 @@ void sim_fire_due(sim_world *world);
 
 /* Has its poll something to deliver, timers apart? */
 bool sim_worker_has_mail(const engine_worker *worker);
+/* The first of its timers. They are connects that wait, and mostly there are none. */
+static inline uint64_t sim_worker_timer_ns(engine_worker *worker) {
+    return worker->timers.count == 0 ? SL_CLOCK_NEVER : sl_heap_deadline_ns(&worker->timers);
+}
 
 /* Records and hashes. worker, request and handle may be NULL. */
 void sim_record(sim_world *world, sim_trace *trace, const engine_worker *worker,

@@ -83,6 +83,7 @@ world_call *call_begin(world_client *client, const sl_request *request, world_en
     uint64_t end_ns = sl_clock_after_ns(world_now_ns(life), timeout_ns);
     end_ns = sl_clock_after_ns(end_ns, client->call_grace_ns);
     call->end_by_ns = end_ns > client->excused_ns ? end_ns : client->excused_ns;
+    life->check_ns = call->end_by_ns < life->check_ns ? call->end_by_ns : life->check_ns;
     op->user = call;
     client_operation_hold(op); /* ours */
     client->open_count++;
@@ -145,12 +146,13 @@ static bool fits(const world_end *end, world_act act) {
 /* One for which that can be done, beginning anywhere; or NULL. */
 static world_end *fitting_end(world_client *client, world_act act) {
     world_life *life = life_of(client);
-    uint32_t first = world_below(life, life->ends_max);
+    uint32_t which = world_below(life, life->ends_max);
     for (uint32_t i = 0; i < life->ends_max; i++) {
-        world_end *end = &client->ends[(first + i) % life->ends_max];
+        world_end *end = &client->ends[which];
         if (fits(end, act)) {
             return end;
         }
+        which = which + 1 < life->ends_max ? which + 1 : 0;
     }
     return NULL;
 }

@@ -143,6 +143,7 @@ bool client_start(world_client *client) {
     client_credit_init(&client->credit);
     client_credit_set(&client->credit, 16, 1048576);
     process->is_up = true;
+    client->due_ns = client_core_deadline_ns(&client->core);
     return true;
 }
 
@@ -186,7 +187,9 @@ bool client_is_ready(const world_client *client) {
 
 /* To the core it looks as if it had waited in the kernel until now. */
 static void run_core(world_process *process) {
-    client_core_run(&((world_client *)process)->core, world_now_ns(process->life));
+    world_client *client = (world_client *)process;
+    client_core_run(&client->core, world_now_ns(process->life));
+    client->due_ns = client_core_deadline_ns(&client->core);
 }
 
 void client_step(world_client *client) {
@@ -195,14 +198,13 @@ void client_step(world_client *client) {
         return;
     }
     if (sim_worker_has_work(client->worker) ||
-        client_core_deadline_ns(&client->core) <= world_now_ns(process->life) ||
-        world_one_in(process->life, 16)) {
+        client->due_ns <= world_now_ns(process->life) || world_turn_dice(process->life) == 0) {
         (void)world_process_run(process, run_core);
     }
 }
 
-uint64_t client_deadline_ns(world_client *client) {
-    return client->process.is_up ? client_core_deadline_ns(&client->core) : SL_CLOCK_NEVER;
+uint64_t client_deadline_ns(const world_client *client) {
+    return client->process.is_up ? client->due_ns : SL_CLOCK_NEVER;
 }
 
 static void check_core(const client_core *core) {

@@ -35,6 +35,18 @@ const char *world_act_name(world_act act) {
 static void choose_stream(world_life *life, uint64_t stream) {
     uint64_t mixed = (life->plan->seed + 1) * UINT64_C(0x9e3779b97f4a7c15) ^ stream;
     sl_random_seeded_init(&life->random, mixed * UINT64_C(0xbf58476d1ce4e5b9));
+    life->turn_dice_left = 0;
+}
+
+uint32_t world_turn_dice(world_life *life) {
+    if (life->turn_dice_left == 0) {
+        life->turn_dice = sl_random_seeded_u64(&life->random);
+        life->turn_dice_left = 16;
+    }
+    uint32_t dice = life->turn_dice & 15;
+    life->turn_dice >>= 4;
+    life->turn_dice_left--;
+    return dice;
 }
 
 bool world_may(const world_life *life, world_act act) {
@@ -253,31 +265,42 @@ static void turn(world_life *life, uint64_t until_ns) {
         (void)sim_world_step(life->world, until_ns);
     }
     wake_processes(life);
-    uint32_t first = world_below(life, life->client_count + 1);
+    uint32_t which = world_turn_dice(life) % (life->client_count + 1);
     for (uint32_t i = 0; i <= life->client_count; i++) {
-        uint32_t which = (first + i) % (life->client_count + 1);
         if (which == life->client_count) {
             server_step(&life->server);
+            which = 0;
         } else {
-            client_step(&life->clients[which]);
+            client_step(&life->clients[which++]);
         }
     }
     peers_step(life);
 }
 
+/* All calls end by their time. The first of these is remembered: it is never put forward. */
 static void check_calls(world_life *life) {
     uint64_t now_ns = world_now_ns(life);
+    while (life->first_open < life->call_count && life->calls[life->first_open].has_ended) {
+        life->first_open++;
+    }
+    if (now_ns <= sl_clock_after_ns(life->check_ns, WORLD_SLACK_NS)) {
+        return;
+    }
+    life->check_ns = SL_CLOCK_NEVER;
     for (uint32_t i = life->first_open; i < life->call_count; i++) {
         const world_call *call = &life->calls[i];
-        life->first_open += i == life->first_open && call->has_ended;
+        if (call->has_ended) {
+            continue;
+        }
         bool is_halted = call->client != NULL && call->client->process.is_halted;
-        bool is_in_time = call->has_ended || is_halted ||
-                          now_ns <= sl_clock_after_ns(call->end_by_ns, WORLD_SLACK_NS);
+        bool is_in_time =
+            is_halted || now_ns <= sl_clock_after_ns(call->end_by_ns, WORLD_SLACK_NS);
         if (!is_in_time) {
             world_say(life, "call %u should have ended by %f ms", i,
                       (double)call->end_by_ns / SL_NS_PER_MS);
         }
         EXPECT(is_in_time);
+        life->check_ns = call->end_by_ns < life->check_ns ? call->end_by_ns : life->check_ns;
     }
 }
 
@@ -530,7 +553,7 @@ static void finish(world_life *life) {
 }
 
 void world_live(world_life *life, const world_plan *plan, world_census *census, bool is_traced) {
-    memset(life, 0, offsetof(world_life, wires));
+    memset(life, 0, offsetof(world_life, peers));
     life->plan = plan;
     life->census = census;
     life->is_traced = is_traced;

@@ -21,14 +21,16 @@ static const uint8_t *bytes_from(uint32_t index, uint32_t place) {
 }
 
 void model_init(model_stream *stream) {
-    memset(stream, 0, sizeof(*stream));
+    stream->write_count = 0;
     stream->current = -1;
+    stream->has_ended = false;
+    stream->is_whole = false;
 }
 
 uint32_t model_write_begin(model_stream *stream, uint8_t *bytes, uint32_t length) {
     EXPECT(stream->write_count < MODEL_WRITES_MAX);
     uint32_t index = stream->write_count++;
-    stream->writes[index].length = length;
+    stream->writes[index] = (model_write){.length = length};
     for (uint32_t i = 0; i < length; i += PERIOD) {
         memcpy(bytes + i, bytes_from(index, i), length - i < PERIOD ? length - i : PERIOD);
     }

@@ -329,6 +329,9 @@ void peers_start(world_life *life) {
     EXPECT(engine_create(&engine_backend_sim, &options, &process->engine) == SLUICE_OK);
     EXPECT(engine_worker_create(process->engine, &life->peers_worker) == SLUICE_OK);
     process->is_up = true;
+    for (unsigned i = 0; i < WORLD_PEERS_MAX; i++) {
+        memset(&life->peers[i], 0, offsetof(world_peer, in));
+    }
     life->peers[1].port = PORT;
     go_on(life);
 }

@@ -40,6 +40,7 @@ static int open_workers(world_server *server) {
         }
         world_process_owns(&server->process, server->core->workers[i].engine);
         server->has_ended[i] = false;
+        server->due_ns[i] = 0;
     }
     return SLUICE_OK;
 }
@@ -120,12 +121,12 @@ static void step_workers(world_process *process) {
         if (server->has_ended[i]) {
             continue;
         }
-        bool is_due = broker_worker_is_busy(server->core, i) ||
-                      broker_worker_deadline_ns(server->core, i) <= now_ns ||
-                      sim_worker_has_work(server->core->workers[i].engine);
-        if ((is_due || world_one_in(process->life, 16)) &&
-            !broker_worker_step(server->core, i, 0)) {
-            server->has_ended[i] = true;
+        if (server->due_ns[i] <= now_ns ||
+            sim_worker_has_work(server->core->workers[i].engine) ||
+            world_turn_dice(process->life) == 0) {
+            server->has_ended[i] = !broker_worker_step(server->core, i, 0);
+            bool is_busy = broker_worker_is_busy(server->core, i);
+            server->due_ns[i] = is_busy ? 0 : broker_worker_deadline_ns(server->core, i);
         }
     }
 }
@@ -152,14 +153,9 @@ void server_step(world_server *server) {
 uint64_t server_deadline_ns(const world_server *server) {
     uint64_t first_ns = SL_CLOCK_NEVER;
     for (uint32_t i = 0; server->process.is_up && i < server->worker_count; i++) {
-        if (server->has_ended[i]) {
-            continue;
+        if (!server->has_ended[i] && server->due_ns[i] < first_ns) {
+            first_ns = server->due_ns[i];
         }
-        if (broker_worker_is_busy(server->core, i)) {
-            return 0;
-        }
-        uint64_t own_ns = broker_worker_deadline_ns(server->core, i);
-        first_ns = own_ns < first_ns ? own_ns : first_ns;
     }
     return first_ns;
 }

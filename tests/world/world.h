@@ -42,7 +42,7 @@
 #define WORLD_STEPS_MAX    1000u
 #define WORLD_STEP_ACTS    4u /* actions of one step */
 #define WORLD_PEER_BYTES   4096u
-#define WORLD_WORKERS_SEEN 4096u /* numbers of the simulated kernel's workers */
+#define WORLD_WORKERS_SEEN 512u  /* numbers of the simulated kernel's workers */
 /* What stepping in turn may add to a bound on time. */
 #define WORLD_SLACK_NS (10 * SL_NS_PER_MS)
 
@@ -155,6 +155,7 @@ typedef struct world_client {
     world_end ends[WORLD_ENDS_MAX];
     uint32_t open_count;
     uint64_t call_grace_ns;
+    uint64_t due_ns; /* when its core has something to do; it has not run since */
     sluice_handle closed; /* the last that is; 0 = none */
     uint64_t excused_ns; /* its calls may take as long: it was stopped, and listens first */
     bool is_harvested; /* all that waits has been asked for */
@@ -165,6 +166,7 @@ typedef struct world_server {
     broker *core;
     uint32_t worker_count;
     bool has_ended[WORLD_WORKERS_MAX];
+    uint64_t due_ns[WORLD_WORKERS_MAX]; /* when it has something to do; it has not run since */
     bool is_stopping;
     uint64_t memory_bytes; /* before the first session */
 } world_server;
@@ -215,8 +217,8 @@ typedef struct world_peer {
     engine_request_id write_id; /* one at a time */
     uint32_t write_index;
     bool is_name; /* what is being written */
-    uint8_t in[WORLD_PEER_BYTES];
     uint8_t *out;
+    uint8_t in[WORLD_PEER_BYTES];
 } world_peer;
 
 struct world_life {
@@ -225,6 +227,8 @@ struct world_life {
     bool is_traced;
     sl_clock_manual clock;
     sl_random_seeded random; /* of the action at hand */
+    uint64_t turn_dice;      /* of its numbers: bits for turns */
+    uint32_t turn_dice_left;
     sl_random_seeded core_random; /* the cores' */
     sim_world *world;
     sim_options shared;
@@ -244,10 +248,10 @@ struct world_life {
     world_client clients[WORLD_CLIENTS_MAX];
     world_process peers_process;
     engine_worker *peers_worker;
-    world_peer peers[WORLD_PEERS_MAX];
     uint32_t wire_count;
     uint32_t call_count;
     uint32_t first_open; /* all calls before it have ended */
+    uint64_t check_ns;   /* no call has to end before */
     bool is_acting;      /* before the end */
     bool is_warming;     /* before the beginning */
     bool is_ending;      /* the clients stop */
@@ -258,6 +262,7 @@ struct world_life {
     uint32_t acts_seen; /* bits */
     sim_counters kernel; /* when the faults stopped */
     /* From here on set up one by one, as they are needed. */
+    world_peer peers[WORLD_PEERS_MAX];
     world_wire wires[WORLD_WIRES_MAX];
     world_call calls[WORLD_CALLS_MAX];
 };
@@ -279,6 +284,9 @@ static inline uint32_t world_below(world_life *life, uint32_t bound) {
 static inline bool world_one_in(world_life *life, uint32_t count) {
     return world_below(life, count) == 0;
 }
+
+/* One of 16, for what each turn has to decide: one number is enough for several. */
+uint32_t world_turn_dice(world_life *life);
 
 bool world_may(const world_life *life, world_act act); /* the plan allows it */
 
@@ -311,7 +319,7 @@ bool server_is_empty(const world_server *server);
 bool client_start(world_client *client);
 void client_halt(world_client *client, bool is_halted);
 void client_step(world_client *client);
-uint64_t client_deadline_ns(world_client *client);
+uint64_t client_deadline_ns(const world_client *client);
 void client_finish(world_client *client);
 bool client_is_ready(const world_client *client);
 /* The time that passed did not count: nobody, or not this client, has run. */
