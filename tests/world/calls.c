@@ -373,11 +373,12 @@ static void cancel_any(world_client *client) {
     }
 }
 
-static void act_on_end(world_client *client, world_act act) {
+/* true: there may be more of it. */
+static bool act_on_end(world_client *client, world_act act) {
     world_life *life = life_of(client);
     world_end *end = fitting_end(client, act);
     if (end == NULL) {
-        return;
+        return false;
     }
     if (end->is_lost && world_one_in(life, 2)) {
         call_close(client, end);
@@ -391,12 +392,19 @@ static void act_on_end(world_client *client, world_act act) {
     } else {
         ask_plain(client, act, end);
     }
+    return true;
 }
 
-/* Reads and writes come in bursts. */
+/* Reads and writes come in bursts. Who has nothing for it opens something. */
 static void act_in_burst(world_client *client, world_act act) {
-    for (uint32_t count = 1 + world_below(life_of(client), BURST_MAX); count > 0; count--) {
-        act_on_end(client, act);
+    world_life *life = life_of(client);
+    uint32_t count = 1 + world_below(life, BURST_MAX);
+    uint32_t done = 0;
+    while (done < count && act_on_end(client, act)) {
+        done++;
+    }
+    if (done == 0 && !life->is_inside) {
+        ask_open(client, life->has_pairs && world_one_in(life, 2) ? ACT_PAIR : ACT_CONNECT);
     }
 }
 
@@ -406,7 +414,7 @@ void calls_act(world_client *client, world_act act) {
     case ACT_WRITE: act_in_burst(client, act); break;
     case ACT_CLOSE:
     case ACT_ACKNOWLEDGE:
-    case ACT_HALF_CLOSE: act_on_end(client, act); break;
+    case ACT_HALF_CLOSE: (void)act_on_end(client, act); break;
     case ACT_CANCEL: cancel_any(client); break;
     case ACT_PING: ask_plain(client, act, NULL); break;
     case ACT_STALE: ask_stale(client); break;

@@ -116,13 +116,16 @@ world_wire *world_wire_new(world_life *life) {
 
 /* ---- what the seed chooses ------------------------------------------------------------------- */
 
-/* Errors are rare where they can be, but not in every life: what they hide is seen in others. */
+/* Errors are rare where they can be, but not in every life: what they hide is seen in others. Where
+ * the system is rough, most of what is begun fails; else they meet work that goes on. */
 static uint16_t choose_rate(world_life *life, sim_fault fault, uint16_t preset) {
     uint32_t dice = world_below(life, 12);
     uint32_t amount = world_below(life, 1000);
     if (fault == SIM_CANCEL_STUCK || preset < 100) {
-        bool is_seldom_met = fault == SIM_RESET || fault == SIM_OS_CONNECT;
-        return (uint16_t)(dice < (is_seldom_met ? 5u : 3u) ? 150 + amount / 5 : 0);
+        bool is_seldom_met = fault == SIM_RESET || fault == SIM_OS_CONNECT || fault == SIM_STALL ||
+                             fault == SIM_OS_WRITE;
+        uint32_t some = life->is_rough ? 150 + amount / 5 : 25 + amount / 20;
+        return (uint16_t)(dice < (is_seldom_met ? 5u : 3u) ? some : 0);
     }
     uint32_t rate = dice < 3 ? 0 : amount * 2 * preset / 1000 + preset / 2;
     return (uint16_t)(rate < 1000 ? rate : 1000);
@@ -131,6 +134,7 @@ static uint16_t choose_rate(world_life *life, sim_fault fault, uint16_t preset) 
 static void choose_kernel(world_life *life, sim_options *sim) {
     static const uint64_t delays_ns[] = {50 * SL_NS_PER_US, SL_NS_PER_MS, 5 * SL_NS_PER_MS};
     sim_options_hostile(sim, life->plan->seed);
+    life->is_rough = world_one_in(life, 3);
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
         uint16_t rate = choose_rate(life, (sim_fault)i, sim->per_mille[i]);
         bool is_off = (life->plan->faults_off >> i & 1) != 0;

@@ -241,6 +241,7 @@ struct world_life {
     uint64_t step_max_ns;
     bool has_pairs;
     bool has_resets;
+    bool is_rough;
     uint32_t ends_max;
     uint32_t all_in; /* one in so many reads wants all that it asks for */
     uint32_t client_count;
