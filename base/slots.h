@@ -3,11 +3,10 @@
  *
  * The table owns the memory of its entries: each entry is entry_size bytes, lives at a stable
  * address, and memory is acquired in chunks as the table fills and kept until deinit, so taking and
- * releasing an entry never allocates in steady state (see sl_slots_reserve). A table of which little
- * is used costs little, whatever its capacity. An id is 64 bits,
- * never 0; releasing an entry retires its id, and a stale or invented id finds nothing. Free
- * entries are reused in FIFO order, so that a generation (31 bits, per entry) takes as long as
- * possible to come round. One thread.
+ * releasing an entry never allocates in steady state (see sl_slots_reserve). A table of which
+ * little is used costs little, whatever its capacity. An id is 64 bits, never 0; releasing an entry
+ * retires its id, and a stale or invented id finds nothing. Free entries are reused in FIFO order,
+ * so that a generation (31 bits, per entry) takes as long as possible to come round. One thread.
  */
 #ifndef SLUICE_BASE_SLOTS_H
 #define SLUICE_BASE_SLOTS_H

@@ -342,7 +342,7 @@ void sim_world_calm(sim_world *world) {
 
 /* ---- the record ------------------------------------------------------------------------------ */
 
-/* Into the hash: the members are multiplied beside each other, one after the other would be slow. */
+/* The members are multiplied beside each other: one after the other would be slow. */
 static uint64_t mix(uint64_t hash, uint64_t head, const sim_trace *trace) {
     uint64_t sum = head * UINT64_C(0xbf58476d1ce4e5b9) +
                    trace->now_ns * UINT64_C(0x94d049bb133111eb) +
