@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/pipe_name.h"
 #include "tests/sim/sim_world.h"
 #include "tests/world/world.h"
 
@@ -188,7 +189,7 @@ static void choose_target(world_life *life, world_peer *peer, engine_address *re
     }
     unsigned number = (unsigned)(address[strlen(address) - 1] - '0');
     if (address[0] == 'p') {
-        EXPECT(engine_address_pipe(ret_address, strchr(address, ':') + 1) == SLUICE_OK);
+        EXPECT(pipe_name_address(strchr(address, ':') + 1, ret_address) == SLUICE_OK);
     } else {
         engine_address_loopback(ret_address, (uint16_t)(CLIENTS_PORT + number));
     }
@@ -215,7 +216,7 @@ static void connect_one(world_life *life) {
 static void listen_again(world_life *life, world_peer *peer) {
     engine_address address;
     if (peer->port == 0) {
-        EXPECT(engine_address_pipe(&address, "peer") == SLUICE_OK);
+        EXPECT(pipe_name_address("peer", &address) == SLUICE_OK);
     } else {
         engine_address_loopback(&address, peer->port);
     }
