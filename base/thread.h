@@ -8,6 +8,7 @@
 #define SLUICE_BASE_THREAD_H
 
 #include "base/atomic.h"
+#include "base/clock.h"
 
 typedef struct sl_thread {
     uint64_t os_handle[2]; /* private */
@@ -37,6 +38,14 @@ unsigned sl_thread_cpu_count(void);
 int sl_thread_pin(unsigned cpu);
 
 void sl_thread_yield(void);
+
+/* Asks for short turns on the processor: from now on a yield of the calling thread gives up no more
+ * than about `slice_ns`, where it would be milliseconds; its share of the processor stays what it
+ * was. Linux 6.12 and later [linux: sched_attr.sched_runtime of a normal thread, commit
+ * 857b158dc5e8]. SLUICE_OK; SLUICE_EINVAL, not between the two bounds; SLUICE_ENOTSUP. */
+#define SL_THREAD_SLICE_MIN_NS (100 * SL_NS_PER_US)
+#define SL_THREAD_SLICE_MAX_NS (100 * SL_NS_PER_MS)
+int sl_thread_set_slice(uint64_t slice_ns);
 
 /* A mutex; not recursive. */
 typedef struct sl_mutex {

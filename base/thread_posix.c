@@ -145,6 +145,39 @@ void sl_thread_yield(void) {
     (void)sched_yield();
 }
 
+/* The system's, in its first size. Declared here: newer C libraries have it, too, in <sched.h>, and
+ * it cannot be had from the kernel's header beside that. */
+typedef struct scheduling {
+    uint32_t size;
+    uint32_t policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime_ns;
+    uint64_t deadline_ns;
+    uint64_t period_ns;
+} scheduling;
+
+static bool get_scheduling(scheduling *ret) {
+    return syscall(SYS_sched_getattr, 0, ret, sizeof(*ret), 0) == 0;
+}
+
+int sl_thread_set_slice(uint64_t slice_ns) {
+    scheduling wanted = {.size = 0};
+    scheduling granted = {.size = 0};
+    if (slice_ns < SL_THREAD_SLICE_MIN_NS || slice_ns > SL_THREAD_SLICE_MAX_NS) {
+        return SLUICE_EINVAL;
+    }
+    if (!get_scheduling(&wanted) || wanted.policy != SCHED_OTHER) {
+        return SLUICE_ENOTSUP;
+    }
+    wanted.runtime_ns = slice_ns;
+    if (syscall(SYS_sched_setattr, 0, &wanted, 0) != 0 || !get_scheduling(&granted)) {
+        return SLUICE_ENOTSUP;
+    }
+    return granted.runtime_ns == slice_ns ? SLUICE_OK : SLUICE_ENOTSUP; /* older ones ignore it */
+}
+
 /* ---- mutex and condition variable ---- */
 
 static pthread_mutex_t *os_mutex(sl_mutex *mutex) {

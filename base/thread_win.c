@@ -153,6 +153,13 @@ void sl_thread_yield(void) {
     (void)SwitchToThread();
 }
 
+int sl_thread_set_slice(uint64_t slice_ns) {
+    if (slice_ns < SL_THREAD_SLICE_MIN_NS || slice_ns > SL_THREAD_SLICE_MAX_NS) {
+        return SLUICE_EINVAL;
+    }
+    return SLUICE_ENOTSUP; /* quantums are the system's */
+}
+
 /* ---- mutex and condition variable ---- */
 
 static SRWLOCK *os_mutex(sl_mutex *mutex) {

@@ -15,6 +15,7 @@
 #include "broker/worker.h"
 
 #define ENGINE_ENTRIES (1u << 20) /* handles and requests per worker: beyond all quotas in use */
+#define OFFER_NS       (200 * SL_NS_PER_US)
 
 void broker_options_init(broker_options *ret_options) {
     *ret_options = (broker_options){0};
@@ -177,6 +178,22 @@ int broker_destroy(broker *b, uint64_t grace_ns) {
 
 /* ---- threads ---- */
 
+/* Whom a worker has answered waits for a processor, often for the very one that the worker runs on,
+ * and a worker that one client floods does not sleep. Linux takes the processor from it after
+ * milliseconds only, so it offers it by itself; where that costs it no more than a short slice, for
+ * beside programs that never sleep it would else lose most of its share (docs/design.md, "a
+ * worker's turns are short"). */
+static void loop(broker_worker *worker) {
+    bool offers = sl_thread_set_slice(SL_THREAD_SLICE_MIN_NS) == SLUICE_OK;
+    uint64_t offered_ns = worker->now_ns;
+    while (worker_step(worker, SL_CLOCK_NEVER)) {
+        if (offers && worker->now_ns - offered_ns >= OFFER_NS) {
+            offered_ns = worker->now_ns;
+            sl_thread_yield();
+        }
+    }
+}
+
 static void run(void *context) {
     broker_worker *worker = context;
     broker *b = worker->broker;
@@ -190,8 +207,7 @@ static void run(void *context) {
     atomic_fetch_add_explicit(&b->started_count, 1, memory_order_release);
     sl_event_set(&b->started);
     if (is_open) {
-        while (worker_step(worker, SL_CLOCK_NEVER)) {
-        }
+        loop(worker);
         int status = worker_close(worker);
         SL_CHECK(status == SLUICE_OK, "a worker that has ended has nothing left");
     }

@@ -63,6 +63,27 @@ static void test_processors(void **state) {
     sl_thread_yield();
 }
 
+static void run_with_slice(void *context) {
+    int *status = context;
+    status[0] = sl_thread_set_slice(SL_THREAD_SLICE_MIN_NS);
+    status[1] = sl_thread_set_slice(SL_THREAD_SLICE_MAX_NS);
+    status[2] = sl_thread_set_slice(SL_THREAD_SLICE_MIN_NS - 1);
+    status[3] = sl_thread_set_slice(SL_THREAD_SLICE_MAX_NS + 1);
+    sl_thread_yield();
+}
+
+static void test_slice(void **state) {
+    sl_thread thread;
+    int status[4] = {0};
+    (void)state;
+    unit_thread_start(&thread, run_with_slice, status);
+    sl_thread_join(&thread);
+    assert_true(status[0] == SLUICE_OK || status[0] == SLUICE_ENOTSUP);
+    assert_int_equal(status[1], status[0]);
+    assert_int_equal(status[2], SLUICE_EINVAL);
+    assert_int_equal(status[3], SLUICE_EINVAL);
+}
+
 static void run_pinned(void *context) {
     int *status = context;
     *status = SLUICE_ENOTSUP;
@@ -294,6 +315,7 @@ int main(void) {
         cmocka_unit_test(test_join_until_gives_up_and_can_join_later),
         cmocka_unit_test(test_join_after_giving_up),
         cmocka_unit_test(test_processors),
+        cmocka_unit_test(test_slice),
         cmocka_unit_test(test_pin),
         cmocka_unit_test(test_mutex_and_broadcast),
         cmocka_unit_test(test_cond_deadline),
