@@ -366,8 +366,9 @@ static sluiced_exit status_of(manager *m) {
 }
 
 static sluiced_exit uninstall(manager *m) {
-    SERVICE_STATUS_PROCESS status;
-    if (query(m, &status) && status.dwCurrentState == SERVICE_RUNNING) {
+    SERVICE_STATUS_PROCESS status; /* one that is starting takes no stop: what runs would be left */
+    if (wait_while(m, SERVICE_START_PENDING, START_NS, &status) &&
+        status.dwCurrentState == SERVICE_RUNNING) {
         (void)stop(m);
     }
     if (!DeleteService(m->os_service)) {

@@ -11,6 +11,7 @@
 #include <sddl.h>
 #include <stdio.h>
 #include <string.h>
+#include <wchar.h>
 
 #define COMMAND_LIMIT_S  120u
 #define LOOK_MS          100u
@@ -77,6 +78,21 @@ static bool begin(service *s, selftest_question question, const selftest_place *
     return true;
 }
 
+/* The log that the service has written, where `sluiced service install` puts it, and its directory
+ * if nobody else's is there. */
+static void remove_log(const service *s) {
+    WCHAR name[NAME_BYTES];
+    WCHAR directory[MAX_PATH];
+    WCHAR path[MAX_PATH + NAME_BYTES + 8];
+    DWORD count = ExpandEnvironmentStringsW(L"%ProgramData%\\Sluice", directory, MAX_PATH);
+    if (count > 0 && count <= MAX_PATH &&
+        MultiByteToWideChar(CP_UTF8, 0, s->name, -1, name, NAME_BYTES) > 0 &&
+        swprintf(path, sizeof(path) / sizeof(path[0]), L"%ls\\%ls.log", directory, name) > 0) {
+        (void)DeleteFileW(path);
+        (void)RemoveDirectoryW(directory);
+    }
+}
+
 static void end(service *s, selftest_result *ret_result) {
     if (s->os_service != NULL) {
         (void)CloseServiceHandle(s->os_service);
@@ -84,9 +100,11 @@ static void end(service *s, selftest_result *ret_result) {
     if (s->os_manager != NULL) {
         (void)CloseServiceHandle(s->os_manager);
     }
-    if (s->may_be_installed && command(s, "uninstall", NULL) != 0 &&
-        ret_result->outcome != SELFTEST_FAILED) {
-        selftest_say(ret_result, SELFTEST_FAILED, "it could not be removed: %s", s->name);
+    if (s->may_be_installed) {
+        if (command(s, "uninstall", NULL) != 0 && ret_result->outcome != SELFTEST_FAILED) {
+            selftest_say(ret_result, SELFTEST_FAILED, "it could not be removed: %s", s->name);
+        }
+        remove_log(s);
     }
 }
 
