@@ -28,6 +28,8 @@ static void start(script *s) {
     }
     (void)sl_thread_cpu_count();
     (void)sl_thread_pin(0);
+    int sliced = sl_thread_set_slice(SL_THREAD_SLICE_MIN_NS);
+    EXPECT(sliced == SLUICE_OK || sliced == SLUICE_ENOTSUP);
 }
 
 static void stop(script *s) {
