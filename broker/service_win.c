@@ -98,11 +98,13 @@ static void put_word(command_line *line, const char *word) {
     put(line, "\"", 1);
 }
 
-/* Bytes of UTF-8 in the buffer, absolute: the service starts in another directory. */
+/* Bytes of UTF-8 in the buffer, absolute: the service starts in another directory. If it cannot be
+ * told, an empty text. */
 static bool full_path(const char *path, char *ret_path, int size) {
     WCHAR given[1024];
     WCHAR full[1024];
     DWORD length = 0;
+    ret_path[0] = '\0';
     if (path == NULL) {
         length = GetModuleFileNameW(NULL, full, (DWORD)SL_ARRAY_COUNT(full));
     } else if (MultiByteToWideChar(CP_UTF8, 0, path, -1, given, (int)SL_ARRAY_COUNT(given)) > 0) {
@@ -259,7 +261,8 @@ static sluiced_exit install(manager *m) {
     }
     static WCHAR command[COMMAND_BYTES];
     if (!make_command(m->options, is_default ? log_file : NULL, command)) {
-        run_complain("service install: a value that cannot be quoted, or too many of them");
+        run_complain("service install: a path that Windows does not know, a value that cannot be "
+                     "quoted, or too many of them");
         return SLUICED_EXIT_USAGE;
     }
     create_service(m, command);

@@ -121,6 +121,14 @@ int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAM
 
 /* ---- who may connect ---- */
 
+/* LookupAccountNameW: these say that nobody has the name, or that it is none; all else, that the
+ * system could not tell (memory, a domain controller that is away). */
+static bool is_unknown(DWORD os_error) {
+    return os_error == ERROR_NONE_MAPPED || os_error == ERROR_INVALID_SID ||
+           os_error == ERROR_INVALID_NAME || os_error == ERROR_INVALID_PARAMETER ||
+           os_error == ERROR_NO_SUCH_DOMAIN || os_error == ERROR_INVALID_ACCOUNT_NAME;
+}
+
 static int find_sid(const char *name, char *ret_text, size_t size, config_error *ret_error) {
     WCHAR wide[CONFIG_NAME_BYTES];
     WCHAR domain[256];
@@ -134,6 +142,7 @@ static int find_sid(const char *name, char *ret_text, size_t size, config_error 
     PSID given = NULL;
     LPWSTR text = NULL;
     bool is_found = false;
+    DWORD os_error = ERROR_NONE_MAPPED;
     if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, name, -1, wide, CONFIG_NAME_BYTES) > 0) {
         if (ConvertStringSidToSidW(wide, &given)) {
             is_found = ConvertSidToStringSidW(given, &text);
@@ -142,10 +151,18 @@ static int find_sid(const char *name, char *ret_text, size_t size, config_error 
                                       &use)) {
             is_found = ConvertSidToStringSidW(&found.sid, &text);
         }
+        os_error = is_found ? ERROR_SUCCESS : GetLastError();
     }
     if (is_found) {
         is_found = WideCharToMultiByte(CP_UTF8, 0, text, -1, ret_text, (int)size, NULL, NULL) > 0;
+        os_error = is_found ? ERROR_SUCCESS : GetLastError();
         (void)LocalFree(text);
+    }
+    if (!is_found && !is_unknown(os_error)) {
+        (void)snprintf(ret_error->text, sizeof(ret_error->text),
+                       "allow: cannot look up \"%.100s\": Windows error %lu", name,
+                       (unsigned long)os_error);
+        return SLUICE_EOS;
     }
     if (!is_found) {
         (void)snprintf(ret_error->text, sizeof(ret_error->text),

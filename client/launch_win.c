@@ -58,16 +58,19 @@ int client_launch_find(char *ret_path, size_t size) {
                : SLUICE_ENOTFOUND;
 }
 
-static HANDLE create_job(void) {
+static HANDLE create_job(DWORD *ret_error) {
     HANDLE job = CreateJobObjectW(NULL, NULL);
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = {0};
     limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
-    if (job != NULL && !SetInformationJobObject(job, JobObjectExtendedLimitInformation, &limits,
-                                                sizeof(limits))) {
-        (void)CloseHandle(job);
-        job = NULL;
+    if (job != NULL && SetInformationJobObject(job, JobObjectExtendedLimitInformation, &limits,
+                                               sizeof(limits))) {
+        return job;
     }
-    return job;
+    *ret_error = GetLastError();
+    if (job != NULL) {
+        (void)CloseHandle(job);
+    }
+    return NULL;
 }
 
 /* Neither a path nor our endpoint has a quote or ends with a backslash. */
@@ -88,21 +91,21 @@ int client_launch_start(client_launch *launch, const char *path, const char *end
     if (!command_line(path, endpoint, wide, line)) {
         return SLUICE_ENAMETOOLONG;
     }
-    HANDLE job = create_job();
+    DWORD error = 0;
+    HANDLE job = create_job(&error);
     if (job == NULL) {
-        *ret_os_error = GetLastError();
-        return status_of(GetLastError());
+        *ret_os_error = error;
+        return status_of(error);
     }
     STARTUPINFOW startup = {.cb = sizeof(startup)};
     PROCESS_INFORMATION process;
     if (!CreateProcessW(wide, line, NULL, NULL, FALSE, CREATE_SUSPENDED | CREATE_NO_WINDOW, NULL,
                         NULL, &startup, &process)) {
-        DWORD error = GetLastError();
+        error = GetLastError();
         (void)CloseHandle(job);
         *ret_os_error = error;
         return status_of(error);
     }
-    DWORD error = 0;
     if (!AssignProcessToJobObject(job, process.hProcess) ||
         ResumeThread(process.hThread) == (DWORD)-1) {
         error = GetLastError();
