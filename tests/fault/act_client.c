@@ -68,6 +68,9 @@ bool act_client_open(client_act *a, uint32_t mode, uint32_t delivery, sluice_ses
     sluice_open_options options = {.size = sizeof(options), .mode = mode, .delivery = delivery,
                                    .endpoint = a->endpoint, .client_name = "fault",
                                    .ret_detail = why, .detail_size = sizeof(why)};
+    if (delivery == SLUICE_DELIVERY_POLL) {
+        options.client_name = NULL; /* the program's own */
+    }
     begin();
     bool is_open = check(a, "sluice_open", sluice_open(&options, ret), LEGAL_OPEN);
     EXPECT(is_open == (*ret != NULL));

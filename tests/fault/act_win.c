@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <windows.h>
 
-#include "tests/fault/act.h"
+#include "tests/fault/act_client.h"
 
 const char *const act_access = "D:P(A;;0x12019b;;;WD)";
 const char *const act_nobody = "S-1-5-21-1-2-3-4000";
@@ -49,5 +49,27 @@ unsigned script_count_handles(void) {
 }
 
 unsigned script_count_names(void) {
+    return 0;
+}
+
+/* ---- the client library ---------------------------------------------------------------------- */
+
+void script_client_pipe(char *ret_address, size_t size) {
+    (void)snprintf(ret_address, size, "pipe:sluice-fault-%lu-%u", GetCurrentProcessId(), ++names);
+}
+
+void script_client_place(void) {
+}
+
+void script_wait_for_waitable(sluice_session *session, uint64_t limit_ns) {
+    uint64_t waitable;
+    EXPECT(sluice_waitable(session, &waitable) == SLUICE_OK);
+    EXPECT(WaitForSingleObject((HANDLE)(uintptr_t)waitable, (DWORD)(limit_ns / SL_NS_PER_MS)) ==
+           WAIT_OBJECT_0);
+}
+
+/* Windows keeps nothing of a child for its parent. */
+unsigned script_collect_children(uint64_t limit_ns) {
+    (void)limit_ns;
     return 0;
 }

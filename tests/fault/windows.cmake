@@ -1,7 +1,11 @@
 # The engine's calls on Windows: included by CMakeLists.txt of this folder.
 set(callers
     base/clock_win.c
+    base/process_win.c
     base/thread_win.c
+    client/launch_win.c
+    client/pin_win.c
+    client/waitable_win.c
     engine/iocp.c
     engine/iocp_identity.c
     engine/iocp_pipe.c
@@ -11,22 +15,31 @@ set(callers
 list(TRANSFORM callers PREPEND "${PROJECT_SOURCE_DIR}/")
 
 add_executable(fault_calls
+    act_client.c
     act_endpoint.c
     act_engine.c
     act_win.c
     drive.c
     exceptions_win.c
     fault.c
+    level_client.c
     level_engine.c
     main.c
     script.c
     stubs_win.c
     ${callers})
-target_link_libraries(fault_calls PRIVATE sluice_engine sluice_base sluice_options ws2_32 advapi32)
+target_link_libraries(fault_calls PRIVATE sluice_client_static sluice_broker sluice_engine
+    sluice_base sluice_options ws2_32 advapi32)
 target_compile_options(fault_calls PRIVATE -O0 -g)
 # Not audited: one thread does the I/O and tells of it, which the discipline forbids.
 set_target_properties(fault_calls PROPERTIES SLUICE_AUDITED TRUE)
-target_compile_definitions(fault_calls PRIVATE FAULT_LEVELS=&level_engine)
+target_compile_definitions(fault_calls PRIVATE "FAULT_LEVELS=&level_engine, &level_client")
+
+# The private broker that the library finds beside the program.
+add_custom_command(TARGET fault_calls POST_BUILD
+    COMMAND ${CMAKE_COMMAND} -E copy_if_different $<TARGET_FILE:sluiced>
+            "${CMAKE_CURRENT_BINARY_DIR}")
+add_dependencies(fault_calls sluiced)
 
 set(sites "${CMAKE_CURRENT_BINARY_DIR}/sites.txt")
 add_custom_command(TARGET fault_calls POST_BUILD
@@ -38,10 +51,15 @@ if(CMAKE_HOST_UNIX)
     set(drive "Z:") # Wine's name for the root
 endif()
 add_test(NAME fault.calls.engine COMMAND fault_calls "${drive}${sites}" engine --hits 1)
-set_tests_properties(fault.calls.engine PROPERTIES LABELS fault TIMEOUT 300)
+add_test(NAME fault.calls.client COMMAND fault_calls "${drive}${sites}" client --claims)
+set_tests_properties(fault.calls.engine fault.calls.client PROPERTIES LABELS fault TIMEOUT 300)
 
 # Nothing that calls the system escapes.
-set(objects "$<JOIN:$<TARGET_OBJECTS:sluice_engine>,\n>\n$<JOIN:$<TARGET_OBJECTS:sluice_base>,\n>")
+set(objects "")
+foreach(target sluice_base sluice_engine sluice_proto sluice_broker sluice_client)
+    list(APPEND objects "$<JOIN:$<TARGET_OBJECTS:${target}>,\n>")
+endforeach()
+list(JOIN objects "\n" objects)
 file(GENERATE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/objects.txt" CONTENT "${objects}\n")
 add_test(NAME fault.imports
     COMMAND ${CMAKE_COMMAND} -E env NM=${CMAKE_NM} "${CMAKE_CURRENT_SOURCE_DIR}/imports.sh"
