@@ -304,7 +304,8 @@ bool broker_worker_step(broker *b, uint32_t index, uint64_t deadline_ns) {
 }
 
 bool broker_worker_is_busy(const broker *b, uint32_t index) {
-    return !sl_list_is_empty(&b->workers[index].runnable);
+    const broker_worker *worker = &b->workers[index];
+    return !sl_list_is_empty(&worker->runnable) || !sl_list_is_empty(&worker->flushing);
 }
 
 uint64_t broker_worker_deadline_ns(const broker *b, uint32_t index) {

@@ -143,10 +143,9 @@ static bool fits(const world_end *end, world_act act) {
     }
 }
 
-/* One for which that can be done, beginning anywhere; or NULL. */
-static world_end *fitting_end(world_client *client, world_act act) {
-    world_life *life = life_of(client);
-    uint32_t which = world_below(life, life->ends_max);
+/* One for which that can be done, beginning there; or NULL. */
+static world_end *fitting_end(world_client *client, world_act act, uint32_t which) {
+    const world_life *life = life_of(client);
     for (uint32_t i = 0; i < life->ends_max; i++) {
         world_end *end = &client->ends[which];
         if (fits(end, act)) {
@@ -374,9 +373,9 @@ static void cancel_any(world_client *client) {
 }
 
 /* true: there may be more of it. */
-static bool act_on_end(world_client *client, world_act act) {
+static bool act_on_end(world_client *client, world_act act, uint32_t which) {
     world_life *life = life_of(client);
-    world_end *end = fitting_end(client, act);
+    world_end *end = fitting_end(client, act, which);
     if (end == NULL) {
         return false;
     }
@@ -395,12 +394,20 @@ static bool act_on_end(world_client *client, world_act act) {
     return true;
 }
 
-/* Reads and writes come in bursts. Who has nothing for it opens something. */
+static uint32_t any_place(world_client *client) {
+    return world_below(life_of(client), life_of(client)->ends_max);
+}
+
+/* Reads and writes come in bursts, all over the place or at one. Who has nothing for it opens
+ * something. */
 static void act_in_burst(world_client *client, world_act act) {
     world_life *life = life_of(client);
     uint32_t count = 1 + world_below(life, BURST_MAX);
     uint32_t done = 0;
-    while (done < count && act_on_end(client, act)) {
+    uint32_t which = any_place(client);
+    bool is_scattered = world_one_in(life, 2);
+    while (done < count && act_on_end(client, act, which)) {
+        which = is_scattered ? any_place(client) : which;
         done++;
     }
     if (done == 0 && !life->is_inside) {
@@ -414,7 +421,7 @@ void calls_act(world_client *client, world_act act) {
     case ACT_WRITE: act_in_burst(client, act); break;
     case ACT_CLOSE:
     case ACT_ACKNOWLEDGE:
-    case ACT_HALF_CLOSE: (void)act_on_end(client, act); break;
+    case ACT_HALF_CLOSE: (void)act_on_end(client, act, any_place(client)); break;
     case ACT_CANCEL: cancel_any(client); break;
     case ACT_PING: ask_plain(client, act, NULL); break;
     case ACT_STALE: ask_stale(client); break;

@@ -12,6 +12,8 @@
 /* Longer than every timeout with its grace, and than a silence makes a broker unresponsive. */
 #define SETTLE_NS (2500 * SL_NS_PER_MS)
 #define CALM_DELAY_NS (20 * SL_NS_PER_US)
+/* Longer than the longest delay of the kernel, a stall. */
+#define LULL_NS (700 * SL_NS_PER_MS)
 /* Accepts and first reads for what has come through: a round each, and one to spare. */
 #define HARVESTS   3u
 #define HARVEST_NS (200 * SL_NS_PER_MS)
@@ -114,114 +116,16 @@ world_wire *world_wire_new(world_life *life) {
     return wire;
 }
 
-/* ---- what the seed chooses ------------------------------------------------------------------- */
-
-/* Errors are rare where they can be, but not in every life: what they hide is seen in others. Where
- * the system is rough, most of what is begun fails; else they meet work that goes on. */
-static uint16_t choose_rate(world_life *life, sim_fault fault, uint16_t preset) {
-    uint32_t dice = world_below(life, 12);
-    uint32_t amount = world_below(life, 1000);
-    if (fault == SIM_CANCEL_STUCK || preset < 100) {
-        bool is_seldom_met = fault == SIM_RESET || fault == SIM_OS_CONNECT || fault == SIM_STALL ||
-                             fault == SIM_OS_WRITE;
-        uint32_t some = life->is_rough ? 150 + amount / 5 : 25 + amount / 20;
-        return (uint16_t)(dice < (is_seldom_met ? 5u : 3u) ? some : 0);
-    }
-    uint32_t rate = dice < 3 ? 0 : amount * 2 * preset / 1000 + preset / 2;
-    return (uint16_t)(rate < 1000 ? rate : 1000);
-}
-
-static void choose_kernel(world_life *life, sim_options *sim) {
-    static const uint64_t delays_ns[] = {50 * SL_NS_PER_US, SL_NS_PER_MS, 5 * SL_NS_PER_MS};
-    sim_options_hostile(sim, life->plan->seed);
-    life->is_rough = world_one_in(life, 3);
-    for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
-        uint16_t rate = choose_rate(life, (sim_fault)i, sim->per_mille[i]);
-        bool is_off = (life->plan->faults_off >> i & 1) != 0;
-        sim->per_mille[i] = is_off ? 0 : rate;
-    }
-    life->has_resets = sim->per_mille[SIM_RESET] != 0 || sim->per_mille[SIM_OS_CONNECT] != 0;
-    sim->delay_max_ns = delays_ns[world_below(life, 3)];
-    sim->ignored_min_ns = SL_NS_PER_MS;
-    sim->ignored_max_ns = (world_one_in(life, 3) ? 5000 : 100) * SL_NS_PER_MS;
-    sim->windows_pipes = world_one_in(life, 2);
-    sim->pipe_capacity = world_one_in(life, 3) ? 700 : 65536;
-    sim->tcp_capacity = world_one_in(life, 3) ? 5000 : 131072;
-    sim->peer_busy_count = world_below(life, 2);
-    sim->handles_max = world_one_in(life, 8) ? 24 + world_below(life, 40) : 1u << 18;
-    sim->on_trace = world_on_trace;
-    sim->user = life;
-}
-
-static void choose_limits(world_life *life, sl_limits *limits) {
-    static const uint32_t small[] = {4096, 10000, 65536};
-    static const uint32_t graces_ms[] = {10, 50, 1000};
-    sl_limits_default(limits);
-    limits->fragment_bytes = small[world_below(life, 3)];
-    limits->stream_chunk_bytes = small[world_below(life, 3)];
-    limits->receive_buffer_bytes = small[world_below(life, 3)];
-    limits->idle_buffer_bytes = world_one_in(life, 2) ? 0 : 4096;
-    limits->payload_bytes = world_one_in(life, 2) ? 65536 : 1048576;
-    limits->credit_operations = world_one_in(life, 2) ? 16 : 64;
-    limits->credit_bytes = 1048576;
-    limits->unresponsive_ns = 500 * SL_MSEC << world_below(life, 3);
-    limits->ping_interval_ns = limits->unresponsive_ns / (3 + world_below(life, 3));
-    limits->call_grace_ns = graces_ms[world_below(life, 3)] * SL_MSEC;
-    limits->close_grace_ns = world_below(life, 3) * 100 * SL_MSEC;
-    limits->drain_grace_ns = world_below(life, 3) * 20 * SL_MSEC;
-    limits->hello_timeout_ns = SL_SEC;
-    limits->no_progress_ns = SL_SEC << world_below(life, 3);
-    limits->zombies = world_one_in(life, 3) ? 2 : 64;
-}
-
-static void choose_acts(world_life *life) {
-    static const uint32_t standard[ACT_COUNT] = {
-#define X(name, weight, does) (weight),
-        WORLD_ACT_TABLE(X)
-#undef X
-    };
-    life->has_pairs = !world_one_in(life, 4);
-    for (unsigned i = 0; i < ACT_COUNT; i++) {
-        uint32_t dice = world_below(life, 12);
-        uint32_t weight = standard[i];
-        if (i >= ACT_CLIENT_KILL) {
-            weight *= dice < 4 ? 1 + dice : 0;
-        } else if (i >= ACT_CANCEL) {
-            weight *= dice < 2 ? 0 : dice < 5 ? 3 : 1;
-        }
-        if (i == ACT_PAIR && !life->has_pairs) {
-            weight = 0;
-        }
-        life->weights[i] = weight;
-        life->weight_sum += weight;
-    }
-}
-
-static void choose(world_life *life, sim_options *sim) {
-    static const uint32_t largest[] = {32, 2000, 20000, 100000};
-    static const uint32_t ends[] = {2, 4, WORLD_ENDS_MAX};
-    static const uint32_t alls[] = {1, 1, 2, 4};
-    choose_stream(life, STEP_STREAM | UINT32_MAX);
-    choose_kernel(life, sim);
-    choose_limits(life, &life->limits);
-    choose_acts(life);
-    life->largest = largest[world_below(life, 4)];
-    life->ends_max = ends[world_below(life, 3)];
-    life->all_in = alls[world_below(life, 4)];
-    life->timeout_max_ns = sim->delay_max_ns * (1 + world_below(life, 8));
-    life->step_max_ns = sim->delay_max_ns / 2 << world_below(life, 4);
-    life->client_count = 1 + world_below(life, WORLD_CLIENTS_MAX);
-    life->server.worker_count = 1 + world_below(life, WORLD_WORKERS_MAX);
-    uint32_t rate = world_one_in(life, 3) ? 60 + world_below(life, 80) : 0;
-    bool is_off = (life->plan->faults_off >> WORLD_NO_MEMORY & 1) != 0;
-    life->no_memory_per_mille = (uint16_t)(is_off ? 0 : rate);
-}
-
 /* ---- time ------------------------------------------------------------------------------------ */
 
 static void process_init(world_life *life, world_process *process, const char *name) {
     process->life = life;
     process->name = name;
+}
+
+/* The clients', and then the broker's. */
+static world_process *process_at(world_life *life, uint32_t index) {
+    return index < life->client_count ? &life->clients[index].process : &life->server.process;
 }
 
 /* Who is down and may come back does; who was halted goes on. */
@@ -400,7 +304,8 @@ static void act_once(world_life *life, uint32_t ordinal) {
 
 static void begin(world_life *life) {
     sim_options sim;
-    choose(life, &sim);
+    choose_stream(life, STEP_STREAM | UINT32_MAX);
+    world_choose(life, &sim);
     sl_clock_manual_init(&life->clock, SL_NS_PER_S);
     sl_random_seeded_init(&life->core_random, life->plan->seed);
     life->world = sim_world_create(&sim, &life->clock);
@@ -448,8 +353,65 @@ static void warm_up(world_life *life) {
     memcpy(rates, later, sizeof(later));
 }
 
+/* When nobody is halted any more. */
+static uint64_t last_resume_ns(const world_life *life) {
+    const world_process *server = &life->server.process;
+    uint64_t last_ns = world_now_ns(life);
+    last_ns = server->is_halted && server->resume_ns > last_ns ? server->resume_ns : last_ns;
+    for (uint32_t i = 0; i < life->client_count; i++) {
+        const world_process *client = &life->clients[i].process;
+        last_ns = client->is_halted && client->resume_ns > last_ns ? client->resume_ns : last_ns;
+    }
+    return last_ns;
+}
+
+/* What can go on does; what still waits has a reason. */
+static void wait_and_check(world_life *life) {
+    run_until(life, last_resume_ns(life) + LULL_NS);
+    for (uint32_t i = 0; i < life->client_count; i++) {
+        calls_check_waiting(&life->clients[i]);
+    }
+}
+
+/* It has no faults and no limits any more, and is quick. */
+static void calm_kernel(world_life *life) {
+    sim_options *options = sim_world_options(life->world);
+    sim_world_calm(life->world);
+    options->handles_max = 1u << 18;
+    options->delay_max_ns = CALM_DELAY_NS;
+}
+
+/* In the middle of a life nothing is begun for a while and nothing fails. */
+static void lull(world_life *life) {
+    sim_options *options = sim_world_options(life->world);
+    sim_options before = *options;
+    uint32_t dies_in[WORLD_CLIENTS_MAX + 1];
+    for (uint32_t i = 0; i <= life->client_count; i++) {
+        world_process *process = process_at(life, i);
+        dies_in[i] = process->dies_in;
+        process->dies_in = 0;
+        process->memory.fail_per_mille = 0;
+    }
+    life->is_acting = false;
+    calm_kernel(life);
+    world_say(life, "---- a lull");
+    wait_and_check(life);
+    life->is_acting = true;
+    for (uint32_t i = 0; i <= life->client_count; i++) {
+        world_process *process = process_at(life, i);
+        process->dies_in = dies_in[i];
+        process->memory.fail_per_mille = life->no_memory_per_mille;
+    }
+    *options = before;
+    world_say(life, "---- the lull is over");
+}
+
 static void act_all(world_life *life) {
     for (uint32_t step = 0; step < life->plan->steps; step++) {
+        if (life->lull_steps != 0 && step % life->lull_steps == life->lull_steps - 1) {
+            choose_stream(life, STEP_STREAM | step | UINT64_C(1) << 35);
+            lull(life);
+        }
         choose_stream(life, STEP_STREAM | step);
         uint32_t count = world_below(life, WORLD_STEP_ACTS + 1);
         for (uint32_t k = 0; k < count; k++) {
@@ -468,32 +430,15 @@ static void act_all(world_life *life) {
 static void calm(world_life *life) {
     life->is_acting = false;
     sim_world_counters(life->world, &life->kernel);
-    sim_world_calm(life->world);
-    sim_world_options(life->world)->handles_max = 1u << 18;
-    sim_world_options(life->world)->delay_max_ns = CALM_DELAY_NS;
+    calm_kernel(life);
     uint64_t now_ns = world_now_ns(life);
-    world_process *processes[WORLD_CLIENTS_MAX + 1] = {&life->server.process};
-    for (uint32_t i = 0; i < life->client_count; i++) {
-        processes[i + 1] = &life->clients[i].process;
-    }
     for (uint32_t i = 0; i <= life->client_count; i++) {
-        processes[i]->memory.fail_per_mille = 0;
-        processes[i]->dies_in = 0;
-        processes[i]->start_ns = now_ns; /* who is halted sleeps on */
+        world_process *process = process_at(life, i);
+        process->memory.fail_per_mille = 0;
+        process->dies_in = 0;
+        process->start_ns = now_ns; /* who is halted sleeps on */
     }
     world_say(life, "---- the faults stop");
-}
-
-/* When nobody is halted any more. */
-static uint64_t last_resume_ns(const world_life *life) {
-    const world_process *server = &life->server.process;
-    uint64_t last_ns = world_now_ns(life);
-    last_ns = server->is_halted && server->resume_ns > last_ns ? server->resume_ns : last_ns;
-    for (uint32_t i = 0; i < life->client_count; i++) {
-        const world_process *client = &life->clients[i].process;
-        last_ns = client->is_halted && client->resume_ns > last_ns ? client->resume_ns : last_ns;
-    }
-    return last_ns;
 }
 
 /* Nothing is begun or cancelled any more: what can end does. */

@@ -5,6 +5,7 @@
  *                      -> client.c  a program with the real client core; calls.c, outcome.c,
  *                                    closing.c: what it calls, and what must hold
  *                      -> peer.c    programs without Sluice at the other ends of its connections
+ *               choice.c (what a seed chooses)  blocks_*.c (its memory)
  *               census.c (what happened, how often)  trace.c (one life, line by line)
  *               shrink.c (a failing life, made short)
  *
@@ -239,6 +240,7 @@ struct world_life {
     uint32_t largest;        /* read or write */
     uint64_t timeout_max_ns; /* of the short ones */
     uint64_t step_max_ns;
+    uint32_t lull_steps; /* after so many there is one; 0 = there is none */
     bool has_pairs;
     bool has_resets;
     bool is_rough;
@@ -290,6 +292,11 @@ static inline bool world_one_in(world_life *life, uint32_t count) {
 uint32_t world_turn_dice(world_life *life);
 
 bool world_may(const world_life *life, world_act act); /* the plan allows it */
+
+/* ---- choice.c -------------------------------------------------------------------------------- */
+
+/* The numbers are life->random's. */
+void world_choose(world_life *life, sim_options *ret_sim);
 
 /* ---- life.c: processes ----------------------------------------------------------------------- */
 
