@@ -42,7 +42,8 @@ void sl_thread_yield(void);
 /* Asks for short turns on the processor: from now on a yield of the calling thread gives up no more
  * than about `slice_ns`, where it would be milliseconds; its share of the processor stays what it
  * was. Linux 6.12 and later [linux: sched_attr.sched_runtime of a normal thread, commit
- * 857b158dc5e8]. SLUICE_OK; SLUICE_EINVAL, not between the two bounds; SLUICE_ENOTSUP. */
+ * 857b158dc5e8]. Threads that it starts inherit it. SLUICE_OK; SLUICE_EINVAL, not between the two
+ * bounds; SLUICE_ENOTSUP. */
 #define SL_THREAD_SLICE_MIN_NS (100 * SL_NS_PER_US)
 #define SL_THREAD_SLICE_MAX_NS (100 * SL_NS_PER_MS)
 int sl_thread_set_slice(uint64_t slice_ns);

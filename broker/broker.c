@@ -187,8 +187,9 @@ static void loop(broker_worker *worker) {
     bool offers = sl_thread_set_slice(SL_THREAD_SLICE_MIN_NS) == SLUICE_OK;
     uint64_t offered_ns = worker->now_ns;
     while (worker_step(worker, SL_CLOCK_NEVER)) {
-        if (offers && worker->now_ns - offered_ns >= OFFER_NS) {
+        if (offers && worker_is_busy(worker) && worker->now_ns - offered_ns >= OFFER_NS) {
             offered_ns = worker->now_ns;
+            worker_flush(worker); /* replies do not wait for other programs */
             sl_thread_yield();
         }
     }
@@ -304,8 +305,7 @@ bool broker_worker_step(broker *b, uint32_t index, uint64_t deadline_ns) {
 }
 
 bool broker_worker_is_busy(const broker *b, uint32_t index) {
-    const broker_worker *worker = &b->workers[index];
-    return !sl_list_is_empty(&worker->runnable) || !sl_list_is_empty(&worker->flushing);
+    return worker_is_busy(&b->workers[index]);
 }
 
 uint64_t broker_worker_deadline_ns(const broker *b, uint32_t index) {

@@ -377,6 +377,10 @@ static sluiced_exit uninstall(manager *m) {
     if (!DeleteService(m->os_service)) {
         return refuse(m, "uninstall", GetLastError());
     }
+    if (query(m, &status) && status.dwCurrentState != SERVICE_STOPPED) {
+        say(m->options->service_name, "uninstalled; its process still runs, and it goes with that");
+        return SLUICED_EXIT_OK;
+    }
     say(m->options->service_name, "uninstalled");
     return SLUICED_EXIT_OK;
 }

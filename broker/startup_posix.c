@@ -158,7 +158,8 @@ static void add_allowed(startup_allowed *allowed, const engine_identity *who) {
  */
 static bool is_failure(int os_error) {
     return os_error == EINTR || os_error == EIO || os_error == EMFILE || os_error == ENFILE ||
-           os_error == ENOMEM || os_error == ERANGE;
+           os_error == ENOMEM || os_error == ERANGE || os_error == EAGAIN ||
+           os_error == ECONNREFUSED || os_error == ETIMEDOUT; /* a directory that is away */
 }
 
 /* "uid N", "gid N", or a name: its user and its group, whichever there is. */

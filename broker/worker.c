@@ -187,9 +187,17 @@ static void reap_all(broker_worker *worker) {
     }
 }
 
+bool worker_is_busy(const broker_worker *worker) {
+    return !sl_list_is_empty(&worker->runnable) || !sl_list_is_empty(&worker->flushing);
+}
+
+void worker_flush(broker_worker *worker) {
+    flush_all(worker, true);
+}
+
 bool worker_step(broker_worker *worker, uint64_t deadline_ns) {
     uint64_t timer_ns = sl_heap_deadline_ns(&worker->timers);
-    if (!sl_list_is_empty(&worker->runnable) || !sl_list_is_empty(&worker->flushing)) {
+    if (worker_is_busy(worker)) {
         deadline_ns = 0;
     } else if (timer_ns < deadline_ns) {
         deadline_ns = timer_ns;

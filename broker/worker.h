@@ -141,6 +141,10 @@ static inline bool worker_is_draining(const broker_worker *worker) {
 int worker_open(broker_worker *worker);
 /* One wake. false: the worker has ended. */
 bool worker_step(broker_worker *worker, uint64_t deadline_ns);
+/* Something is left over from the last step: the next one does not wait. */
+bool worker_is_busy(const broker_worker *worker);
+/* Sends the replies that are being gathered. */
+void worker_flush(broker_worker *worker);
 /* SLUICE_OK, or EBUSY: something is left. */
 int worker_close(broker_worker *worker);
 

@@ -100,11 +100,12 @@ static void end(service *s, selftest_result *ret_result) {
     if (s->os_manager != NULL) {
         (void)CloseServiceHandle(s->os_manager);
     }
-    if (s->may_be_installed) {
-        if (command(s, "uninstall", NULL) != 0 && ret_result->outcome != SELFTEST_FAILED) {
-            selftest_say(ret_result, SELFTEST_FAILED, "it could not be removed: %s", s->name);
-        }
-        remove_log(s);
+    if (s->may_be_installed && command(s, "uninstall", NULL) != 0 &&
+        ret_result->outcome != SELFTEST_FAILED) {
+        selftest_say(ret_result, SELFTEST_FAILED, "it could not be removed: %s", s->name);
+    }
+    if (s->may_be_installed && ret_result->outcome != SELFTEST_FAILED) {
+        remove_log(s); /* of a failure it may say the cause */
     }
 }
 

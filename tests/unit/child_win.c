@@ -8,6 +8,10 @@
 #define COMMAND_CHARS   2048u
 #define ABORT_EXIT_CODE 3u
 
+bool unit_grants_slices(void) {
+    return false;
+}
+
 static void build_command(WCHAR *command, const char *argument) {
     DWORD length = 1;
     command[0] = L'"';

@@ -50,6 +50,9 @@ typedef enum unit_child_mode { UNIT_CHILD_READ, UNIT_CHILD_LEAVE_PIPE_FULL } uni
 
 /* READ collects standard error until the child ends. LEAVE_PIPE_FULL reads nothing until it has
  * ended, so that standard error blocks the child once the pipe is full. */
+/* Does this system grant a normal thread a slice of its own (sl_thread_set_slice)? */
+bool unit_grants_slices(void);
+
 void unit_child_run(const char *argument, unit_child_mode mode, unit_child *ret_child);
 
 #endif
