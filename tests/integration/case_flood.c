@@ -27,9 +27,10 @@
 #define ROUNDS_MAX  15u
 #define ROUNDS_LONG PINGS_ROUNDS_MAX
 #define RATIO_MAX   2.0
-/* Where the system does not let a worker offer its processor at little cost (Linux before 6.12) it
- * is 2.7 to 3.8 on a quiet machine. tests/unit/test_thread.c tells when it must. */
-#define RATIO_MAX_NO_SLICE 5.0
+/* The aim above is judged by --long, on a machine that does nothing else: other programs that come
+ * and go move the ratio between 0.6 and 2.2. Without a worker's offer of its processor it is 2.2 to
+ * 3.8, and CI judges that it is not above that. */
+#define RATIO_MAX_CI 5.0
 #define LINE_BYTES  16
 #define BYSTANDERS_MAX 32u
 
@@ -220,23 +221,10 @@ static void open_bystanders(place *at, scene *s, uint32_t flooded) {
     EXPECT(s->beside != NULL && s->apart != NULL);
 }
 
-static void ask_for_slice(void *context) {
-    int *status = context;
-    *status = sl_thread_set_slice(SL_THREAD_SLICE_MIN_NS);
-}
-
-/* As a worker asks; in a thread of its own, so that the one that measures stays as it is. */
-static double most_allowed(bool is_long) {
-    sl_thread thread;
-    int status = SLUICE_ENOTSUP;
-    EXPECT(sl_thread_start(&thread, "slice", ask_for_slice, &status) == SLUICE_OK);
-    sl_thread_join(&thread);
-    return is_long || status == SLUICE_OK ? RATIO_MAX : RATIO_MAX_NO_SLICE;
-}
-
 void case_flood(place *at) {
     static scene s;
     bool is_judged = !IS_SANITIZED && !process_is_wine();
+    double most = at->is_long ? RATIO_MAX : RATIO_MAX_CI;
     uint32_t rounds = at->is_long ? ROUNDS_LONG : is_judged ? ROUNDS : ROUNDS_SHOWN;
     place_start_broker(at, 2, NULL);
     const char *words[] = {at->endpoint, NULL};
@@ -245,7 +233,7 @@ void case_flood(place *at) {
     sluice_session *asker = place_open(at->endpoint, "asker");
     open_bystanders(at, &s, find_worker(asker, strtoull(number, NULL, 10)));
     measure_rounds(&s, 0, rounds);
-    if (is_judged && pings_median(ratio, rounds) > RATIO_MAX && rounds < ROUNDS_MAX) {
+    if (is_judged && pings_median(ratio, rounds) > most && rounds < ROUNDS_MAX) {
         measure_rounds(&s, rounds, ROUNDS_MAX);
         rounds = ROUNDS_MAX;
     }
@@ -253,7 +241,6 @@ void case_flood(place *at) {
            "of the worse of alone and beside it%s\n",
            rounds, pings_median(solo_ratio, rounds), pings_median(ratio, rounds),
            is_judged ? "" : " (Wine or a sanitizer: not judged)");
-    double most = most_allowed(at->is_long);
     printf("aim: %.1f times; judged: %.1f times\n", (double)RATIO_MAX, most);
     EXPECT(!is_judged || pings_median(ratio, rounds) <= most);
     process_continue_input(&s.flooder);
