@@ -428,12 +428,13 @@ int engine_accept(engine_handle *listener, void *user, engine_request_id *ret_id
 /* Connects to a pipe or TCP address until deadline_ns on the engine's clock (ETIMEDOUT). A busy
  * pipe is tried again by timer. Refused at once: EINVAL (no address, TCP port 0). Status: OK,
  * ECANCELED, ETIMEDOUT, EREFUSED, ENOTFOUND, EUNREACHABLE (also: no such protocol or no free port
- * here), ERESET, EACCESS, ENAMETOOLONG, EINVAL, EQUOTA (opener queue), EOSLIMIT, EOS. */
+ * here), ERESET, EACCESS, ENAMETOOLONG, EINVAL, EQUOTA (opener queue), ENOMEM (Windows: for an
+ * opener), EOSLIMIT, EOS. */
 int engine_connect(engine_worker *worker, const engine_address *address, uint64_t deadline_ns,
                    void *user, engine_request_id *ret_id);
 
 /* Makes an anonymous, one-way pipe: opened[0] reads what opened[1] writes. Status: OK, ECANCELED,
- * EQUOTA (opener queue), EOSLIMIT, EOS. */
+ * EQUOTA (opener queue), ENOMEM (Windows: for an opener), EOSLIMIT, EOS. */
 int engine_pair(engine_worker *worker, void *user, engine_request_id *ret_id);
 
 /* Looks up a host name or numeric address: up to `capacity` addresses with that port, in the

@@ -19,8 +19,8 @@ static const uint64_t legal_ends[ENGINE_KIND_COUNT] = {
     [ENGINE_ACCEPT] = S(ECANCELED) | S(EACCESS) | S(EOSLIMIT) | S(EOS),
     [ENGINE_CONNECT] = S(ECANCELED) | S(ETIMEDOUT) | S(EREFUSED) | S(ENOTFOUND) |
                        S(EUNREACHABLE) | S(ERESET) | S(EACCESS) | S(ENAMETOOLONG) | S(EINVAL) |
-                       S(EQUOTA) | S(EOSLIMIT) | S(EOS),
-    [ENGINE_PAIR] = S(ECANCELED) | S(EQUOTA) | S(EOSLIMIT) | S(EOS),
+                       S(EQUOTA) | S(ENOMEM) | S(EOSLIMIT) | S(EOS),
+    [ENGINE_PAIR] = S(ECANCELED) | S(EQUOTA) | S(ENOMEM) | S(EOSLIMIT) | S(EOS),
     [ENGINE_RESOLVE] = S(ENOTFOUND) | S(EUNREACHABLE) | S(ECANCELED) | S(EQUOTA) | S(ENOMEM) |
                        S(EOSLIMIT) | S(EOS),
     [ENGINE_CLOSE] = 0,

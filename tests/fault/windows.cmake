@@ -54,6 +54,62 @@ add_test(NAME fault.calls.engine COMMAND fault_calls "${drive}${sites}" engine -
 add_test(NAME fault.calls.client COMMAND fault_calls "${drive}${sites}" client --claims)
 set_tests_properties(fault.calls.engine fault.calls.client PROPERTIES LABELS fault TIMEOUT 300)
 
+# Every allocation fails once, and from then on. What allocates is compiled once more, likewise;
+# but for sluiced's own (broker/control.c): on Linux.
+set(allocators
+    base/heap.c
+    base/log.c
+    base/slots.c
+    base/thread_win.c
+    broker/broker.c
+    broker/chunk.c
+    broker/op.c
+    broker/session.c
+    broker/user.c
+    client/call.c
+    client/core.c
+    client/handles.c
+    client/link.c
+    client/pool.c
+    client/session.c
+    engine/engine.c
+    engine/opener.c
+    engine/worker.c
+    proto/arena.c)
+list(TRANSFORM allocators PREPEND "${PROJECT_SOURCE_DIR}/")
+add_executable(fault_memory
+    act_client.c
+    act_endpoint.c
+    act_engine.c
+    act_win.c
+    fault.c
+    level_client.c
+    level_engine.c
+    level_late.c
+    memory.c
+    script.c
+    stubs_memory.c
+    ${allocators})
+target_link_libraries(fault_memory PRIVATE sluice_client_static sluice_broker sluice_engine
+    sluice_base sluice_options ws2_32 advapi32)
+target_compile_options(fault_memory PRIVATE -O0 -g)
+target_link_options(fault_memory PRIVATE -Wl,--wrap=sl_account_alloc
+    -Wl,--wrap=sl_allocator_system)
+set_target_properties(fault_memory PROPERTIES SLUICE_AUDITED TRUE)
+target_compile_definitions(fault_memory
+    PRIVATE "FAULT_LEVELS=&level_engine, &level_client, &level_late")
+set_property(SOURCE "${PROJECT_SOURCE_DIR}/engine/engine.c" APPEND PROPERTY
+    COMPILE_DEFINITIONS "ENGINE_BUILTIN_BACKENDS=&engine_backend_iocp")
+add_dependencies(fault_memory fault_calls) # its private broker
+
+set(sites "${CMAKE_CURRENT_BINARY_DIR}/memory_sites.txt")
+add_custom_command(TARGET fault_memory POST_BUILD
+    COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/sites.sh" "${CMAKE_OBJDUMP}" $<TARGET_FILE:fault_memory>
+            "${PROJECT_SOURCE_DIR}/" memory "${sites}"
+    VERBATIM)
+add_test(NAME fault.memory COMMAND fault_memory "${drive}${sites}" --brief)
+set_tests_properties(fault.memory PROPERTIES LABELS fault TIMEOUT 300)
+
 # Nothing that calls the system escapes.
 set(objects "")
 foreach(target sluice_base sluice_engine sluice_proto sluice_broker sluice_client)
