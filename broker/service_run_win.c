@@ -11,6 +11,8 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
+#include <stdio.h>
+
 #include "base/failpoint.h"
 #include "base/thread.h"
 #include "broker/run.h"
@@ -100,6 +102,10 @@ static void WINAPI service_main(DWORD argc, LPWSTR *argv) {
     service *s = &the_service;
     s->os_service = RegisterServiceCtrlHandlerExW(argv[0], on_request, s);
     if (s->os_service == NULL) {
+        char text[100];
+        (void)snprintf(text, sizeof(text), "service run: the service manager refused "
+                       "(Windows error %lu)", (unsigned long)GetLastError());
+        run_complain(text);
         s->code = SLUICED_EXIT_SERVICE;
         return;
     }

@@ -82,6 +82,24 @@ void act_client_close(client_act *a, sluice_session *session) {
     EXPECT(check(a, "sluice_session_close", sluice_session_close(session), 0));
 }
 
+bool act_client_is_served(const char *endpoint) {
+    sluice_session *session;
+    sluice_result opened = {.size = sizeof(opened)};
+    client_act a = {.endpoint = endpoint};
+    char got[2] = "";
+    if (!act_client_open(&a, SLUICE_MODE_SERVICE, SLUICE_DELIVERY_THREAD, &session)) {
+        return false;
+    }
+    bool is_good =
+        sluice_pair(session, SCRIPT_WAIT_NS, &opened) == SLUICE_OK &&
+        sluice_write(session, opened.handles[1], "ok", 2, SCRIPT_WAIT_NS, NULL) == SLUICE_OK &&
+        sluice_read(session, opened.handles[0], got, sizeof(got), SLUICE_READ_ALL, SCRIPT_WAIT_NS,
+                    NULL) == SLUICE_OK;
+    EXPECT(!is_good || memcmp(got, "ok", sizeof(got)) == 0);
+    act_client_close(&a, session);
+    return is_good;
+}
+
 /* A handle that was opened is closed; with its session it goes in any case. */
 static void close_handle(client_act *a, sluice_handle handle) {
     if (handle != 0) {

@@ -26,6 +26,8 @@ extern const unsigned client_act_count;
 
 bool act_client_open(client_act *a, uint32_t mode, uint32_t delivery, sluice_session **ret);
 void act_client_close(client_act *a, sluice_session *session);
+/* A client that wants to be served, once: with a pair, and bytes through it. */
+bool act_client_is_served(const char *endpoint);
 
 /* ---- by platform ---- */
 

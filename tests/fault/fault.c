@@ -94,7 +94,14 @@ static void add_site(const char *path, const char *line, uintptr_t moved) {
     addresses[address_count++] = (address){(uintptr_t)where + moved, site};
 }
 
+static const char *loaded;
+
+const char *fault_loaded(void) {
+    return loaded;
+}
+
 void fault_load(const char *path) {
+    loaded = path;
     char line[512];
     uintptr_t moved = 0;
     store = fault_share(sizeof(*store));
@@ -152,6 +159,24 @@ unsigned fault_struck(void) {
 void fault_end(void) {
     atomic_store(&is_counting, false);
     atomic_store(&plan_count, 0);
+}
+
+void fault_counts_get(fault_counts *ret_counts) {
+    memset(ret_counts, 0, sizeof(*ret_counts));
+    ret_counts->struck = fault_struck();
+    for (unsigned i = 0; i < site_count; i++) {
+        ret_counts->hits[i] = atomic_load(&store->sites[i].hits);
+        ret_counts->failures[i] = atomic_load(&store->sites[i].failures);
+    }
+}
+
+void fault_counts_take(const fault_counts *counts) {
+    atomic_store(&store->struck, counts->struck);
+    for (unsigned i = 0; i < site_count; i++) {
+        atomic_store(&store->sites[i].hits, counts->hits[i]);
+        atomic_fetch_add(&store->sites[i].all_hits, counts->hits[i]);
+        atomic_fetch_add(&store->sites[i].failures, counts->failures[i]);
+    }
 }
 
 /* Does this plan strike at this call? Once, unless it goes on. */

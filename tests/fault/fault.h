@@ -82,6 +82,8 @@ typedef struct fault_site {
 
 /* Reads the list; ends the program with a word when it cannot. */
 void fault_load(const char *path);
+/* The list's path. */
+const char *fault_loaded(void);
 unsigned fault_site_count(void);
 fault_site *fault_site_at(unsigned index);
 
@@ -99,5 +101,15 @@ void fault_begin(const fault_plan *plans, unsigned count);
 /* How many of them have struck so far. */
 unsigned fault_struck(void);
 void fault_end(void);
+
+/* What a process counted since fault_begin, for the one that started it and shares no memory. */
+typedef struct fault_counts {
+    uint32_t struck;
+    uint32_t hits[FAULT_SITES_MAX];
+    uint32_t failures[FAULT_SITES_MAX];
+} fault_counts;
+
+void fault_counts_get(fault_counts *ret_counts);
+void fault_counts_take(const fault_counts *counts);
 
 #endif

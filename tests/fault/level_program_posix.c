@@ -192,31 +192,11 @@ static void run_program(const program_act *act, int output) {
     exit(code);
 }
 
-/* A client that wants to be served, once. */
-static bool is_served(const char *name) {
-    sluice_session *session;
-    sluice_result opened = {.size = sizeof(opened)};
-    client_act a = {.endpoint = name};
-    char got[2] = "";
-    if (access(name, F_OK) != 0 || /* cheaper */
-        !act_client_open(&a, SLUICE_MODE_SERVICE, SLUICE_DELIVERY_THREAD, &session)) {
-        return false;
-    }
-    bool is_good =
-        sluice_pair(session, SCRIPT_WAIT_NS, &opened) == SLUICE_OK &&
-        sluice_write(session, opened.handles[1], "ok", 2, SCRIPT_WAIT_NS, NULL) == SLUICE_OK &&
-        sluice_read(session, opened.handles[0], got, sizeof(got), SLUICE_READ_ALL, SCRIPT_WAIT_NS,
-                    NULL) == SLUICE_OK;
-    EXPECT(!is_good || memcmp(got, "ok", sizeof(got)) == 0);
-    act_client_close(&a, session);
-    return is_good;
-}
-
 /* Again and again until it is served, or is killed: the fault may strike it, too, once. */
 static void visit(const child *program, const char *name) {
     uint64_t end_ns = script_now_ns() + 2 * SCRIPT_WAIT_NS;
     fault_end(); /* nothing of this process fails */
-    while (!is_served(name)) {
+    while (access(name, F_OK) != 0 /* cheaper */ || !act_client_is_served(name)) {
         EXPECT(script_now_ns() < end_ns);
         (void)ends_now(program); /* then we are killed */
     }
@@ -459,6 +439,14 @@ static unsigned run(unsigned act, const fault_plan *plans, unsigned count) {
     }
     EXPECT(script_count_handles() == handles);
     return struck;
+}
+
+/* They are forked. */
+bool level_program_continues(int argc, char **argv, int *ret_code) {
+    (void)argc;
+    (void)argv;
+    (void)ret_code;
+    return false;
 }
 
 /* The engine's calls at the start of a broker, too: its codes for those. */

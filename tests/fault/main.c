@@ -31,6 +31,10 @@ static int usage(void) {
 int main(int argc, char **argv) {
     drive_options options = {.parts = 1};
     const fault_level *level = NULL;
+    int code;
+    if (level_program_continues(argc, argv, &code)) {
+        return code;
+    }
     for (unsigned i = 0; argc >= 3 && i < SL_ARRAY_COUNT(levels); i++) {
         level = strcmp(argv[2], levels[i]->name) == 0 ? levels[i] : level;
     }

@@ -2,7 +2,12 @@
 set(callers
     base/clock_win.c
     base/process_win.c
+    base/sink_win.c
     base/thread_win.c
+    broker/control_watch_win.c
+    broker/service_run_win.c
+    broker/service_win.c
+    broker/startup_win.c
     client/launch_win.c
     client/pin_win.c
     client/waitable_win.c
@@ -13,6 +18,10 @@ set(callers
     engine/iocp_stream.c
     engine/opener_win.c)
 list(TRANSFORM callers PREPEND "${PROJECT_SOURCE_DIR}/")
+set(program control.c main.c run.c) # what more there is of sluiced
+list(TRANSFORM program PREPEND "${PROJECT_SOURCE_DIR}/broker/")
+set_property(SOURCE "${PROJECT_SOURCE_DIR}/broker/main.c" APPEND PROPERTY
+    COMPILE_OPTIONS -Dmain=sluiced_main -Wno-missing-prototypes)
 
 add_executable(fault_calls
     act_client.c
@@ -24,16 +33,19 @@ add_executable(fault_calls
     fault.c
     level_client.c
     level_engine.c
+    level_program_win.c
     main.c
+    scm_win.c
     script.c
     stubs_win.c
-    ${callers})
-target_link_libraries(fault_calls PRIVATE sluice_client_static sluice_broker sluice_engine
-    sluice_base sluice_options ws2_32 advapi32)
+    ${callers}
+    ${program})
+target_link_libraries(fault_calls PRIVATE sluice_client_static sluiced_config sluice_broker
+    sluice_engine sluice_base sluice_options sluice::uv ws2_32 advapi32 shell32)
 target_compile_options(fault_calls PRIVATE -O0 -g)
 # Not audited: one thread does the I/O and tells of it, which the discipline forbids.
 set_target_properties(fault_calls PROPERTIES SLUICE_AUDITED TRUE)
-target_compile_definitions(fault_calls PRIVATE "FAULT_LEVELS=&level_engine, &level_client")
+target_compile_definitions(fault_calls PRIVATE SLUICE_VERSION_TEXT="${PROJECT_VERSION}")
 
 # The private broker that the library finds beside the program.
 add_custom_command(TARGET fault_calls POST_BUILD
@@ -52,7 +64,9 @@ if(CMAKE_HOST_UNIX)
 endif()
 add_test(NAME fault.calls.engine COMMAND fault_calls "${drive}${sites}" engine --hits 1)
 add_test(NAME fault.calls.client COMMAND fault_calls "${drive}${sites}" client --claims)
-set_tests_properties(fault.calls.engine fault.calls.client PROPERTIES LABELS fault TIMEOUT 300)
+add_test(NAME fault.calls.program COMMAND fault_calls "${drive}${sites}" program --claims)
+set_tests_properties(fault.calls.engine fault.calls.client fault.calls.program
+    PROPERTIES LABELS fault TIMEOUT 300)
 
 # Every allocation fails once, and from then on. What allocates is compiled once more, likewise;
 # but for sluiced's own (broker/control.c): on Linux.
@@ -112,7 +126,8 @@ set_tests_properties(fault.memory PROPERTIES LABELS fault TIMEOUT 300)
 
 # Nothing that calls the system escapes.
 set(objects "")
-foreach(target sluice_base sluice_engine sluice_proto sluice_broker sluice_client)
+foreach(target sluice_base sluice_engine sluice_proto sluice_broker sluice_client sluiced
+        sluiced_config)
     list(APPEND objects "$<JOIN:$<TARGET_OBJECTS:${target}>,\n>")
 endforeach()
 list(JOIN objects "\n" objects)
@@ -120,5 +135,5 @@ file(GENERATE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/objects.txt" CONTENT "${object
 add_test(NAME fault.imports
     COMMAND ${CMAKE_COMMAND} -E env NM=${CMAKE_NM} "${CMAKE_CURRENT_SOURCE_DIR}/imports.sh"
             "${CMAKE_CURRENT_BINARY_DIR}/objects.txt" "${CMAKE_CURRENT_SOURCE_DIR}/calls_win.h"
-            "${CMAKE_CURRENT_SOURCE_DIR}/exempt_win.txt" ${callers} base/sink_win.c)
+            "${CMAKE_CURRENT_SOURCE_DIR}/exempt_win.txt" ${callers})
 set_tests_properties(fault.imports PROPERTIES LABELS fault TIMEOUT 120)
