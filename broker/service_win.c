@@ -226,7 +226,8 @@ static sluiced_exit make_default_log(const manager *m, char ret_path[PATH_BYTES]
     return SLUICED_EXIT_OK;
 }
 
-static void create_service(manager *m, const WCHAR *command) {
+/* Returns what the system said; m->os_service is NULL then. */
+static DWORD create_service(manager *m, const WCHAR *command) {
     WCHAR account[CONFIG_NAME_BYTES + 16] = L"NT SERVICE\\";
     wcscat(account, m->name);
     const DWORD access = SERVICE_CHANGE_CONFIG | SERVICE_START | DELETE; /* start: for restarts */
@@ -239,7 +240,9 @@ static void create_service(manager *m, const WCHAR *command) {
         m->os_service = CreateServiceW(m->os_manager, m->name, L"Sluice I/O broker", access,
                                        SERVICE_WIN32_OWN_PROCESS, SERVICE_AUTO_START,
                                        SERVICE_ERROR_NORMAL, command, NULL, NULL, NULL, NULL, NULL);
+        os_error = GetLastError();
     }
+    return os_error;
 }
 
 static sluiced_exit install(manager *m) {
@@ -265,9 +268,9 @@ static sluiced_exit install(manager *m) {
                      "quoted, or too many of them");
         return SLUICED_EXIT_USAGE;
     }
-    create_service(m, command);
+    DWORD os_error = create_service(m, command);
     if (m->os_service == NULL) {
-        return refuse(m, "install", GetLastError());
+        return refuse(m, "install", os_error);
     }
     if (!configure(m, &config)) {
         (void)DeleteService(m->os_service);

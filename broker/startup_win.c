@@ -147,7 +147,8 @@ static int find_sid(const char *name, char *ret_text, size_t size, config_error 
         if (ConvertStringSidToSidW(wide, &given)) {
             is_found = ConvertSidToStringSidW(given, &text);
             (void)LocalFree(given);
-        } else if (LookupAccountNameW(NULL, wide, &found.sid, &sid_bytes, domain, &domain_chars,
+        } else if (GetLastError() != ERROR_NOT_ENOUGH_MEMORY && /* it is no SID */
+                   LookupAccountNameW(NULL, wide, &found.sid, &sid_bytes, domain, &domain_chars,
                                       &use)) {
             is_found = ConvertSidToStringSidW(&found.sid, &text);
         }

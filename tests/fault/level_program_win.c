@@ -100,36 +100,43 @@ static const char *act_name(unsigned act) {
 static const struct expectation {
     const char *site;
     unsigned codes;
+    bool says_why;     /* by the number of the system's error, when it does not start */
+    const char *error; /* NULL = any */
 } expectations[] = {
-    {"broker/startup_win.c:startup_process:", CODE(OK)},
-    {"broker/startup_win.c:startup_read_file:CloseHandle", CODE(OK)},
-    {"broker/startup_win.c:startup_read_file:", CODE(CONFIG)},
-    {"broker/startup_win.c:find_sid:ConvertStringSidToSidW", CODE(OK) | CODE(USAGE) | CODE(FAILED)},
-    {"broker/startup_win.c:", CODE(USAGE) | CODE(FAILED)},
-    {"broker/control_watch_win.c:open_process:OpenProcess", CODE(OK) | CODE(FAILED)},
-    {"broker/control_watch_win.c:open_process:", CODE(USAGE)},
-    {"broker/control_watch_win.c:control_watch_open:CloseHandle", CODE(FAILED)},
-    {"broker/control_watch_win.c:control_watch_open:", CODE(FAILED)},
-    {"broker/control_watch_win.c:control_watch_close:", CODE(OK)},
-    {"broker/service_run_win.c:report:", CODE(OK)},
-    {"broker/service_run_win.c:on_request:", CODE(OK)},
-    {"broker/service_run_win.c:", CODE(SERVICE)},
-    {"broker/service_win.c:is_wine:", CODE(OK)},
-    {"broker/service_win.c:service_manage:CloseServiceHandle", CODE(OK)},
-    {"broker/service_win.c:full_path:", CODE(USAGE) | CODE(SERVICE) | CODE(FAILED)},
-    {"broker/service_win.c:uninstall:QueryServiceStatusEx", CODE(OK)},
-    {"broker/service_win.c:query:", CODE(OK) | CODE(SERVICE)}, /* uninstall goes on without */
-    {"broker/service_win.c:stop:", CODE(OK) | CODE(SERVICE)}, /* likewise */
-    {"broker/service_win.c:", CODE(SERVICE)},
-    {"base/sink_win.c:sl_sink_open_file:", CODE(LOG)},
-    {"base/sink_win.c:", CODE(OK) | CODE(FAILED)},
+    {"broker/startup_win.c:startup_process:", CODE(OK), false, NULL},
+    {"broker/startup_win.c:startup_read_file:CloseHandle", CODE(OK), false, NULL},
+    {"broker/startup_win.c:startup_read_file:", CODE(CONFIG), true, NULL},
+    {"broker/startup_win.c:find_sid:", CODE(USAGE), false, "ERROR_NONE_MAPPED"},
+    {"broker/startup_win.c:find_sid:", CODE(FAILED), true, NULL},
+    {"broker/control_watch_win.c:open_process:OpenProcess", CODE(OK), false,
+     "ERROR_INVALID_PARAMETER"},
+    {"broker/control_watch_win.c:open_process:OpenProcess", CODE(FAILED), false, NULL},
+    {"broker/control_watch_win.c:open_process:", CODE(USAGE), false, NULL},
+    {"broker/control_watch_win.c:control_watch_open:", CODE(FAILED), false, NULL},
+    {"broker/control_watch_win.c:control_watch_close:", CODE(OK), false, NULL},
+    {"broker/service_run_win.c:report:", CODE(OK), false, NULL},
+    {"broker/service_run_win.c:on_request:", CODE(OK), false, NULL},
+    {"broker/service_run_win.c:service_main:", CODE(SERVICE), true, NULL},
+    {"broker/service_run_win.c:", CODE(SERVICE), false, NULL},
+    {"broker/service_win.c:is_wine:", CODE(OK), false, NULL},
+    {"broker/service_win.c:service_manage:CloseServiceHandle", CODE(OK), false, NULL},
+    {"broker/service_win.c:full_path:", CODE(USAGE), false, NULL},
+    {"broker/service_win.c:query:", CODE(OK) | CODE(SERVICE), true, NULL}, /* uninstall: no need */
+    {"broker/service_win.c:stop:", CODE(OK) | CODE(SERVICE), true, NULL}, /* likewise */
+    {"broker/service_win.c:install:DeleteService", CODE(SERVICE), false, NULL}, /* of the change */
+    {"broker/service_win.c:", CODE(SERVICE), true, NULL},
+    {"base/sink_win.c:sl_sink_open_file:CloseHandle", CODE(LOG), false, NULL},
+    {"base/sink_win.c:sl_sink_open_file:", CODE(LOG), true, NULL},
+    {"base/sink_win.c:", CODE(OK) | CODE(FAILED), false, NULL},
 };
 
 /* NULL: one of the engine, or of the program's libraries. */
-static const struct expectation *expectation_of(const fault_site *site) {
+static const struct expectation *expectation_of(const fault_site *site, const char *error) {
     for (unsigned i = 0; i < SL_ARRAY_COUNT(expectations); i++) {
-        if (strncmp(site->name, expectations[i].site, strlen(expectations[i].site)) == 0) {
-            return &expectations[i];
+        const struct expectation *e = &expectations[i];
+        if (strncmp(site->name, e->site, strlen(e->site)) == 0 &&
+            (e->error == NULL || strcmp(e->error, error) == 0)) {
+            return e;
         }
     }
     return NULL;
@@ -329,13 +336,16 @@ static bool is_good_day(const program_act *act, const outcome *o) {
 }
 
 static void expect_documented(const program_act *act, const outcome *o, const fault_plan *plan) {
-    const struct expectation *e = expectation_of(plan->site);
+    const struct expectation *e = expectation_of(plan->site, plan->error->name);
     expect(e != NULL && o->code < 32 && (e->codes & 1u << o->code) != 0, "not that exit code", o);
     if (o->code == SLUICED_EXIT_OK) {
         bool is_gone = strcmp(plan->error->name, "ERROR_INVALID_PARAMETER") == 0; /* its client */
         expect(act->end == END_BY_ITSELF || o->has_served || is_gone, "it ended unasked", o);
     } else if (!is_where_it_complains(plan->site)) {
+        char why[32];
+        (void)snprintf(why, sizeof(why), "Windows error %ld", (long)plan->error->value);
         expect(strstr(text, "sluiced: ") != NULL, "it did not say why", o);
+        expect(!e->says_why || strstr(text, why) != NULL, "it did not say what Windows said", o);
         expect(ordered->has_service == (act->service != 0) ||
                    strstr(plan->site->name, "DeleteService") != NULL,
                "a service is left, or gone", o);
@@ -426,7 +436,7 @@ static bool is_wanted(unsigned act, const fault_site *site) {
                    (c->acts[1] != NULL && strcmp(acts[act].name, c->acts[1]) == 0);
         }
     }
-    return expectation_of(site) != NULL && !acts[act].is_wine;
+    return expectation_of(site, "") != NULL && !acts[act].is_wine;
 }
 
 static const char *const claims[] = {"broker/", "base/sink", NULL};

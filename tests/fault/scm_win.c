@@ -10,7 +10,8 @@
 #define WAIT_MS 60000u
 
 static struct {
-    DWORD state; /* of the service, 0 = there is none */
+    DWORD state; /* of the service, 0 = there is none; one that is deleted goes with its handle */
+    bool is_deleted;
     unsigned open; /* handles to it and to the manager */
     HANDLE stop;
     bool is_wine;
@@ -75,7 +76,7 @@ static BOOL WINAPI change(SC_HANDLE service, DWORD level, LPVOID value) {
 
 static BOOL WINAPI delete_service(SC_HANDLE service) {
     EXPECT(service == (SC_HANDLE)&the_service);
-    scm.state = 0;
+    scm.is_deleted = true;
     return TRUE;
 }
 
@@ -215,5 +216,5 @@ unsigned scm_open_count(void) {
 }
 
 bool scm_has_service(void) {
-    return scm.state != 0;
+    return scm.state != 0 && !scm.is_deleted;
 }
