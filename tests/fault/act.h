@@ -22,6 +22,7 @@ void act_close_listener(script *s, engine_handle *listener);
 
 void act_endpoint(script *s);
 void act_crowded_endpoint(script *s);
+void act_poor_endpoint(script *s);
 
 /* ---- by platform (act_posix.c, act_win.c) ---- */
 

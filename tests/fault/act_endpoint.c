@@ -1,7 +1,10 @@
 /*
- * act_endpoint.c - a pipe name for several workers: joined twice by this one.
+ * act_endpoint.c - a pipe name for several workers: joined twice by this one; and joined without
+ * memory.
  */
 #include "tests/fault/act.h"
+
+#include <string.h>
 
 #define CROWD_MAX 160u
 
@@ -96,4 +99,42 @@ void act_crowded_endpoint(script *s) {
         script_close(s, near[i]);
     }
     destroy(endpoint);
+}
+
+/* Joins, with or without the next allocation, and leaves. Returns the status of the join. */
+static int visit(script *s, engine_endpoint *endpoint, sl_alloc_failpoint *memory, bool has_memory) {
+    engine_handle *listener = NULL;
+    memory->fail_at = has_memory ? 0 : atomic_load(&memory->acquire_count) + 1;
+    int status = engine_endpoint_join(endpoint, s->worker, &listener);
+    script_expect_legal("engine_endpoint_join", status, S_OPEN);
+    memory->fail_at = 0;
+    if (status == SLUICE_OK) {
+        act_close_listener(s, listener);
+    }
+    return status;
+}
+
+/* A join finds no memory for its listener, when all else is there: it gives back the name that it
+ * had taken for it, and the next one takes it again. */
+void act_poor_endpoint(script *s) {
+    static script poor; /* an engine of its own, whose memory can fail */
+    sl_alloc_failpoint memory;
+    engine_address address;
+    sl_alloc_failpoint_init(&memory, sl_allocator_system(), 0, false);
+    memset(&poor, 0, sizeof(poor));
+    poor.allocator = &memory.allocator;
+    engine_acts[0].run(&poor);
+    engine_endpoint *endpoint = poor.engine != NULL ? create(&poor, &address) : NULL;
+    if (endpoint != NULL) {
+        bool is_good = visit(&poor, endpoint, &memory, true) == SLUICE_OK;
+        int status = visit(&poor, endpoint, &memory, false);
+        EXPECT(atomic_load(&memory.failed_count) == 0 || status == SLUICE_ENOMEM);
+        is_good = visit(&poor, endpoint, &memory, true) == SLUICE_OK && is_good;
+        poor.has_failed = poor.has_failed || !is_good;
+        destroy(endpoint);
+    }
+    if (poor.engine != NULL) {
+        engine_acts[engine_act_count - 1].run(&poor);
+    }
+    s->has_failed = s->has_failed || poor.has_failed;
 }

@@ -570,6 +570,7 @@ const script_act engine_acts[] = {
     {"datagrams", datagrams},
     {"endpoint", act_endpoint},
     {"endpoint, crowded", act_crowded_endpoint},
+    {"endpoint, no memory", act_poor_endpoint},
     {"resolve", resolve},
     {"messages", messages},
     {"events", events},

@@ -7,8 +7,6 @@
 const fault_exception fault_exceptions[] = {
     {"base/clock_win.c:resolve_now_ns:GetModuleHandleW", NULL, "once, before anything can fail"},
     {"base/clock_win.c:resolve_now_ns:GetProcAddress", NULL, "likewise"},
-    {"engine/iocp_pipe.c:engine_iocp_endpoint_join:CloseHandle", NULL,
-     "for want of memory only: fault_memory"},
     {"broker/control_watch_win.c:control_watch_open:CloseHandle", NULL,
      "behind uv_async_init alone, which does not fail on Windows (libuv, src/win/async.c)"},
     {"engine/opener_win.c:engine_opener_os_interrupt:CancelSynchronousIo", "?",
