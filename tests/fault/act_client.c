@@ -54,7 +54,11 @@ static bool check_is(client_act *a, const char *what, int status, int good, uint
         EXPECT(!"a prompt answer");
     }
     script_expect_legal(what, status, legal);
-    a->has_failed = a->has_failed || status != good;
+    if (status != good && !a->has_failed) {
+        a->has_failed = true;
+        a->failed_at = what;
+        a->failed_with = status;
+    }
     begin();
     return status == good;
 }

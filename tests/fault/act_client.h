@@ -11,6 +11,8 @@ typedef struct client_act {
     const char *endpoint;    /* of the broker in this process */
     sluice_session *session; /* opened before anything fails, for acts that use one */
     bool has_failed;
+    const char *failed_at; /* the first time, if it was a call's status; NULL = something else */
+    int failed_with;
     sl_atomic_u32 callbacks;
     int status; /* of the last */
 } client_act;

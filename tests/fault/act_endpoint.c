@@ -102,7 +102,8 @@ void act_crowded_endpoint(script *s) {
 }
 
 /* Joins, with or without the next allocation, and leaves. Returns the status of the join. */
-static int visit(script *s, engine_endpoint *endpoint, sl_alloc_failpoint *memory, bool has_memory) {
+static int visit(script *s, engine_endpoint *endpoint, sl_alloc_failpoint *memory,
+                 bool has_memory) {
     engine_handle *listener = NULL;
     memory->fail_at = has_memory ? 0 : atomic_load(&memory->acquire_count) + 1;
     int status = engine_endpoint_join(endpoint, s->worker, &listener);

@@ -152,6 +152,10 @@ static bool play(unsigned act, const fault_plan *plans, unsigned count) {
     if (uses_session) {
         act_client_close(&a, a.session);
     }
+    if (a.has_failed && count == 0) {
+        fprintf(stderr, "fault: %s: %s\n", a.failed_at != NULL ? a.failed_at : "a callback",
+                sl_status_name(a.failed_with));
+    }
     return !a.has_failed;
 }
 

@@ -195,7 +195,7 @@ bool level_program_continues(int argc, char **argv, int *ret_code) {
         return false;
     }
     if (strcmp(word, "wait") == 0) { /* a client of a private broker: until it is ended */
-        Sleep(2 * WAIT_MS);
+        (void)WaitForSingleObject(GetCurrentProcess(), 2 * WAIT_MS);
         *ret_code = 1;
         return true;
     }

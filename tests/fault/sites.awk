@@ -53,6 +53,7 @@ $1 ~ /^[A-Za-z]?:?\/.*:[0-9]+$/ && NF <= 3 {
     }
     pending = ""
     called = ""
+    is_ours = 0 # until a line says so: a library's function may have no line of its own
     next
 }
 
