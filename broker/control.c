@@ -156,7 +156,7 @@ int control_run(control *c, broker *served, broker_end *ret_end) {
 
 /* ---- create and destroy ---- */
 
-static int status_of(int uv_error) {
+int control_watch_status(int uv_error) {
     switch (uv_error) {
     case 0: return SLUICE_OK;
     case UV_EMFILE:
@@ -176,7 +176,7 @@ static int open_handles(control *c) {
         c->signals[i].data = c;
         error = error == 0 ? uv_signal_start(&c->signals[i], on_signal, stop_signals[i]) : error;
     }
-    return status_of(error);
+    return control_watch_status(error);
 }
 
 int control_create(const control_options *options, control **ret_control) {
@@ -186,7 +186,7 @@ int control_create(const control_options *options, control **ret_control) {
         return SLUICE_ENOMEM;
     }
     c->options = *options;
-    int status = status_of(uv_loop_init(&c->loop));
+    int status = control_watch_status(uv_loop_init(&c->loop));
     if (status != SLUICE_OK) {
         heap->release(heap, c, sizeof(*c));
         return status;

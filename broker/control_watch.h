@@ -33,6 +33,9 @@ int control_watch_open(control_watch *watch, uv_loop_t *loop, const char *who,
 /* The loop has to run once more for the last of it. */
 void control_watch_close(control_watch *watch);
 
+/* What a failed call of libuv comes to: SLUICE_OK (0), EOSLIMIT, ENOMEM, EOS. */
+int control_watch_status(int uv_error);
+
 /* A decimal number that fills the text; 0 = it is none. */
 uint64_t control_watch_number(const char *text);
 

@@ -34,10 +34,8 @@ static int open_process(const char *who, int *ret_fd) {
     }
     long fd = syscall(SYS_pidfd_open, (pid_t)number, 0);
     if (fd < 0) {
-        return errno == ESRCH                        ? SLUICE_ENOTFOUND
-               : errno == EMFILE || errno == ENFILE ? SLUICE_EOSLIMIT
-               : errno == ENOMEM                    ? SLUICE_ENOMEM
-                                                     : SLUICE_EOS;
+        return errno == ESRCH ? SLUICE_ENOTFOUND
+                              : control_watch_status(-errno); /* libuv's errors, on POSIX */
     }
     *ret_fd = (int)fd;
     return SLUICE_OK;
