@@ -59,7 +59,7 @@ int client_endpoint_private(const uint64_t random[2], char ret_endpoint[ENGINE_P
     return SLUICE_OK;
 }
 
-/* The socket, and the lock beside it (engine/epoll_endpoint.c). Nobody else has that name. */
+/* The socket, and the lock beside it (engine/epoll_path.c). Nobody else has that name. */
 void client_endpoint_forget(const char *endpoint) {
     char lock[ENGINE_PIPE_NAME_BYTES + sizeof(".lock")];
     int length = snprintf(lock, sizeof(lock), "%s.lock", endpoint);

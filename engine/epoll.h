@@ -3,7 +3,8 @@
  *
  *   epoll.c           workers, wait, flush, start, cancel, release; streams and anonymous pipes
  *   epoll_socket.c    listening, accepting, connecting, datagrams, addresses
- *   epoll_endpoint.c  exclusive pipe names; one listening socket dealt out to several workers
+ *   epoll_path.c      exclusive pipe names: what is done at a Unix path
+ *   epoll_endpoint.c  one listening socket dealt out to several workers
  *   epoll_identity.c  who is at the other end of a Unix socket
  *   epoll_status.c    the border to the C library: the calls we make, and what errno means
  *
@@ -192,7 +193,7 @@ int engine_epoll_peer_is_among(engine_handle *handle, const engine_identity *who
                                bool *ret_is_among);
 int engine_epoll_own_identity(engine *engine, engine_identity *ret_identity);
 
-/* ---- names and endpoints (epoll_endpoint.c) ------------------------------------------------- */
+/* ---- names (epoll_path.c) ------------------------------------------------------------------- */
 
 struct engine_epoll_name {
     int fd;      /* the listening socket */
@@ -207,6 +208,8 @@ int engine_epoll_name_take(engine_epoll_name *name, const engine_address *addres
                            const engine_listen_options *options, int *ret_error);
 /* Gives the name up; closes name->fd unless that is -1. */
 void engine_epoll_name_drop(engine_epoll_name *name);
+
+/* ---- endpoints (epoll_endpoint.c) ----------------------------------------------------------- */
 
 typedef struct engine_epoll_endpoint {
     engine_endpoint endpoint;
