@@ -47,9 +47,10 @@ static broker_handle *find(broker_op *op, uint64_t id, unsigned can) {
 }
 
 static bool promise(broker_op *op, uint32_t count) {
-    int status = quota_promise_handles(op, count);
+    sl_reason reason;
+    int status = quota_promise_handles(op, count, &reason);
     if (status != SLUICE_OK) {
-        op_finish(op, status, 0);
+        op_refuse(op, status, status == SLUICE_EQUOTA ? &reason : NULL);
     }
     return status == SLUICE_OK;
 }
@@ -263,11 +264,10 @@ static const dispatch_entry table[SL_REQUEST_KIND_COUNT] = {
 static int charge(broker_op *op, const dispatch_input *in, int status) {
     bool takes_credit = (sl_request_traits(op->kind) & SL_REQUEST_TAKES_CREDIT) != 0;
     if (status == SLUICE_OK && takes_credit) {
-        status = quota_take_credit(op, sl_request_credit_bytes(in->request));
+        status = quota_take_credit(op, sl_request_credit_bytes(in->request), in->reason);
         if (status == SLUICE_OK) {
             return SLUICE_OK;
         }
-        sl_reason_set(in->reason, status, "credit", "the session's is used up");
     }
     if (quota_take_refusal(op) != SLUICE_OK) {
         return sl_reason_set(in->reason, SLUICE_EPROTOCOL, "replies", "the client takes none");

@@ -242,13 +242,14 @@ static void on_delivery(broker_letter *letter, broker_worker *here) {
 
 void introspect_ops(broker_op *op, const sl_request *request) {
     broker_worker *home = op->session->worker;
-    int status = quota_take_query(op);
+    sl_reason reason;
+    int status = quota_take_query(op, &reason);
     if (status == SLUICE_OK) {
         op->data = chunk_take(&home->chunks, sizeof(broker_query));
         status = op->data != NULL ? SLUICE_OK : SLUICE_ENOMEM;
     }
     if (status != SLUICE_OK) {
-        op_finish(op, status, 0);
+        op_refuse(op, status, status == SLUICE_EQUOTA ? &reason : NULL);
         return;
     }
     broker_query *query = query_of(op);

@@ -7,13 +7,17 @@
 #include "broker/handle.h"
 #include "broker/peer.h"
 
-int quota_take_credit(broker_op *op, uint32_t payload_bytes) {
+int quota_take_credit(broker_op *op, uint32_t payload_bytes, sl_reason *ret_reason) {
     session_quota *quota = &op->session->quota;
     const sl_session_limits *limits = &op->session->limits;
     SL_CHECK(!op->has_credit && !op->is_refusal, "an operation takes its credit once");
-    if (quota->operations >= limits->credit_operations ||
-        payload_bytes > limits->credit_bytes - quota->bytes) {
-        return SLUICE_EQUOTA;
+    if (quota->operations >= limits->credit_operations) {
+        return sl_limit_reached(ret_reason, SL_LIMIT_SESSION, "credit_operations",
+                                limits->credit_operations);
+    }
+    if (payload_bytes > limits->credit_bytes - quota->bytes) {
+        return sl_limit_reached(ret_reason, SL_LIMIT_SESSION, "credit_bytes",
+                                limits->credit_bytes);
     }
     quota->operations++;
     quota->bytes += payload_bytes;
@@ -53,10 +57,10 @@ bool quota_take_shared(broker_op *op, uint32_t chunk_bytes) {
     return true;
 }
 
-int quota_take_query(broker_op *op) {
+int quota_take_query(broker_op *op, sl_reason *ret_reason) {
     session_quota *quota = &op->session->quota;
     if (quota->queries >= SL_OPS_PENDING_MAX) {
-        return SLUICE_EQUOTA;
+        return sl_limit_reached(ret_reason, SL_LIMIT_SESSION, "ops_pending", SL_OPS_PENDING_MAX);
     }
     quota->queries++;
     op->holds_query = true;
@@ -91,20 +95,24 @@ void quota_release(broker_op *op) {
     }
 }
 
-int quota_promise_handles(broker_op *op, uint32_t count) {
+int quota_promise_handles(broker_op *op, uint32_t count, sl_reason *ret_reason) {
     broker_session *session = op->session;
-    if (count > session->limits.handles - session->quota.handles ||
-        peer_zombies(session) >= worker_limits(session->worker)->zombies) {
-        return SLUICE_EQUOTA;
+    uint64_t zombies = worker_limits(session->worker)->zombies;
+    broker *b = session->worker->broker;
+    if (count > session->limits.handles - session->quota.handles) {
+        return sl_limit_reached(ret_reason, SL_LIMIT_SESSION, "handles", session->limits.handles);
+    }
+    if (peer_zombies(session) >= zombies) {
+        return sl_limit_reached(ret_reason, SL_LIMIT_USER, "zombies", zombies);
     }
     int status = sl_slots_reserve(&session->handles, session->quota.handles + count);
     if (status != SLUICE_OK) {
         return status;
     }
     uint32_t descriptors = op->kind == SL_REQUEST_LISTEN ? DESCRIPTORS_LISTENER : count;
-    if (!descriptors_take_handles(&session->worker->broker->descriptors, descriptors,
-                                  session->quota.handles)) {
-        return SLUICE_EQUOTA;
+    if (!descriptors_take_handles(&b->descriptors, descriptors, session->quota.handles)) {
+        return sl_limit_reached(ret_reason, SL_LIMIT_BROKER, "descriptors",
+                                b->options.descriptors);
     }
     session->quota.handles += count;
     op->reserved_handles = (uint8_t)(op->reserved_handles + count);

@@ -18,8 +18,10 @@
 
 #include "broker/op.h"
 
+/* Every EQUOTA comes with its reason: which limit it was (sl_limit_reached). */
+
 /* SLUICE_OK or EQUOTA. */
-int quota_take_credit(broker_op *op, uint32_t payload_bytes);
+int quota_take_credit(broker_op *op, uint32_t payload_bytes, sl_reason *ret_reason);
 /* SLUICE_OK, or EPROTOCOL: the client takes no answers. */
 int quota_take_refusal(broker_op *op);
 /* It was that, and is the Close of an open handle: it has that handle's place, for each is closed
@@ -28,14 +30,14 @@ void quota_keep_close(broker_op *op);
 /* May its reply refer to a received chunk of that size? false: copy the bytes. */
 bool quota_take_shared(broker_op *op, uint32_t chunk_bytes);
 /* SLUICE_OK or EQUOTA. */
-int quota_take_query(broker_op *op);
+int quota_take_query(broker_op *op, sl_reason *ret_reason);
 /* When its page goes. Harmless if it has none. */
 void quota_release_query(broker_op *op);
 /* Gives back what an answer costs. Harmless if there is none. */
 void quota_release(broker_op *op);
 
 /* Promises `count` handles to an operation. SLUICE_OK, EQUOTA, ENOMEM. */
-int quota_promise_handles(broker_op *op, uint32_t count);
+int quota_promise_handles(broker_op *op, uint32_t count, sl_reason *ret_reason);
 /* Gives back the promises that were not kept. */
 void quota_release_handles(broker_op *op);
 

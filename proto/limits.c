@@ -141,6 +141,29 @@ const char *sl_limit_text(uint64_t value, sl_unit unit, char text[SL_LIMIT_TEXT_
     return text;
 }
 
+/* ---- the reason of an EQUOTA ---- */
+
+int sl_limit_reached(sl_reason *reason, sl_limit_owner owner, const char *name, uint64_t value) {
+    static const char *const owners[] = {[SL_LIMIT_SESSION] = "the session's",
+                                         [SL_LIMIT_USER] = "this user's",
+                                         [SL_LIMIT_BROKER] = "the broker's"};
+    if (reason != NULL) {
+        const sl_limit_info *info = sl_limit_find(name);
+        char amount[SL_LIMIT_TEXT_BYTES];
+        sl_text text;
+        sl_text_init(&text, reason->text, sizeof(reason->text) - 1);
+        sl_text_append(&text, owners[owner]);
+        sl_text_append(&text, " limit ");
+        sl_text_append(&text, name);
+        sl_text_append(&text, " of ");
+        sl_text_append(&text,
+                       sl_limit_text(value, info != NULL ? info->unit : SL_UNIT_COUNT, amount));
+        sl_text_append(&text, " is reached");
+        reason->text[text.length] = '\0';
+    }
+    return SLUICE_EQUOTA;
+}
+
 /* ---- what a session agrees on ---- */
 
 static uint64_t grant(const sl_limit_info *info, uint64_t limit, uint64_t wanted) {

@@ -103,6 +103,15 @@ int sl_limits_check(const sl_limits *limits, sl_reason *ret_reason);
 #define SL_LIMIT_TEXT_BYTES 32
 const char *sl_limit_text(uint64_t value, sl_unit unit, char text[SL_LIMIT_TEXT_BYTES]);
 
+/* ---- the reason of an EQUOTA ---- */
+
+typedef enum sl_limit_owner { SL_LIMIT_SESSION, SL_LIMIT_USER, SL_LIMIT_BROKER } sl_limit_owner;
+
+/* Every EQUOTA says which limit it was, so that somebody can do something about it: "the session's
+ * limit credit_operations of 1,024 is reached". `name` as in the table, or that of a constant.
+ * Returns SLUICE_EQUOTA; reason may be NULL. */
+int sl_limit_reached(sl_reason *reason, sl_limit_owner owner, const char *name, uint64_t value);
+
 /* ---- what a session agrees on ---- */
 
 /* The part of the limits that Hello is about. As a wish: 0 = any. */

@@ -56,6 +56,20 @@ int await_status(raw_client *client, uint64_t id) {
     return reply.status;
 }
 
+void expect_quota(raw_client *client, uint64_t id, const char *detail) {
+    raw_reply reply;
+    EXPECT(client_await(client, id, &reply));
+    EXPECT(reply.status == SLUICE_EQUOTA);
+    EXPECT(strcmp(reply.detail, detail) == 0);
+    reply_free(&reply);
+}
+
+void expect_quota_of(raw_client *client, sl_request_kind kind, const char *detail) {
+    sl_request request = {.id = client_id(client), .kind = kind};
+    client_send(client, &request, NULL, 0);
+    expect_quota(client, request.id, detail);
+}
+
 int call_plain(raw_client *client, sl_request_kind kind, uint64_t handle, raw_reply *ret_reply) {
     sl_request request = {.id = client_id(client), .kind = kind};
     if (kind == SL_REQUEST_ACCEPT) {

@@ -48,8 +48,7 @@ static void test_operations(test_rig *rig) {
     }
     for (unsigned i = 0; i < 3; i++) { /* a refusal takes nothing */
         uint64_t refused = start_read(c, ends[0], 1, false, 0);
-        EXPECT(client_await(c, refused, &reply) && reply.status == SLUICE_EQUOTA);
-        EXPECT(strstr(reply.detail, "credit") != NULL);
+        expect_quota(c, refused, "the session's limit credit_operations of 16 is reached");
         EXPECT(call_write(c, ends[1], "x", 1) == SLUICE_EQUOTA);
         EXPECT(call_plain(c, SL_REQUEST_PING, 0, &reply) == SLUICE_OK); /* takes no credit */
     }
@@ -78,7 +77,8 @@ static void test_bytes(test_rig *rig) {
     for (unsigned i = 0; i < count; i++) {
         ids[i] = start_read(c, ends[0], i == 0 ? PAYLOAD - 1 : PAYLOAD, false, 0);
     }
-    EXPECT(await_status(c, start_read(c, ends[0], 2, false, 0)) == SLUICE_EQUOTA);
+    expect_quota(c, start_read(c, ends[0], 2, false, 0),
+                 "the session's limit credit_bytes of 1 MiB is reached");
     uint64_t last = start_read(c, ends[0], 1, false, 0); /* the whole credit, exactly */
     EXPECT(await_status(c, start_read(c, ends[0], 1, false, 0)) == SLUICE_EQUOTA);
     EXPECT(call_write(c, ends[1], "x", 1) == SLUICE_EQUOTA);
@@ -110,7 +110,8 @@ static void test_wishes(test_rig *rig) {
     for (unsigned i = 0; i < 20; i++) {
         ids[i] = start_read(c, ends[0], 1, false, 0);
     }
-    EXPECT(call_write(c, ends[1], "x", 1) == SLUICE_EQUOTA);
+    expect_quota(c, start_write(c, ends[1], "x", 1, 0),
+                 "the session's limit credit_operations of 20 is reached"); /* its own */
     EXPECT(call_close(c, ends[1]) == SLUICE_OK);
     for (unsigned i = 0; i < 20; i++) {
         EXPECT(await_status(c, ids[i]) == SLUICE_EEOF);
@@ -126,7 +127,7 @@ static void test_handles(test_rig *rig) {
     for (unsigned i = 0; i < HANDLES / 2; i++) {
         EXPECT(call_pair(c, ends[i]) == SLUICE_OK);
     }
-    EXPECT(call_pair(c, other) == SLUICE_EQUOTA);
+    expect_quota_of(c, SL_REQUEST_PAIR, "the session's limit handles of 16 is reached");
     EXPECT(call_address(c, SL_REQUEST_LISTEN, "tcp:127.0.0.1:0", &reply) == SLUICE_EQUOTA);
     EXPECT(call_address(c, SL_REQUEST_CONNECT, "tcp:127.0.0.1:9", &reply) == SLUICE_EQUOTA);
     EXPECT(call_close(c, ends[0][0]) == SLUICE_OK);
@@ -210,6 +211,7 @@ static void test_descriptors(test_rig *rig) {
     for (uint32_t i = 0; i < DESCRIPTORS_KEPT; i++) {
         others[i] = client_open(rig);
     }
+    expect_quota_of(greedy, SL_REQUEST_PAIR, "the broker's limit descriptors of 256 is reached");
     EXPECT(call_pair(others[0], ends[count]) == SLUICE_OK);
     EXPECT(call_close(others[0], ends[count][0]) == SLUICE_OK);
     EXPECT(call_close(others[0], ends[count][1]) == SLUICE_OK);

@@ -147,6 +147,10 @@ uint64_t start_write(raw_client *client, uint64_t handle, const void *bytes, uin
 void send_cancel(raw_client *client, uint64_t id);
 uint64_t start_close(raw_client *client, uint64_t handle);
 int await_status(raw_client *client, uint64_t id);
+/* Its answer is EQUOTA, in these words. */
+void expect_quota(raw_client *client, uint64_t id, const char *detail);
+/* The same of a new request of a kind that needs nothing more. */
+void expect_quota_of(raw_client *client, sl_request_kind kind, const char *detail);
 int call_pair(raw_client *client, uint64_t ret_ends[2]);
 int call_close(raw_client *client, uint64_t handle);
 int call_write(raw_client *client, uint64_t handle, const void *bytes, uint32_t length);

@@ -97,6 +97,21 @@ static void limits_read_like_people_write_them(void **state) {
     }
 }
 
+static void a_refusal_names_its_limit(void **state) {
+    (void)state;
+    sl_reason reason;
+    assert_int_equal(
+        sl_limit_reached(&reason, SL_LIMIT_SESSION, "credit_operations", 1024), SLUICE_EQUOTA);
+    assert_string_equal(reason.text, "the session's limit credit_operations of 1,024 is reached");
+    assert_int_equal(sl_limit_reached(&reason, SL_LIMIT_USER, "credit_bytes", 3 * SL_MIB),
+                     SLUICE_EQUOTA);
+    assert_string_equal(reason.text, "this user's limit credit_bytes of 3 MiB is reached");
+    assert_int_equal(sl_limit_reached(&reason, SL_LIMIT_BROKER, "of_nobody", 4097),
+                     SLUICE_EQUOTA);
+    assert_string_equal(reason.text, "the broker's limit of_nobody of 4,097 is reached");
+    assert_int_equal(sl_limit_reached(NULL, SL_LIMIT_BROKER, "sessions", 1), SLUICE_EQUOTA);
+}
+
 static void a_session_gets_its_wish_within_bounds(void **state) {
     (void)state;
     sl_limits broker;
@@ -291,6 +306,7 @@ int main(void) {
         cmocka_unit_test(every_limit_takes_its_range_and_no_more),
         cmocka_unit_test(limits_that_contradict_each_other_are_refused),
         cmocka_unit_test(limits_read_like_people_write_them),
+        cmocka_unit_test(a_refusal_names_its_limit),
         cmocka_unit_test(a_session_gets_its_wish_within_bounds),
         cmocka_unit_test(the_highest_common_version_holds),
         cmocka_unit_test(addresses_are_read),
