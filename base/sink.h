@@ -14,6 +14,12 @@
 
 typedef enum sl_sink { SL_SINK_OUTPUT, SL_SINK_ERROR, SL_SINK_FILE } sl_sink;
 
+/* A standard stream that is closed would become the next thing that is opened, and our words would
+ * go into a client's connection. Once, as the first thing in main: such a stream then is one whose
+ * end has come, and that cannot be written to. false, and the system's error: it cannot be had;
+ * nothing must be opened then. */
+bool sl_sink_prepare(uint32_t *ret_os_error);
+
 /* Opens the process's log file, once, by the main thread before there are others; it stays open to
  * the process's end. A file that is there is appended to. false, and the system's error: no such
  * directory, no permission, or no file (then the error may be 0). */

@@ -13,6 +13,25 @@
 
 static int file_fd = -1;
 
+/* open(2) gives out the lowest number that is free. For reading only: what is written to a closed
+ * stream goes on to be refused. Inherited by children, as standard streams are. */
+bool sl_sink_prepare(uint32_t *ret_os_error) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) {
+            continue;
+        }
+        int opened = open("/dev/null", O_RDONLY | O_NOCTTY);
+        if (opened < 0) {
+            *ret_os_error = (uint32_t)errno;
+            return false;
+        }
+        if (opened != fd) { /* it was not closed */
+            (void)close(opened);
+        }
+    }
+    return true;
+}
+
 bool sl_sink_open_file(const char *path, uint32_t *ret_os_error) {
     /* Non-blocking: a FIFO without a reader is no reason to hang. Files do not know it. */
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,

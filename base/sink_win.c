@@ -11,9 +11,28 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
+#include "base/check.h"
+
 #define PATH_CHARS 1024
 
 static HANDLE file_handle = INVALID_HANDLE_VALUE;
+
+/* A process is started with any three numbers as its standard handles (STARTUPINFO), also with
+ * some that are no handles of its own. The system gives such a number out later on: then it is a
+ * client's pipe. No handle at all (a service, a GUI program) is fine: sl_sink_write knows. */
+bool sl_sink_prepare(uint32_t *ret_os_error) {
+    static const DWORD streams[] = {STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, STD_ERROR_HANDLE};
+    (void)ret_os_error;
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(streams); i++) {
+        HANDLE handle = GetStdHandle(streams[i]);
+        DWORD flags;
+        if (handle != NULL && handle != INVALID_HANDLE_VALUE &&
+            !GetHandleInformation(handle, &flags)) {
+            (void)SetStdHandle(streams[i], NULL);
+        }
+    }
+    return true;
+}
 
 /* Appending only: with FILE_APPEND_DATA and no other right to write, the system puts each write at
  * the end, also when another process writes, too [docs: File Access Rights Constants]. */

@@ -42,6 +42,11 @@ static int check_options(const broker_options *options) {
     return is_good ? SLUICE_OK : SLUICE_EINVAL;
 }
 
+uint32_t broker_workers_of(uint32_t worker_count) {
+    uint32_t count = worker_count != 0 ? worker_count : sl_thread_cpu_count();
+    return count < BROKER_WORKERS_MAX ? count : BROKER_WORKERS_MAX;
+}
+
 static void take_options(broker *b, const broker_options *options) {
     b->options = *options;
     broker_options *own = &b->options;
@@ -60,10 +65,7 @@ static void take_options(broker *b, const broker_options *options) {
     own->allow = b->allow;
     own->version = b->version;
     own->endpoint = NULL; /* the caller's */
-    b->worker_count = own->worker_count != 0 ? own->worker_count : sl_thread_cpu_count();
-    if (b->worker_count > BROKER_WORKERS_MAX) {
-        b->worker_count = BROKER_WORKERS_MAX;
-    }
+    b->worker_count = broker_workers_of(own->worker_count);
 }
 
 static int open_engine(broker *b) {

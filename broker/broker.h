@@ -63,6 +63,9 @@ typedef struct broker_options {
 /* Sets the limits' defaults, everything else to 0. */
 void broker_options_init(broker_options *ret_options);
 
+/* How many workers broker_options.worker_count is. */
+uint32_t broker_workers_of(uint32_t worker_count);
+
 /* Makes the engine and takes the endpoint. SLUICE_OK; EINVAL (options), ENOMEM, EOSLIMIT; those of
  * engine_endpoint_create (ENAMETAKEN, EACCESS, ENAMETOOLONG, ENOTFOUND, EOS). */
 int broker_create(const broker_options *options, broker **ret_broker);

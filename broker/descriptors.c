@@ -9,11 +9,24 @@ static uint64_t at_most(uint64_t value, uint64_t most) {
     return value < most ? value : most;
 }
 
+static uint64_t at_least(uint64_t value, uint64_t least) {
+    return value > least ? value : least;
+}
+
+static uint64_t least_own(uint32_t worker_count) {
+    return DESCRIPTORS_LEAST + DESCRIPTORS_LEAST_WORKER * (uint64_t)worker_count;
+}
+
+uint64_t descriptors_needed(uint32_t worker_count) {
+    return least_own(worker_count) + DESCRIPTORS_LEAST_CLIENT;
+}
+
 void descriptors_init(broker_descriptors *d, uint64_t process_limit, uint32_t worker_count) {
     uint64_t own = DESCRIPTORS_OWN + DESCRIPTORS_OWN_WORKER * (uint64_t)worker_count;
     atomic_init(&d->in_use, 0);
     own = at_most(own, process_limit / 2); /* many processors and a small limit: share them */
-    d->limit = process_limit == 0 ? 0 : process_limit - own;
+    own = at_least(own, least_own(worker_count));
+    d->limit = process_limit == 0 ? 0 : process_limit - at_most(own, process_limit - 1);
     d->kept_sessions = at_most(d->limit / 8, DESCRIPTORS_SESSIONS);
     d->kept_small = at_most(d->limit / 8, DESCRIPTORS_SMALL);
 }

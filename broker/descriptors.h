@@ -18,6 +18,10 @@
 
 #define DESCRIPTORS_OWN        40u  /* log, control loop, endpoint, standard streams; rounded up */
 #define DESCRIPTORS_OWN_WORKER 8u   /* a worker's own, and connections it has not looked at yet */
+/* Without these a broker cannot do its work (sluiced.streams counts what it has open): */
+#define DESCRIPTORS_LEAST        24u /* its own; 17 are open with libuv 1.44 */
+#define DESCRIPTORS_LEAST_WORKER 4u  /* a worker's; 3 are open, and one waits to be greeted */
+#define DESCRIPTORS_LEAST_CLIENT 8u  /* connects, has a pair, listens */
 #define DESCRIPTORS_SESSIONS   64u  /* kept for connections; of a small limit an eighth */
 #define DESCRIPTORS_SMALL      512u /* kept for sessions with few handles; likewise */
 #define DESCRIPTORS_FEW        16u  /* so many handles are few */
@@ -31,7 +35,10 @@ typedef struct broker_descriptors {
     sl_atomic_u64 in_use;
 } broker_descriptors;
 
-/* process_limit 0 = none is known. */
+/* With fewer a broker should not start: it would greet nobody. */
+uint64_t descriptors_needed(uint32_t worker_count);
+
+/* process_limit 0 = none is known; else at least what is needed. */
 void descriptors_init(broker_descriptors *descriptors, uint64_t process_limit,
                       uint32_t worker_count);
 

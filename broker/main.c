@@ -15,9 +15,12 @@ static int print(const char *text) {
 }
 
 int main(int argc, char **argv) {
-    startup_process(argc, argv, &argc, &argv);
     static sluiced_options options;
     config_error error;
+    if (startup_process(argc, argv, &argc, &argv, &error) != SLUICE_OK) {
+        run_complain(error.text);
+        return SLUICED_EXIT_FAILED;
+    }
     if (options_parse(argc, argv, &options, &error) != SLUICE_OK) {
         run_complain(error.text);
         return SLUICED_EXIT_USAGE;

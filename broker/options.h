@@ -14,7 +14,7 @@
     X(USAGE, 2, "the command line is wrong") \
     X(CONFIG, 4, "the configuration file cannot be read, or a line of it is wrong") \
     X(ENDPOINT, 5, "the endpoint cannot be had: taken, not permitted, or no possible name") \
-    X(ENGINE, 6, "the engine or its workers did not start") \
+    X(ENGINE, 6, "the engine or its workers did not start, or could not: too few descriptors") \
     X(STUCK, 7, "stopped, but an operation or a thread was stuck in the system at the end") \
     X(SERVICE, 8, "the service manager refused, or there is none") \
     X(LOG, 9, "the log file cannot be opened")

@@ -4,12 +4,14 @@
  */
 #include "broker/run.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/failpoint.h"
 #include "base/sink.h"
+#include "broker/descriptors.h"
 
 _Static_assert(STARTUP_ALLOW_MAX <= BROKER_ALLOW_MAX, "the broker takes the whole allow list");
 
@@ -99,8 +101,33 @@ sluiced_exit run_find_allowed(const sluiced_options *options, const sluiced_conf
 
 /* ---- up ---- */
 
+/* Asked before the first of them is opened: libuv 1.50 aborts without. */
+static sluiced_exit check_descriptors(uint32_t worker_count) {
+    uint64_t inherited = 0;
+    uint64_t limit = startup_descriptors(&inherited);
+    uint64_t needed = descriptors_needed(worker_count);
+    if (limit == 0 || limit >= needed + inherited) {
+        return SLUICED_EXIT_OK;
+    }
+    char text[400];
+    char taken[80] = "";
+    if (inherited > 0) {
+        (void)snprintf(taken, sizeof(taken), ", %" PRIu64 " of them taken when it was started",
+                       inherited);
+    }
+    (void)snprintf(text, sizeof(text),
+                   "too few descriptors: with %" PRIu32 " %s it needs %" PRIu64 ", and may have "
+                   "%" PRIu64 "%s (ulimit -n; LimitNOFILE= of systemd)%s",
+                   worker_count, worker_count == 1 ? "worker" : "workers", needed, limit, taken,
+                   worker_count > 1 ? ", or give it fewer --workers" : "");
+    return complain(SLUICED_EXIT_ENGINE, text);
+}
+
 static sluiced_exit prepare(run *r, const sluiced_options *options) {
-    sluiced_exit code = run_load_config(options, &r->config);
+    sluiced_exit code = check_descriptors(1); /* files take some, too */
+    if (code == SLUICED_EXIT_OK) {
+        code = run_load_config(options, &r->config);
+    }
     if (code != SLUICED_EXIT_OK) {
         return code;
     }
@@ -109,7 +136,10 @@ static sluiced_exit prepare(run *r, const sluiced_options *options) {
         startup_open_log(r->config.log_file, &error) != SLUICE_OK) {
         return complain(SLUICED_EXIT_LOG, error.text);
     }
-    code = run_find_allowed(options, &r->config, &r->allowed);
+    code = check_descriptors(broker_workers_of(r->config.worker_count));
+    if (code == SLUICED_EXIT_OK) {
+        code = run_find_allowed(options, &r->config, &r->allowed);
+    }
     if (code != SLUICED_EXIT_OK) {
         return code;
     }
@@ -186,7 +216,9 @@ static sluiced_exit start_broker(run *r) {
     o.log = r->log;
     o.version = SLUICE_VERSION_TEXT;
     o.process_id = startup_process_id();
-    o.descriptors = startup_descriptors();
+    uint64_t inherited = 0;
+    o.descriptors = startup_descriptors(&inherited);
+    o.descriptors -= inherited;
     o.on_end = control_on_end;
     o.user = r->control;
     int status = SL_FAILPOINT(broker, start);

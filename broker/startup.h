@@ -9,9 +9,13 @@
 
 #include "broker/config.h"
 
-/* Raises the limit of open descriptors to its hard limit, ignores SIGPIPE, takes UTF-8 arguments.
- * Failing at it is no reason not to run. ret_argv lives as long as the process. */
-void startup_process(int argc, char **argv, int *ret_argc, char ***ret_argv);
+/* The first thing in main. Sees to the standard streams (base/sink.h), raises the limit of open
+ * descriptors to its hard limit (nothing here uses select, which is what the soft one is for),
+ * ignores SIGPIPE, takes UTF-8 arguments. SLUICE_OK, or EOS with a sentence: a standard stream
+ * cannot be had. Failing at the rest is no reason not to run. ret_argv lives as long as the
+ * process. */
+int startup_process(int argc, char **argv, int *ret_argc, char ***ret_argv,
+                    config_error *ret_error);
 
 /* Reads a whole regular file into the buffer. SLUICE_OK, or ENOTFOUND, EACCESS, EOS with a sentence
  * that names it. */
@@ -45,7 +49,9 @@ int startup_access(const sluiced_config *config, startup_allowed *ret_allowed,
 
 uint64_t startup_process_id(void);
 
-/* So many descriptors this process may have; 0 = the system has no such limit. */
-uint64_t startup_descriptors(void);
+/* So many descriptors this process may have; 0 = the system has no such limit. ret_inherited: so
+ * many of these were taken when it began, besides the standard streams; 0 if the limit is so large
+ * that it does not matter. */
+uint64_t startup_descriptors(uint64_t *ret_inherited);
 
 #endif

@@ -23,16 +23,45 @@
 #include "base/sink.h"
 #include "base/status.h"
 
-void startup_process(int argc, char **argv, int *ret_argc, char ***ret_argv) {
+#define FEW_DESCRIPTORS 4096u /* what was inherited is counted up to this limit */
+
+static uint64_t inherited_count;
+
+/* UINT64_MAX: there is none, or none is known. */
+static uint64_t get_limit(void) {
+    struct rlimit limit;
+    bool is_known = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    return is_known ? (uint64_t)limit.rlim_cur : UINT64_MAX;
+}
+
+static uint64_t count_inherited(uint64_t limit) {
+    uint64_t count = 0;
+    for (int fd = STDERR_FILENO + 1; limit <= FEW_DESCRIPTORS && fd < (int)limit; fd++) {
+        count += fcntl(fd, F_GETFD) >= 0;
+    }
+    return count;
+}
+
+int startup_process(int argc, char **argv, int *ret_argc, char ***ret_argv,
+                    config_error *ret_error) {
+    uint32_t os_error;
+    *ret_argc = argc;
+    *ret_argv = argv;
+    if (!sl_sink_prepare(&os_error)) {
+        (void)snprintf(ret_error->text, sizeof(ret_error->text),
+                       "a standard stream is closed, and /dev/null cannot be opened in its place: "
+                       "%.100s", strerror((int)os_error));
+        return SLUICE_EOS;
+    }
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
+    inherited_count = count_inherited(get_limit());
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void)sigaction(SIGPIPE, &ignore, NULL);
-    *ret_argc = argc;
-    *ret_argv = argv;
+    return SLUICE_OK;
 }
 
 static int file_error(config_error *error, const char *path, int os_error) {
@@ -241,10 +270,10 @@ int startup_access(const sluiced_config *config, startup_allowed *ret_allowed,
     return SLUICE_OK;
 }
 
-uint64_t startup_descriptors(void) {
-    struct rlimit limit;
-    bool is_known = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
-    return is_known ? (uint64_t)limit.rlim_cur : 0;
+uint64_t startup_descriptors(uint64_t *ret_inherited) {
+    uint64_t limit = get_limit();
+    *ret_inherited = limit == UINT64_MAX ? 0 : inherited_count;
+    return limit == UINT64_MAX ? 0 : limit;
 }
 
 uint64_t startup_process_id(void) {

@@ -25,13 +25,17 @@
 static char *arguments[ARGUMENTS_MAX + 1];
 static char argument_text[ARGUMENTS_BYTES];
 
-void startup_process(int argc, char **argv, int *ret_argc, char ***ret_argv) {
+int startup_process(int argc, char **argv, int *ret_argc, char ***ret_argv,
+                    config_error *ret_error) {
+    uint32_t os_error;
+    (void)ret_error;
+    (void)sl_sink_prepare(&os_error); /* what cannot be had is left out */
     *ret_argc = argc;
     *ret_argv = argv;
     int count = 0;
     LPWSTR *wide = CommandLineToArgvW(GetCommandLineW(), &count);
     if (wide == NULL) {
-        return;
+        return SLUICE_OK;
     }
     int used = 0;
     int taken = 0;
@@ -49,6 +53,7 @@ void startup_process(int argc, char **argv, int *ret_argc, char ***ret_argv) {
         *ret_argv = arguments;
     }
     (void)LocalFree(wide);
+    return SLUICE_OK;
 }
 
 static int file_error(config_error *error, const char *what_failed, const char *path,
@@ -204,7 +209,8 @@ int startup_access(const sluiced_config *config, startup_allowed *ret_allowed,
     return SLUICE_OK;
 }
 
-uint64_t startup_descriptors(void) {
+uint64_t startup_descriptors(uint64_t *ret_inherited) {
+    *ret_inherited = 0;
     return 0; /* 16 million handles: the sessions' own limits come first */
 }
 

@@ -15,7 +15,8 @@ bool os_is_terminal(void);
 /* Ends the process at once, also with threads that are stuck inside system calls. */
 SL_NORETURN void os_leave(int code);
 
-/* Once, at the start: no SIGPIPE; as many descriptors as the hard limit allows. */
+/* Once, at the start: standard streams that are closed (base/sink.h); no SIGPIPE; as many
+ * descriptors as the hard limit allows. */
 void os_prepare(void);
 
 uint64_t os_process_id(void);

@@ -8,6 +8,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/sink.h"
+
 bool os_is_terminal(void) {
     return isatty(STDERR_FILENO) == 1;
 }
@@ -17,6 +19,10 @@ void os_leave(int code) {
 }
 
 void os_prepare(void) {
+    uint32_t os_error;
+    if (!sl_sink_prepare(&os_error)) {
+        os_leave(1); /* what it would say, it would say to a connection */
+    }
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void)sigaction(SIGPIPE, &ignore, NULL);
     struct rlimit limit;

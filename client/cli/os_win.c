@@ -6,6 +6,8 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
+#include "base/sink.h"
+
 bool os_is_terminal(void) {
     DWORD mode;
     return GetConsoleMode(GetStdHandle(STD_ERROR_HANDLE), &mode) != 0;
@@ -21,6 +23,8 @@ void os_leave(int code) {
 }
 
 void os_prepare(void) {
+    uint32_t os_error;
+    (void)sl_sink_prepare(&os_error);
 }
 
 uint64_t os_process_id(void) {

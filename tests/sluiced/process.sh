@@ -72,6 +72,45 @@ as() {
     fi
 }
 
+# serves: whether a client is greeted at $work/e before the program has ended, in 30 s at most.
+serves() {
+    until=$(($(date +%s) + 30))
+    while ! "$cli" status --endpoint "$work/e" >"$work/status" 2>&1; do
+        kill -0 "$pid" 2>/dev/null && [ "$(date +%s)" -lt "$until" ] || return 1
+    done
+}
+
+# starve LIMIT WORKERS: with so many descriptors it must serve, or refuse with a clear line; which
+# of these, in $outcome. With 4, less what is inherited, the system's loader opens no library, and
+# the program never begins.
+starve() {
+    (ulimit -n "$1" && exec "$program" run --workers "$2" --endpoint "$work/e") 2>"$work/err" &
+    pid=$!
+    outcome=refuses
+    if serves; then
+        outcome=serves
+        kill -TERM "$pid" # without a word, if it has ended
+    fi
+    got=0
+    wait "$pid" || got=$?
+    pid=''
+    echo "$1 descriptors: $outcome, exit code $got: $(head -n 1 "$work/err")"
+    [ ! -e "$work/e" ] || fail "the socket is left behind"
+    case $outcome$got in
+    serves0) ;;
+    refuses127)
+        [ "$1" -lt 12 ] && grep -q "error while loading shared libraries" "$work/err" ||
+            fail "it did not begin"
+        ;;
+    refuses6)
+        [ "$(wc -l <"$work/err")" -eq 1 ] || fail "not one line"
+        grep -q "too few descriptors: with .* it needs .*, and may have $1[ ,]" "$work/err" ||
+            fail "not clear"
+        ;;
+    *) fail "$outcome, exit code $got" ;;
+    esac
+}
+
 now
 case $case in
 log_file)
@@ -97,24 +136,74 @@ log_file)
     [ ! -s "$work/err" ] || fail "something went to standard error, too"
     ;;
 starved)
-    # Too few descriptors, in every place where the start-up may meet it: a clear line, and 1 or 6.
-    codes=''
-    for limit in 6 7 8 9 10 11 12 16 24 48 96; do
-        got=0
-        (ulimit -n "$limit" && exec "$program" run --workers 64 --endpoint "$work/e") \
-            2>"$work/err" 3<&- || got=$?
-        echo "$limit descriptors: $got: $(cat "$work/err")"
-        [ "$(wc -l <"$work/err")" -eq 1 ] || fail "not one line"
-        case $got in
-        1) grep -q "cannot start the .*: .*no more descriptors" "$work/err" || fail "not clear" ;;
-        6) grep -q "cannot start at $work/e: .*no more descriptors" "$work/err" ||
-            fail "not clear" ;;
-        *) fail "exit code $got, neither 1 nor 6" ;;
-        esac
-        codes="$codes $got"
-        [ ! -e "$work/e" ] || fail "the socket is left behind"
+    # Whatever the limit is: it serves, or it says what it needs and ends with 6.
+    cli=$3
+    outcomes=''
+    for limit in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 \
+        30 31 32 33 34 35 36 37 38 39 40 48 56 64; do
+        starve "$limit" 1
+        outcomes="$outcomes $outcome"
     done
-    case $codes in *1*6*) ;; *) fail "not both codes: $codes" ;; esac
+    echo "limits 0 to 64:$outcomes"
+    case $outcomes in *refuses*serves*) ;; *) fail "not both" ;; esac
+    case $outcomes in *serves*refuses*) fail "more descriptors are worse" ;; esac
+    starve 96 64
+    [ "$outcome" = refuses ] || fail "64 workers serve with 96 descriptors"
+    grep -q "with 64 workers it needs 288, and may have 96[ ,].*fewer --workers" "$work/err" ||
+        fail "not clear"
+    # What it inherits counts.
+    bash -c 'i=10; while [ $i -lt 50 ]; do eval "exec $i</dev/null"; i=$((i + 1)); done
+        ulimit -n 64; exec "$0" "$@"' "$program" run --workers 1 --endpoint "$work/e" \
+        2>"$work/err" && fail "it serves with what is left" || got=$?
+    cat "$work/err"
+    [ "$got" -eq 6 ] || fail "exit code $got, not 6"
+    grep -Eq "needs 36, and may have 64, 4[0-9] of them taken when it was started" "$work/err" ||
+        fail "not clear"
+    ;;
+streams)
+    # Started with any of the standard streams closed: nothing comes in their place but /dev/null.
+    cli=$3
+    for closed in '0<&-' '1>&-' '2>&-' '0<&- 1>&-' '0<&- 2>&-' '1>&- 2>&-' '0<&- 1>&- 2>&-'; do
+        echo "== $closed"
+        : >"$work/err"
+        eval '"$program" run --endpoint "$work/e" --log-level debug --workers 1 \
+            <"$work/err" >"$work/out" 2>"$work/err" '"$closed"' &'
+        pid=$!
+        serves || fail "it does not serve"
+        # The tool's own streams are like the broker's.
+        got=0
+        eval '"$cli" status --endpoint "$work/e" </dev/null >"$work/out" 2>"$work/err2" ' \
+            "$closed" || got=$?
+        [ "$got" -eq 0 ] || fail "sluice status: exit code $got"
+        : >"$work/out"
+        # What it has open, and so what descriptors.h says that it needs.
+        ls -l "/proc/$pid/fd" >"$work/fd"
+        count=$(($(wc -l <"$work/fd") - 1))
+        [ "$count" -le $((24 + 4)) ] || fail "it has $count descriptors open; see descriptors.h"
+        for number in 0 1 2; do
+            case $closed in
+            *$number*) grep -q " $number -> /dev/null\$" "$work/fd" || fail "$(cat "$work/fd")" ;;
+            *) grep -q " $number -> $work/" "$work/fd" || fail "$(cat "$work/fd")" ;;
+            esac
+        done
+        kill -TERM "$pid"
+        got=0
+        wait "$pid" || got=$?
+        pid=''
+        [ "$got" -eq 0 ] || fail "exit code $got: $(cat "$work/err")"
+        case $closed in
+        *2*) [ ! -s "$work/err" ] || fail "it wrote to a closed stream" ;;
+        *) grep -q stopped "$work/err" || fail "no log: $(cat "$work/err")" ;;
+        esac
+        [ ! -s "$work/out" ] || fail "the log went to standard output"
+        got=0
+        eval '"$program" walk </dev/null >"$work/out" 2>"$work/err" '"$closed" || got=$?
+        [ "$got" -eq 2 ] || fail "a wrong command: exit code $got"
+        got=0
+        eval '"$program" --version </dev/null >"$work/out" 2>"$work/err" '"$closed" || got=$?
+        case $closed in *1*) wanted=1 ;; *) wanted=0 ;; esac
+        [ "$got" -eq "$wanted" ] || fail "--version: exit code $got, not $wanted"
+    done
     ;;
 stuck)
     # A worker that is held where it is (hold_thread_posix.c), as the system would hold it.

@@ -1,0 +1,123 @@
+/*
+ * streams_win.c - sluiced without standard handles, and with numbers for them that are no handles.
+ *
+ *   streams_win SLUICED SLUICE
+ *   streams_win                 the client of the private broker: waits to be killed
+ *
+ * Windows gives out the lowest number that is free: one of those that are tried is a pipe or a port
+ * of the broker's as soon as it serves. What it says must not go there. (Wine hands on no such
+ * number: what becomes of one is tests/unit/test_sink_win.c's.)
+ */
+#include <stdio.h>
+#include <windows.h>
+
+#include <shellapi.h>
+
+#define PATIENCE_MS 60000
+#define VISITS      3
+#define FIRST       0x60u
+#define LAST        0x90u
+#define STEP        0x8u
+
+static int fail(const char *what) {
+    (void)fprintf(stderr, "streams: %s (Windows error %lu)\n", what, (unsigned long)GetLastError());
+    return 1;
+}
+
+static HANDLE start(WCHAR *command, HANDLE stream, DWORD *ret_id) {
+    STARTUPINFOW startup = {.cb = sizeof(startup), .dwFlags = STARTF_USESTDHANDLES};
+    startup.hStdInput = startup.hStdOutput = startup.hStdError = stream;
+    PROCESS_INFORMATION process;
+    if (!CreateProcessW(NULL, command, NULL, NULL, TRUE, DETACHED_PROCESS, NULL, NULL, &startup,
+                        &process)) {
+        return NULL;
+    }
+    (void)CloseHandle(process.hThread);
+    *ret_id = process.dwProcessId;
+    return process.hProcess;
+}
+
+/* The exit code of a program; 99 if it does not end. */
+static DWORD run(WCHAR *command, HANDLE stream) {
+    DWORD id;
+    DWORD code = 99;
+    HANDLE process = start(command, stream, &id);
+    if (process == NULL) {
+        return code;
+    }
+    if (WaitForSingleObject(process, PATIENCE_MS) != WAIT_OBJECT_0 ||
+        !GetExitCodeProcess(process, &code)) {
+        (void)TerminateProcess(process, 99);
+        code = 99;
+    }
+    (void)CloseHandle(process);
+    return code;
+}
+
+/* Until a client is greeted; then each that comes must be. */
+static int visit(HANDLE broker, const WCHAR *sluice, const WCHAR *endpoint) {
+    static WCHAR command[4096];
+    ULONGLONG end_ms = GetTickCount64() + PATIENCE_MS;
+    for (int greeted = 0; greeted < VISITS;) {
+        (void)swprintf(command, 4096, L"\"%ls\" status --endpoint %ls", sluice, endpoint);
+        if (run(command, NULL) == 0) {
+            greeted++;
+        } else if (greeted > 0 || WaitForSingleObject(broker, 0) == WAIT_OBJECT_0 ||
+                   GetTickCount64() > end_ms) {
+            return fail("somebody is not greeted");
+        }
+    }
+    return 0;
+}
+
+static int try_with(HANDLE stream, const WCHAR *sluiced, const WCHAR *sluice) {
+    static WCHAR self[1024];
+    static WCHAR command[4096];
+    WCHAR endpoint[64];
+    DWORD id;
+    DWORD client_id;
+    DWORD code = 99;
+    (void)GetModuleFileNameW(NULL, self, 1024);
+    (void)swprintf(command, 4096, L"\"%ls\"", self);
+    HANDLE client = start(command, NULL, &client_id);
+    if (client == NULL) {
+        return fail("cannot start the client");
+    }
+    (void)swprintf(endpoint, 64, L"streams-test-%lu", (unsigned long)GetCurrentProcessId());
+    (void)swprintf(command, 4096,
+                   L"\"%ls\" run --endpoint %ls --workers 1 --log-level debug --private-for %lu",
+                   sluiced, endpoint, (unsigned long)client_id);
+    HANDLE broker = start(command, stream, &id);
+    int result = broker == NULL ? fail("cannot start sluiced") : visit(broker, sluice, endpoint);
+    (void)TerminateProcess(client, 1);
+    (void)CloseHandle(client);
+    if (broker == NULL) {
+        return result;
+    }
+    if (WaitForSingleObject(broker, PATIENCE_MS) != WAIT_OBJECT_0 ||
+        !GetExitCodeProcess(broker, &code) || code != 0) {
+        (void)fprintf(stderr, "exit code %lu\n", (unsigned long)code);
+        result = 1;
+    }
+    (void)TerminateProcess(broker, 99);
+    (void)CloseHandle(broker);
+    return result;
+}
+
+int main(void) {
+    int count = 0;
+    LPWSTR *words = CommandLineToArgvW(GetCommandLineW(), &count);
+    if (words == NULL || count < 3) {
+        (void)WaitForSingleObject(GetCurrentProcess(), 10 * PATIENCE_MS);
+        return 0;
+    }
+    int failures = try_with(NULL, words[1], words[2]) +
+                   try_with(INVALID_HANDLE_VALUE, words[1], words[2]);
+    for (unsigned number = FIRST; number <= LAST; number += STEP) {
+        if (try_with((HANDLE)(ULONG_PTR)number, words[1], words[2]) != 0) {
+            (void)fprintf(stderr, "with %#x for each standard handle\n", number);
+            failures++;
+        }
+    }
+    return failures != 0;
+}
