@@ -90,6 +90,22 @@ static int open_engine(broker *b) {
     return status;
 }
 
+/* Where only one user may connect, nobody has to be protected from it: it may have all. */
+static void init_books(broker *b) {
+    const broker_options *own = &b->options;
+    const sl_limits *limits = &own->limits;
+    bool has_one_user = own->access == NULL && own->allow_count == 0;
+    broker_user_limits each = {.memory_bytes = limits->user_memory_bytes,
+                               .sessions = limits->user_sessions,
+                               .handles = limits->user_handles};
+    if (has_one_user) {
+        each = (broker_user_limits){limits->memory_bytes, limits->sessions, UINT64_MAX};
+    }
+    book_init(&b->sessions, limits->sessions);
+    book_init(&b->memory, limits->memory_bytes);
+    users_init(&b->users, &b->account, &each);
+}
+
 /* With an allocator that is the options', so that the broker itself is on somebody's books. */
 static int create(const broker_options *options, sl_account *account, broker **ret_broker) {
     broker *b = sl_account_alloc(account, sizeof(*b));
@@ -109,7 +125,7 @@ static int create(const broker_options *options, sl_account *account, broker **r
         return status;
     }
     sl_mutex_init(&b->gate);
-    users_init(&b->users, &b->account);
+    init_books(b);
     descriptors_init(&b->descriptors, b->options.descriptors, b->worker_count);
     b->epoch = choose_epoch(&b->options);
     b->started_ns = sl_clock_now_ns(b->options.clock);
@@ -171,6 +187,8 @@ int broker_destroy(broker *b, uint64_t grace_ns) {
     sl_mutex_deinit(&b->gate);
     descriptors_check_empty(&b->descriptors);
     users_deinit(&b->users);
+    book_check_empty(&b->sessions);
+    book_check_empty(&b->memory);
     sl_account account = b->account;
     sl_account_free(&account, b->workers, b->worker_count * sizeof(*b->workers));
     sl_account_free(&account, b, sizeof(*b));

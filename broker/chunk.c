@@ -7,6 +7,7 @@
 #include "broker/chunk.h"
 
 #include "base/check.h"
+#include "broker/charge.h"
 
 #define KEEP_BYTES (4u * 1024 * 1024)
 #define STEPS      4u /* sizes to a power of 2 */
@@ -56,6 +57,10 @@ void chunk_pool_trim(chunk_pool *pool) {
     }
 }
 
+size_t chunk_cost(size_t size_bytes) {
+    return sizeof(broker_chunk) + class_size(class_of(size_bytes));
+}
+
 broker_chunk *chunk_take(chunk_pool *pool, size_t size_bytes) {
     SL_CHECK(size_bytes <= CHUNK_BYTES_MAX, "a buffer has a limit");
     uint32_t class_index = class_of(size_bytes);
@@ -75,6 +80,8 @@ broker_chunk *chunk_take(chunk_pool *pool, size_t size_bytes) {
     }
     taken->next_free = NULL;
     taken->references = 1;
+    taken->payer = NULL;
+    taken->is_spare = false;
     pool->in_use++;
     return taken;
 }
@@ -92,6 +99,9 @@ void chunk_drop(broker_chunk *chunk) {
     SL_CHECK(chunk->references > 0, "a reference is dropped once");
     if (--chunk->references > 0) {
         return;
+    }
+    if (chunk->payer != NULL) {
+        charge_give_chunk(chunk->payer, chunk->is_spare, sizeof(*chunk) + chunk->size);
     }
     chunk_pool *pool = chunk->pool;
     pool->in_use--;

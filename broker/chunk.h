@@ -20,13 +20,16 @@
 
 typedef struct chunk_pool chunk_pool;
 
+struct broker_session;
+
 typedef struct broker_chunk {
     struct broker_chunk *next_free;
     chunk_pool *pool;
+    struct broker_session *payer; /* who is charged while it is in use (charge.h); NULL = nobody */
     uint32_t class_index;
     uint32_t references;
     uint32_t size; /* at least what was asked for */
-    uint32_t padding;
+    bool is_spare; /* charged with its payer's handles */
     uint8_t bytes[];
 } broker_chunk;
 
@@ -45,6 +48,8 @@ void chunk_pool_trim(chunk_pool *pool);   /* gives back the free ones */
 /* A chunk with one reference, of at least size_bytes <= CHUNK_BYTES_MAX; NULL when out of memory.
  */
 broker_chunk *chunk_take(chunk_pool *pool, size_t size_bytes);
+/* What that takes in all. */
+size_t chunk_cost(size_t size_bytes);
 broker_chunk *chunk_share(broker_chunk *chunk);
 void chunk_drop(broker_chunk *chunk); /* NULL is allowed */
 

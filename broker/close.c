@@ -8,8 +8,10 @@
  * (I4).
  */
 #include "base/failpoint.h"
+#include "broker/charge.h"
 #include "broker/handle.h"
 #include "broker/peer.h"
+#include "broker/worker.h"
 
 static void cancel_all(sl_list *queue, int cause) {
     sl_list *node = queue->next;
@@ -79,6 +81,8 @@ void close_on_completion(broker_target *target, const engine_completion *complet
     broker_op *closer = handle->closer;
     SL_CHECK(session->quota.handles > 0, "a handle is given back once");
     session->quota.handles--;
+    book_give(&session->user->handles, 1);
+    charge_close_handle(handle);
     descriptors_release(&worker->broker->descriptors, handle->descriptors);
     counter_subtract(&worker->counters.handles, 1);
     if (closer != NULL && closer->state == OP_ZOMBIE) {

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/failpoint.h"
+#include "broker/charge.h"
 #include "broker/failpoint_request.h"
 #include "broker/handle.h"
 #include "broker/introspect.h"
@@ -67,23 +68,19 @@ static void on_read(broker_op *op, const dispatch_input *in) {
     }
 }
 
-/* Room for all of a write's bytes, then those that came along. SLUICE_OK or ENOMEM. */
-static int take_bytes(broker_op *op, const sl_frame *frame) {
-    uint8_t *to = op->small.bytes;
-    if (op->length > OP_SMALL_BYTES) {
-        if (op->data == NULL) {
-            op->data = chunk_take(&op->session->worker->chunks, op->length);
-            if (op->data == NULL) {
-                return SLUICE_ENOMEM;
-            }
-        }
-        to = op->data->bytes;
+/* Some more of a write's bytes, for which it has room. */
+static void take_bytes(broker_op *op, const uint8_t *bytes, uint32_t count) {
+    uint8_t *to = op->length > OP_SMALL_BYTES ? op->data->bytes : op->small.bytes;
+    SL_CHECK(count <= op->length - op->received, "a write gets no more than it asked for");
+    if (count > 0) {
+        memcpy(to + op->received, bytes, count);
+        op->received += count;
     }
-    if (frame->payload_length > 0) {
-        memcpy(to + op->received, frame->payload, frame->payload_length);
-        op->received += frame->payload_length;
-    }
-    return SLUICE_OK;
+}
+
+/* Those of the frame that are there; the others come by dispatch_piece. */
+static void take_payload(broker_op *op, const sl_frame *frame) {
+    take_bytes(op, frame->payload, frame->payload_length - frame->payload_missing);
 }
 
 static void on_write(broker_op *op, const dispatch_input *in) {
@@ -91,11 +88,16 @@ static void on_write(broker_op *op, const dispatch_input *in) {
     if (handle == NULL) {
         return;
     }
+    sl_reason reason = {""};
     op->length = in->request->as.write.length_bytes;
-    if (take_bytes(op, in->frame) != SLUICE_OK) {
-        op_finish(op, SLUICE_ENOMEM, 0);
-        return;
+    if (op->length > OP_SMALL_BYTES) {
+        int status = charge_take_chunk(op->session, op->length, &op->data, &reason);
+        if (status != SLUICE_OK) {
+            op_refuse(op, status, status == SLUICE_EQUOTA ? &reason : NULL);
+            return;
+        }
     }
+    take_payload(op, in->frame);
     op_set_timeout(op, in->request->as.write.timeout_ns);
     handle_write(handle, op);
 }
@@ -109,9 +111,17 @@ static int on_write_data(broker_session *session, const dispatch_input *in) {
         return sl_reason_set(in->reason, SLUICE_EPROTOCOL, "Request.write_data",
                              "more than length_bytes");
     }
-    (void)take_bytes(op, in->frame); /* the room was taken with the Write */
+    take_payload(op, in->frame);
     handle_continue_write(op);
     return SLUICE_OK;
+}
+
+void dispatch_piece(broker_session *session, uint64_t id, const uint8_t *bytes, uint32_t count) {
+    broker_op *op = op_find(session, id);
+    if (op != NULL && op->kind == SL_REQUEST_WRITE && op->state < OP_ENDED) {
+        take_bytes(op, bytes, count);
+        handle_continue_write(op);
+    }
 }
 
 static void on_half_close(broker_op *op, const dispatch_input *in) {
@@ -134,7 +144,7 @@ static void on_close(broker_op *op, const dispatch_input *in) {
     broker_handle *handle = find(op, in->request->as.close.handle, 0);
     if (handle != NULL) {
         uint64_t most = worker_limits(op->session->worker)->close_grace_ns;
-        quota_keep_close(op);
+        quota_keep_close(op, handle);
         uint64_t wish = in->request->as.close.grace_ns;
         handle_close(handle, op, wish != 0 && wish < most ? wish : most, SLUICE_ECLOSED);
     }
@@ -201,7 +211,12 @@ static void on_hello(broker_op *op, const dispatch_input *in) {
         return;
     }
     /* Something was read by now: whoever could not be told before can be told now. */
-    status = session->is_admitted ? SLUICE_OK : peer_admit(session);
+    status = session->is_admitted ? SLUICE_OK : session_admit_late(session, &reason);
+    if (status == SLUICE_EQUOTA) {
+        op_refuse(op, status, &reason);
+        session_leave(session, 0, "over a limit");
+        return;
+    }
     if (status != SLUICE_OK) {
         status = status == SLUICE_ENOMEM ? status : SLUICE_EACCESS;
         op_finish(op, status, 0);
@@ -264,7 +279,9 @@ static const dispatch_entry table[SL_REQUEST_KIND_COUNT] = {
 static int charge(broker_op *op, const dispatch_input *in, int status) {
     bool takes_credit = (sl_request_traits(op->kind) & SL_REQUEST_TAKES_CREDIT) != 0;
     if (status == SLUICE_OK && takes_credit) {
-        status = quota_take_credit(op, sl_request_credit_bytes(in->request), in->reason);
+        status = op->is_reserved
+                     ? charge_refused(op->session, in->reason)
+                     : quota_take_credit(op, sl_request_credit_bytes(in->request), in->reason);
         if (status == SLUICE_OK) {
             return SLUICE_OK;
         }
@@ -318,6 +335,7 @@ int dispatch_frame(broker_session *session, const sl_frame *frame, sl_reason *re
     if (status == SLUICE_EPROTOCOL) {
         return status;
     }
+    session->input.rest_id = request.id;
     dispatch_input in = {&request, frame, ret_reason};
     const dispatch_entry *entry = &table[request.kind];
     if ((entry->states & (1u << session->state)) == 0) {

@@ -7,8 +7,11 @@
 #include "broker/session.h"
 #include "proto/frame.h"
 
-/* Acts on one frame. SLUICE_OK; EPROTOCOL with the reason, or ENOMEM (no memory to answer with):
- * the session must end. */
+/* Acts on one frame, of which the end may be missing (sl_frame_begin). SLUICE_OK; EBUSY: not yet,
+ * there is no memory to answer with (session.is_held); EPROTOCOL with the reason, or ENOMEM: the
+ * session must end. */
 int dispatch_frame(broker_session *session, const sl_frame *frame, sl_reason *ret_reason);
+/* The next bytes of the payload of such a frame, of the request with that id. */
+void dispatch_piece(broker_session *session, uint64_t id, const uint8_t *bytes, uint32_t count);
 
 #endif

@@ -56,6 +56,7 @@ static void on_drain(broker_letter *letter, broker_worker *here) {
         deadline_set(here, &here->drain_timer, due_ns);
         here->state = WORKER_DRAINING;
         listener_close(here);
+        refusal_end_all(here);
         for_each_session(here, session_drain);
     } else if (here->state == WORKER_DRAINING && due_ns < here->drain_timer.node.deadline_ns) {
         deadline_set(here, &here->drain_timer, due_ns);

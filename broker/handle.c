@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "broker/charge.h"
+
 broker_handle *handle_open(broker_op *op, engine_handle *os) {
     broker_session *session = op->session;
     void *entry;
@@ -29,6 +31,8 @@ broker_handle *handle_open(broker_op *op, engine_handle *os) {
     sl_list_init(&opened->readers);
     sl_list_init(&opened->writers);
     sl_list_init(&opened->accepters);
+    sl_list_init(&opened->in_starving);
+    charge_open_handle(opened);
     counter_add(&session->worker->counters.handles, 1);
     op->opened[op->opened_count++] = id;
     if (!session_can_reply(session)) {

@@ -37,9 +37,11 @@ struct broker_handle {
     uint32_t end;
     uint32_t armed_bytes;
     bool is_armed;
-    bool is_flowing; /* the last receive filled its buffer: use a large one */
+    bool is_flowing;     /* the last receive filled its buffer: use a large one */
+    bool has_paid_close; /* of what is charged for it, the Close's operation has its part */
+    sl_list in_starving; /* its reads wait for a buffer (charge.h) */
     uint8_t descriptors; /* counted for it (descriptors.h) */
-    int end_status;  /* latched; 0 = none */
+    int end_status;      /* latched; 0 = none */
     uint32_t end_os_error;
 
     /* transmit.c */
@@ -70,6 +72,8 @@ broker_handle *handle_find(broker_session *session, uint64_t id);
 
 /* receive.c */
 void handle_read(broker_handle *handle, broker_op *op);
+/* There may be a buffer now. */
+void handle_resume_read(broker_handle *handle);
 void handle_release_buffer(broker_handle *handle);
 void receive_on_completion(broker_target *target, const engine_completion *completion);
 

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "broker/charge.h"
 #include "broker/dispatch.h"
 #include "broker/session.h"
 #include "broker/worker.h"
@@ -18,12 +19,11 @@
 
 static void on_completion(broker_target *target, const engine_completion *completion);
 
-int input_init(broker_session *session) {
+int input_init(broker_session *session, sl_reason *ret_reason) {
     session_input *input = &session->input;
     input->target.on_completion = on_completion;
     input->wanted = INPUT_BYTES_MIN;
-    input->chunk = chunk_take(&session->worker->chunks, INPUT_BYTES_MIN);
-    return input->chunk != NULL ? SLUICE_OK : SLUICE_ENOMEM;
+    return charge_take_chunk(session, INPUT_BYTES_MIN, &input->chunk, ret_reason);
 }
 
 void input_deinit(broker_session *session) {
@@ -35,9 +35,10 @@ void input_deinit(broker_session *session) {
 /* Makes the buffer `size` bytes long or longer, with what is in it at its front. */
 static int resize(broker_session *session, uint32_t size) {
     session_input *input = &session->input;
-    broker_chunk *fresh = chunk_take(&session->worker->chunks, size);
-    if (fresh == NULL) {
-        return SLUICE_ENOMEM;
+    broker_chunk *fresh;
+    int status = charge_take_chunk(session, size, &fresh, NULL);
+    if (status != SLUICE_OK) {
+        return status;
     }
     memcpy(fresh->bytes, input->chunk->bytes + input->start, input->end - input->start);
     chunk_drop(input->chunk);
@@ -47,27 +48,65 @@ static int resize(broker_session *session, uint32_t size) {
     return SLUICE_OK;
 }
 
-/* Room for at least `needed` bytes from input->start on. */
+/* Room for at least `needed` bytes from input->start on. SLUICE_OK; ENOMEM; EQUOTA: no more than
+ * the buffer has, which begins with them. */
 static int make_room(broker_session *session, size_t needed) {
     session_input *input = &session->input;
     if (input->start == input->end) {
         input->start = input->end = 0;
         if (needed <= input->wanted && input->chunk->size / 4 >= input->wanted) {
-            return resize(session, input->wanted);
+            int status = resize(session, input->wanted);
+            return status == SLUICE_EQUOTA ? SLUICE_OK : status; /* it is larger than that */
         }
     }
+    size_t size = needed;
     if (needed < input->wanted && input->chunk->size < input->wanted) {
-        needed = input->wanted;
+        size = input->wanted;
     }
-    if (needed > input->chunk->size) {
-        return resize(session, (uint32_t)needed);
+    if (size > input->chunk->size) {
+        int status = resize(session, (uint32_t)size);
+        if (status != SLUICE_EQUOTA) {
+            return status;
+        }
     }
     if (needed > input->chunk->size - input->start || input->end == input->chunk->size) {
         memmove(input->chunk->bytes, input->chunk->bytes + input->start, input->end - input->start);
         input->end -= input->start;
         input->start = 0;
     }
-    return SLUICE_OK;
+    return needed > input->chunk->size ? SLUICE_EQUOTA : SLUICE_OK;
+}
+
+/* What has come of a payload whose frame has been acted on. */
+static void take_rest(broker_session *session) {
+    session_input *input = &session->input;
+    uint32_t count = input->end - input->start;
+    count = count < input->rest ? count : input->rest;
+    if (count > 0) {
+        dispatch_piece(session, input->rest_id, input->chunk->bytes + input->start, count);
+        input->start += count;
+        input->rest -= count;
+    }
+}
+
+/* There is no memory for a buffer that takes the next frame: it is acted on when its control
+ * message is there, and its payload is handed on, or dropped, as it comes. So even then a write is
+ * refused, and a cancel found behind it. Returns as parse(). */
+static int parse_begun(broker_session *session, sl_reason *ret_reason) {
+    session_input *input = &session->input;
+    sl_frame frame;
+    size_t needed;
+    const uint8_t *at = input->chunk->bytes + input->start;
+    if (!sl_frame_begin(at, input->end - input->start, &frame, &needed)) {
+        /* No request is so long; what a later version may add is not worth a buffer for each. */
+        return needed <= input->chunk->size ? SLUICE_OK : charge_refused(session, ret_reason);
+    }
+    int status = dispatch_frame(session, &frame, ret_reason);
+    if (status == SLUICE_OK) {
+        input->start = input->end = 0; /* it was all there was */
+        input->rest = frame.payload_missing;
+    }
+    return status;
 }
 
 /* Acts on complete frames. SLUICE_OK: all that were there, *ret_needed tells how many bytes the
@@ -75,6 +114,7 @@ static int make_room(broker_session *session, size_t needed) {
 static int parse(broker_session *session, size_t *ret_needed, sl_reason *ret_reason) {
     session_input *input = &session->input;
     uint32_t begin = input->start;
+    take_rest(session);
     for (unsigned i = 0; session->state < SESSION_LEAVING; i++) {
         sl_frame_limits limits = {session->limits.control_bytes, session->limits.fragment_bytes};
         sl_frame frame;
@@ -106,7 +146,13 @@ void session_run(broker_session *session) {
         return;
     }
     int status = parse(session, &needed, &reason);
-    if (session->state >= SESSION_LEAVING) {
+    if (status == SLUICE_OK && session->state < SESSION_LEAVING) {
+        status = make_room(session, needed);
+        if (status == SLUICE_EQUOTA) {
+            status = parse_begun(session, &reason);
+        }
+    }
+    if (session->state >= SESSION_LEAVING || session->is_held) {
         return;
     }
     if (status == SLUICE_EBUSY) {
@@ -117,11 +163,8 @@ void session_run(broker_session *session) {
         session_violation(session, &reason);
         return;
     }
-    if (status == SLUICE_OK) {
-        status = make_room(session, needed);
-    }
     if (status != SLUICE_OK) {
-        session_leave(session, status, "out of memory");
+        session_leave(session, status, reason.text[0] != '\0' ? reason.text : "out of memory");
         return;
     }
     input_arm(session);

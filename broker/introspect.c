@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#include "broker/charge.h"
 #include "broker/handle.h"
 #include "broker/peer.h"
 #include "broker/quota.h"
@@ -29,7 +30,7 @@ struct broker_query {
     uint32_t section;
     uint32_t place;
     uint32_t looked_at; /* at this stop */
-    bool is_full; /* the page is, or enough was looked at */
+    bool is_full;       /* the page is, or enough was looked at */
     sl_ops_filter filter;
     uint32_t limit;
     uint64_t min_age_ns;
@@ -245,8 +246,7 @@ void introspect_ops(broker_op *op, const sl_request *request) {
     sl_reason reason;
     int status = quota_take_query(op, &reason);
     if (status == SLUICE_OK) {
-        op->data = chunk_take(&home->chunks, sizeof(broker_query));
-        status = op->data != NULL ? SLUICE_OK : SLUICE_ENOMEM;
+        status = charge_take_chunk(op->session, sizeof(broker_query), &op->data, &reason);
     }
     if (status != SLUICE_OK) {
         op_refuse(op, status, status == SLUICE_EQUOTA ? &reason : NULL);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/failpoint.h"
+#include "broker/charge.h"
 #include "broker/handle.h"
 #include "broker/peer.h"
 #include "broker/quota.h"
@@ -39,7 +40,7 @@ static void grow_buckets(broker_session *session) {
     if (session->op_count < old_count * 2 || old_count >= BUCKETS_MAX) {
         return;
     }
-    sl_account *account = &session->worker->account;
+    sl_account *account = &session->memory.account;
     broker_op **old = session->buckets;
     broker_op **grown = sl_account_alloc(account, old_count * 4 * sizeof(*grown));
     if (grown == NULL) {
@@ -112,6 +113,12 @@ int op_create(broker_session *session, uint64_t id, sl_request_kind kind, broker
     op->started_ns = worker->now_ns;
     op->deadline_ns = SL_CLOCK_NEVER;
     op->timer.on_due = on_due;
+    status = charge_take_op(op);
+    if (status != SLUICE_OK) {
+        sl_slots_release(&worker->ops, op);
+        deadline_unreserve(worker);
+        return status;
+    }
     sl_list_init(&op->in_session);
     sl_list_init(&op->link);
     sl_list_push_back(&session->ops, &op->in_session);
@@ -141,6 +148,7 @@ static void give_back(broker_op *op) {
     quota_release_query(op);
     chunk_drop(op->data);
     op->data = NULL;
+    charge_give_op(op);
     sl_list_remove(&op->in_session);
     deadline_unreserve(worker);
     session->op_count--;

@@ -41,8 +41,8 @@ struct broker_op {
     uint32_t os_error;
     uint32_t credit_bytes;
     uint32_t shared_bytes; /* quota_take_shared */
-    uint32_t length;   /* asked for */
-    uint32_t received; /* of a write, from the client */
+    uint32_t length;       /* asked for */
+    uint32_t received;     /* of a write, from the client */
     uint32_t done;
     uint32_t in_doubt;
     uint32_t sent; /* of a reply's payload */
@@ -57,6 +57,8 @@ struct broker_op {
     bool has_detail; /* in small */
     bool holds_opener;
     bool holds_query;
+    bool is_charged;        /* for the memory that it takes; */
+    bool is_reserved;       /* or it has a place of the session's reserve (charge.h) */
     broker_op *next_answer; /* a read of the same handle that is answered after this one */
     broker_handle *last_of; /* the handle whose last unanswered read this is */
     uint64_t opened[SL_OPENED_MAX];
@@ -70,7 +72,8 @@ struct broker_op {
 };
 
 /* Takes an operation for a request, unless the id is in use or there is no memory to answer with
- * (then the session ends: SLUICE_EPROTOCOL, SLUICE_ENOMEM). */
+ * (then the session ends: SLUICE_EPROTOCOL, SLUICE_ENOMEM), or the session must wait until an
+ * answer has gone out (EBUSY). */
 int op_create(broker_session *session, uint64_t id, sl_request_kind kind, broker_op **ret_op);
 
 /* The operation of that id that has not been answered, or NULL. */

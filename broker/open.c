@@ -9,6 +9,7 @@
  */
 #include "broker/open.h"
 
+#include "broker/charge.h"
 #include "broker/handle.h"
 #include "broker/pipe_name.h"
 #include "broker/quota.h"
@@ -100,19 +101,19 @@ static void enqueue(broker_op *op) {
 
 /* SLUICE_OK; ENOMEM, EINVAL, ENAMETOOLONG: the operation has ended. */
 static int prepare(broker_op *op, const char *address) {
-    op->data = chunk_take(&op->session->worker->chunks, sizeof(open_scratch));
-    int status = op->data != NULL ? SLUICE_OK : SLUICE_ENOMEM;
+    sl_reason reason = {""};
+    int status = charge_take_chunk(op->session, sizeof(open_scratch), &op->data, &reason);
     if (status == SLUICE_OK) {
         open_scratch *opening = opening_of(op);
         opening->count = 0;
         opening->next = 0;
-        status = sl_address_parse(address, &opening->name, NULL);
+        status = sl_address_parse(address, &opening->name, &reason);
         if (status == SLUICE_OK && opening->name.kind == SL_ADDRESS_PIPE) {
             status = pipe_name_address(opening->name.name, &opening->addresses[0]);
         }
     }
     if (status != SLUICE_OK) {
-        op_finish(op, status, 0);
+        op_refuse(op, status, reason.text[0] != '\0' ? &reason : NULL);
     }
     return status;
 }
@@ -225,8 +226,8 @@ static void on_completion(broker_target *target, const engine_completion *comple
 
 /* A pipe that is connected to is none: while it is busy it is tried again, until a cancel. */
 bool open_is_with_opener(const broker_op *op) {
-    return op->holds_opener && (op->kind == SL_REQUEST_PAIR ||
-                                opening_of(op)->name.kind == SL_ADDRESS_TCP);
+    return op->holds_opener &&
+           (op->kind == SL_REQUEST_PAIR || opening_of(op)->name.kind == SL_ADDRESS_TCP);
 }
 
 void open_abandon(broker_op *op) {

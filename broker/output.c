@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/failpoint.h"
+#include "broker/charge.h"
 #include "broker/introspect.h"
 #include "broker/reply.h"
 #include "proto/frame.h"
@@ -27,13 +28,10 @@ typedef struct output_gather {
 
 static void on_completion(broker_target *target, const engine_completion *completion);
 
-int output_init(broker_session *session) {
+int output_init(broker_session *session, sl_reason *ret_reason) {
     session_output *output = &session->output;
-    sl_list_init(&output->replies);
-    sl_list_init(&output->bulk);
     output->target.on_completion = on_completion;
-    output->chunk = chunk_take(&session->worker->chunks, SESSION_OUTPUT_BYTES);
-    return output->chunk != NULL ? SLUICE_OK : SLUICE_ENOMEM;
+    return charge_take_chunk(session, SESSION_OUTPUT_BYTES, &output->chunk, ret_reason);
 }
 
 static void drop_held(session_output *output) {

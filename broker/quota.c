@@ -4,8 +4,10 @@
  */
 #include "broker/quota.h"
 
+#include "broker/charge.h"
 #include "broker/handle.h"
 #include "broker/peer.h"
+#include "broker/user.h"
 
 int quota_take_credit(broker_op *op, uint32_t payload_bytes, sl_reason *ret_reason) {
     session_quota *quota = &op->session->quota;
@@ -16,8 +18,7 @@ int quota_take_credit(broker_op *op, uint32_t payload_bytes, sl_reason *ret_reas
                                 limits->credit_operations);
     }
     if (payload_bytes > limits->credit_bytes - quota->bytes) {
-        return sl_limit_reached(ret_reason, SL_LIMIT_SESSION, "credit_bytes",
-                                limits->credit_bytes);
+        return sl_limit_reached(ret_reason, SL_LIMIT_SESSION, "credit_bytes", limits->credit_bytes);
     }
     quota->operations++;
     quota->bytes += payload_bytes;
@@ -39,10 +40,11 @@ int quota_take_refusal(broker_op *op) {
     return SLUICE_OK;
 }
 
-void quota_keep_close(broker_op *op) {
+void quota_keep_close(broker_op *op, broker_handle *handle) {
     SL_CHECK(op->is_refusal, "an answer without credit was counted");
     op->is_refusal = false;
     op->session->quota.refusals--;
+    charge_pay_close(handle, op);
 }
 
 bool quota_take_shared(broker_op *op, uint32_t chunk_bytes) {
@@ -95,6 +97,19 @@ void quota_release(broker_op *op) {
     }
 }
 
+/* Their memory, and their places in the session's table. SLUICE_OK, EQUOTA, ENOMEM. */
+static int pay_for_handles(broker_session *session, uint32_t count, sl_reason *ret_reason) {
+    if (!charge_take_handles(session, count)) {
+        return charge_refused(session, ret_reason);
+    }
+    int status = sl_slots_reserve(&session->handles, session->quota.handles + count);
+    if (status != SLUICE_OK) {
+        charge_give_handles(session, count);
+        return charge_was_refused(session) ? charge_refused(session, ret_reason) : status;
+    }
+    return SLUICE_OK;
+}
+
 int quota_promise_handles(broker_op *op, uint32_t count, sl_reason *ret_reason) {
     broker_session *session = op->session;
     uint64_t zombies = worker_limits(session->worker)->zombies;
@@ -105,14 +120,21 @@ int quota_promise_handles(broker_op *op, uint32_t count, sl_reason *ret_reason) 
     if (peer_zombies(session) >= zombies) {
         return sl_limit_reached(ret_reason, SL_LIMIT_USER, "zombies", zombies);
     }
-    int status = sl_slots_reserve(&session->handles, session->quota.handles + count);
-    if (status != SLUICE_OK) {
-        return status;
+    if (!book_take(&session->user->handles, count)) {
+        return sl_limit_reached(ret_reason, SL_LIMIT_USER, "user_handles",
+                                session->user->handles.limit);
     }
     uint32_t descriptors = op->kind == SL_REQUEST_LISTEN ? DESCRIPTORS_LISTENER : count;
-    if (!descriptors_take_handles(&b->descriptors, descriptors, session->quota.handles)) {
-        return sl_limit_reached(ret_reason, SL_LIMIT_BROKER, "descriptors",
-                                b->options.descriptors);
+    int status = pay_for_handles(session, count, ret_reason);
+    if (status == SLUICE_OK &&
+        !descriptors_take_handles(&b->descriptors, descriptors, session->quota.handles)) {
+        charge_give_handles(session, count);
+        status =
+            sl_limit_reached(ret_reason, SL_LIMIT_BROKER, "descriptors", b->options.descriptors);
+    }
+    if (status != SLUICE_OK) {
+        book_give(&session->user->handles, count);
+        return status;
     }
     session->quota.handles += count;
     op->reserved_handles = (uint8_t)(op->reserved_handles + count);
@@ -123,6 +145,8 @@ int quota_promise_handles(broker_op *op, uint32_t count, sl_reason *ret_reason) 
 void quota_release_handles(broker_op *op) {
     SL_CHECK(op->session->quota.handles >= op->reserved_handles, "a promise is given back once");
     op->session->quota.handles -= op->reserved_handles;
+    book_give(&op->session->user->handles, op->reserved_handles);
+    charge_give_handles(op->session, op->reserved_handles);
     descriptors_release(&op->session->worker->broker->descriptors, op->reserved_descriptors);
     op->reserved_handles = 0;
     op->reserved_descriptors = 0;

@@ -8,7 +8,8 @@
  *   shared    received chunks that unanswered replies keep alive, each larger than the bytes of
  *             its reply: as many as the payload credit; then bytes are copied
  *   queries   unanswered Ops, since a page is large
- *   handles   from the promise (a Pair promises two) until the system has let go of them
+ *   handles   from the promise (a Pair promises two) until the system has let go of them; those of
+ *             all sessions of a user have a limit, too
  *   zombies   a new handle is refused while so many handles and requests of its user are stuck, in
  *             all his sessions on all workers (user.h); a stuck close is its handle's, and not one
  *             more
@@ -26,7 +27,7 @@ int quota_take_credit(broker_op *op, uint32_t payload_bytes, sl_reason *ret_reas
 int quota_take_refusal(broker_op *op);
 /* It was that, and is the Close of an open handle: it has that handle's place, for each is closed
  * once. A client may so close all it has, and take the answers later. */
-void quota_keep_close(broker_op *op);
+void quota_keep_close(broker_op *op, broker_handle *handle);
 /* May its reply refer to a received chunk of that size? false: copy the bytes. */
 bool quota_take_shared(broker_op *op, uint32_t chunk_bytes);
 /* SLUICE_OK or EQUOTA. */

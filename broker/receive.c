@@ -9,10 +9,12 @@
  */
 #include <string.h>
 
+#include "broker/charge.h"
 #include "broker/handle.h"
 #include "broker/quota.h"
 
-#define TAIL_BYTES_MIN 1024u /* worth receiving into, while replies refer to the front */
+#define TAIL_BYTES_MIN \
+    CHARGE_SPARE_BYTES /* worth receiving into, while replies refer to the front */
 
 static uint32_t available(const broker_handle *handle) {
     return handle->end - handle->start;
@@ -32,14 +34,16 @@ void handle_release_buffer(broker_handle *handle) {
     handle->start = handle->end = 0;
 }
 
-/* Adds `count` bytes to what a read has that gets `most` in the end. SLUICE_OK or ENOMEM. */
-static int collect(broker_handle *handle, broker_op *op, uint32_t count, uint32_t most) {
+/* Adds `count` bytes to what a read has that gets `most` in the end. SLUICE_OK, EQUOTA, ENOMEM:
+ * then it has taken none, also before. */
+static int collect(broker_handle *handle, broker_op *op, uint32_t count, uint32_t most,
+                   sl_reason *ret_reason) {
     uint8_t *to = op->small.bytes;
     if (most > OP_SMALL_BYTES) {
         if (op->data == NULL) {
-            op->data = chunk_take(&op->session->worker->chunks, most);
-            if (op->data == NULL) {
-                return SLUICE_ENOMEM;
+            int status = charge_take_chunk(op->session, most, &op->data, ret_reason);
+            if (status != SLUICE_OK) {
+                return status;
             }
         }
         to = op->data->bytes;
@@ -49,15 +53,21 @@ static int collect(broker_handle *handle, broker_op *op, uint32_t count, uint32_
     return SLUICE_OK;
 }
 
-/* Gives `count` bytes to a read that gets no more than these. SLUICE_OK or ENOMEM. */
-static int give(broker_handle *handle, broker_op *op, uint32_t count) {
-    if (count <= OP_SMALL_BYTES || !quota_take_shared(op, handle->chunk->size)) {
-        return collect(handle, op, count, count);
+/* Gives *count bytes to a read that gets no more than these; or fewer, where there is no memory for
+ * more and the read takes any number. SLUICE_OK, EQUOTA, ENOMEM. */
+static int give(broker_handle *handle, broker_op *op, uint32_t *count, sl_reason *ret_reason) {
+    if (*count > OP_SMALL_BYTES && quota_take_shared(op, handle->chunk->size)) {
+        op->data = chunk_share(handle->chunk);
+        op->data_at = handle->start;
+        op->data_length = *count;
+        return SLUICE_OK;
     }
-    op->data = chunk_share(handle->chunk);
-    op->data_at = handle->start;
-    op->data_length = count;
-    return SLUICE_OK;
+    int status = collect(handle, op, *count, *count, ret_reason);
+    if (status == SLUICE_EQUOTA && !op->is_all) {
+        *count = OP_SMALL_BYTES;
+        status = collect(handle, op, *count, *count, ret_reason);
+    }
+    return status;
 }
 
 /* true: the read has ended. */
@@ -74,10 +84,11 @@ static bool serve(broker_handle *handle, broker_op *op) {
     uint32_t wanted = op->length - op->done;
     count = count < wanted ? count : wanted;
     bool is_whole = op->done == 0 && (!op->is_all || count == wanted);
-    int status =
-        is_whole ? give(handle, op, count) : collect(handle, op, count, op->length);
+    sl_reason reason;
+    int status = is_whole ? give(handle, op, &count, &reason)
+                          : collect(handle, op, count, op->length, &reason);
     if (status != SLUICE_OK) {
-        op_finish(op, SLUICE_ENOMEM, 0);
+        op_refuse(op, status, status == SLUICE_EQUOTA ? &reason : NULL);
         return true;
     }
     op->done += count;
@@ -89,22 +100,32 @@ static bool serve(broker_handle *handle, broker_op *op) {
     return true;
 }
 
-/* Finds room for the next receive. SLUICE_OK or ENOMEM. */
+/* Finds room for the next receive: where there is no memory for what it wants, the smallest.
+ * SLUICE_OK; EBUSY: it must wait for that, too; ENOMEM. */
 static int make_room(broker_handle *handle) {
-    broker_worker *worker = handle->session->worker;
-    const sl_limits *limits = worker_limits(worker);
+    broker_session *session = handle->session;
+    const sl_limits *limits = worker_limits(session->worker);
     uint64_t size = handle->is_flowing ? limits->receive_buffer_bytes : limits->idle_buffer_bytes;
     uint32_t wanted = size < TAIL_BYTES_MIN ? TAIL_BYTES_MIN : (uint32_t)size;
     rewind_chunk(handle);
-    if (handle->chunk != NULL) {
-        bool is_small = handle->end == 0 && handle->chunk->size < wanted;
-        if (!is_small && handle->chunk->size - handle->end >= TAIL_BYTES_MIN) {
-            return SLUICE_OK;
-        }
+    bool is_usable = handle->chunk != NULL && handle->chunk->size - handle->end >= TAIL_BYTES_MIN;
+    bool is_small = is_usable && handle->end == 0 && handle->chunk->size < wanted;
+    if (is_usable && !is_small) {
+        return SLUICE_OK;
     }
-    broker_chunk *fresh = chunk_take(&worker->chunks, wanted);
-    if (fresh == NULL) {
-        return SLUICE_ENOMEM;
+    broker_chunk *fresh;
+    int status = charge_take_chunk(session, wanted, &fresh, NULL);
+    if (status == SLUICE_EQUOTA && is_usable) {
+        return SLUICE_OK;
+    }
+    if (status == SLUICE_EQUOTA) {
+        status = charge_take_spare(session, &fresh);
+    }
+    if (status == SLUICE_EBUSY) {
+        handle_release_buffer(handle); /* it may be the one that is waited for */
+    }
+    if (status != SLUICE_OK) {
+        return status;
     }
     handle_release_buffer(handle);
     handle->chunk = fresh;
@@ -148,7 +169,10 @@ static void serve_all(broker_handle *handle, bool has_data) {
             continue;
         }
         int status = handle->state == HANDLE_OPEN ? arm(handle, has_data) : SLUICE_OK;
-        if (status == SLUICE_OK) {
+        if (status == SLUICE_EBUSY) {
+            charge_starve(handle);
+        }
+        if (status == SLUICE_OK || status == SLUICE_EBUSY) {
             return;
         }
         op_finish(op, status, 0);
@@ -156,6 +180,11 @@ static void serve_all(broker_handle *handle, bool has_data) {
     if (!handle->is_armed && available(handle) == 0) {
         handle_release_buffer(handle);
     }
+}
+
+/* Whoever waits for a buffer knows that there is data, or does without a probe. */
+void handle_resume_read(broker_handle *handle) {
+    serve_all(handle, true);
 }
 
 void handle_read(broker_handle *handle, broker_op *op) {

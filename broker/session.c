@@ -12,9 +12,11 @@
 #include <string.h>
 
 #include "base/failpoint.h"
+#include "broker/charge.h"
 #include "broker/handle.h"
 #include "broker/peer.h"
 #include "broker/quota.h"
+#include "broker/user.h"
 
 #define LINGER_NS  (1 * SL_NS_PER_S) /* for a Goodbye to get out */
 #define ENDS_MAX   512u              /* operations of an ended session, per wake */
@@ -38,24 +40,34 @@ static void log_end(const broker_session *session, sl_log_level level, const cha
 
 /* ---- begin ---- */
 
-static void log_refusal(broker_worker *worker, int status) {
-    sl_log_field fields[] = {{"worker", (int64_t)worker->index}, {"status", status}};
-    sl_log_record(worker->broker->options.log, SL_LOG_WARN, "connection refused", NULL, fields, 2);
-}
-
-/* Takes a place among the broker's sessions. */
-static bool take_place(broker *b) {
-    uint32_t before = atomic_fetch_add_explicit(&b->session_count, 1, memory_order_relaxed);
-    if (before >= b->options.limits.sessions || !descriptors_take_session(&b->descriptors)) {
-        atomic_fetch_sub_explicit(&b->session_count, 1, memory_order_relaxed);
-        return false;
+/* Takes a place among the broker's sessions, and its user's. SLUICE_OK or EQUOTA. */
+static int take_place(broker_session *session, sl_reason *ret_reason) {
+    broker *b = session->worker->broker;
+    if (!book_take(&b->sessions, 1)) {
+        return sl_limit_reached(ret_reason, SL_LIMIT_BROKER, "sessions", b->sessions.limit);
     }
-    return true;
+    if (!book_take(&session->user->sessions, 1)) {
+        book_give(&b->sessions, 1);
+        return sl_limit_reached(ret_reason, SL_LIMIT_USER, "user_sessions",
+                                session->user->sessions.limit);
+    }
+    if (!descriptors_take_session(&b->descriptors)) {
+        book_give(&session->user->sessions, 1);
+        book_give(&b->sessions, 1);
+        return sl_limit_reached(ret_reason, SL_LIMIT_BROKER, "descriptors", b->options.descriptors);
+    }
+    session->has_place = true;
+    return SLUICE_OK;
 }
 
-static void give_place(broker *b) {
-    descriptors_release(&b->descriptors, 1);
-    atomic_fetch_sub_explicit(&b->session_count, 1, memory_order_relaxed);
+static void give_place(broker_session *session) {
+    broker *b = session->worker->broker;
+    if (session->has_place) {
+        session->has_place = false;
+        descriptors_release(&b->descriptors, 1);
+        book_give(&session->user->sessions, 1);
+        book_give(&b->sessions, 1);
+    }
 }
 
 static void init_lists(broker_session *session) {
@@ -66,35 +78,40 @@ static void init_lists(broker_session *session) {
     sl_list_init(&session->ops);
     sl_list_init(&session->ending);
     sl_list_init(&session->openings);
+    sl_list_init(&session->output.replies);
+    sl_list_init(&session->output.bulk);
 }
 
-static int init_tables(broker_session *session) {
+static int init_tables(broker_session *session, sl_reason *ret_reason) {
     broker_worker *worker = session->worker;
-    session->buckets =
-        sl_account_alloc(&worker->account, SESSION_BUCKETS * sizeof(*session->buckets));
+    sl_account *account = &session->memory.account;
+    session->buckets = sl_account_alloc(account, SESSION_BUCKETS * sizeof(*session->buckets));
     if (session->buckets == NULL) {
-        return SLUICE_ENOMEM;
+        return charge_was_refused(session) ? charge_refused(session, ret_reason) : SLUICE_ENOMEM;
     }
     session->bucket_count = SESSION_BUCKETS;
-    return sl_slots_init(&session->handles, &worker->account,
-                         (uint32_t)worker_limits(worker)->handles, sizeof(broker_handle));
+    return sl_slots_init(&session->handles, account, (uint32_t)worker_limits(worker)->handles,
+                         sizeof(broker_handle));
 }
 
+/* Also of one that was not made to its end. */
 static void deinit(broker_session *session) {
-    broker_worker *worker = session->worker;
     input_deinit(session);
     output_deinit(session);
     sl_slots_deinit(&session->handles);
-    sl_account_free(&worker->account, session->buckets,
+    sl_account_free(&session->memory.account, session->buckets,
                     session->bucket_count * sizeof(*session->buckets));
     session->buckets = NULL;
-    deadline_clear(worker, &session->timer);
+    deadline_clear(session->worker, &session->timer);
+    charge_deinit(session);
 }
 
-static int init(broker_session *session, broker_worker *worker) {
+static void init(broker_session *session, broker_worker *worker, engine_handle *pipe) {
     memset(session, 0, sizeof(*session));
     session->worker = worker;
+    session->pipe = pipe;
     peer_init(session);
+    charge_init(session);
     init_lists(session);
     session->timer.on_due = on_due;
     session->close_target.on_completion = on_closed;
@@ -103,17 +120,33 @@ static int init(broker_session *session, broker_worker *worker) {
     /* Until the Hello is answered these two are the protocol's. */
     session->limits.control_bytes = 64 * 1024;
     session->limits.fragment_bytes = 64 * 1024;
-    int status = output_init(session);
-    if (status == SLUICE_OK) {
-        status = input_init(session);
-    }
-    if (status == SLUICE_OK) {
-        status = init_tables(session);
-    }
-    return status;
 }
 
-static int create(broker_worker *worker, broker_session **ret_session) {
+/* Whose it is first, then its place and its memory: whoever is refused costs nothing. SLUICE_OK;
+ * EACCESS, EQUOTA, ENOMEM. */
+static int begin(broker_session *session, sl_reason *ret_reason) {
+    int status = peer_admit(session);
+    if (status != SLUICE_OK && status != SLUICE_EBUSY) {
+        const char *why =
+            status == SLUICE_EACCESS ? "this user may not use the broker" : "out of memory";
+        memcpy(ret_reason->text, why, strlen(why) + 1);
+        return status;
+    }
+    status = take_place(session, ret_reason);
+    if (status == SLUICE_OK) {
+        status = charge_begin(session, ret_reason);
+    }
+    if (status == SLUICE_OK) {
+        status = output_init(session, ret_reason);
+    }
+    if (status == SLUICE_OK) {
+        status = input_init(session, ret_reason);
+    }
+    return status == SLUICE_OK ? init_tables(session, ret_reason) : status;
+}
+
+static int create(broker_worker *worker, engine_handle *pipe, broker_session **ret_session,
+                  sl_reason *ret_reason) {
     void *entry;
     sl_slot_id slot;
     int status = deadline_reserve(worker);
@@ -122,55 +155,73 @@ static int create(broker_worker *worker, broker_session **ret_session) {
     }
     status = sl_slots_take(&worker->sessions, &entry, &slot);
     if (status == SLUICE_OK) {
-        status = init(entry, worker);
+        broker_session *session = entry;
+        init(session, worker, pipe);
+        status = begin(session, ret_reason);
         if (status == SLUICE_OK) {
-            *ret_session = entry;
+            *ret_session = session;
             return SLUICE_OK;
         }
-        if (((broker_session *)entry)->output.chunk != NULL) {
-            deinit(entry);
-        }
-        sl_slots_release(&worker->sessions, entry);
+        deinit(session);
+        give_place(session);
+        sl_slots_release(&worker->sessions, session);
     }
     deadline_unreserve(worker);
     worker_trim(worker); /* what there was memory for must not stay */
     return status;
 }
 
+static void refuse(broker_worker *worker, engine_handle *pipe, int status,
+                   const sl_reason *reason) {
+    if (status != SLUICE_EACCESS) { /* that has been logged */
+        sl_log_field fields[] = {{"worker", (int64_t)worker->index}, {"status", status}};
+        sl_log_record(worker->broker->options.log, SL_LOG_WARN, "connection refused", reason->text,
+                      fields, 2);
+    }
+    refusal_send(worker, pipe, status, reason->text);
+}
+
 void session_accept(broker_worker *worker, engine_handle *pipe) {
     broker *b = worker->broker;
     broker_session *session = NULL;
-    int status = SLUICE_EQUOTA;
+    sl_reason reason = {""};
     if (worker_is_draining(worker)) {
         worker_close_orphan(worker, pipe);
         return;
     }
-    if (take_place(b)) {
-        status = create(worker, &session);
-        if (status != SLUICE_OK) {
-            give_place(b);
-        }
-    }
+    engine_prefer(pipe); /* requests, and cancels above all, go ahead of data */
+    int status = create(worker, pipe, &session, &reason);
     if (status != SLUICE_OK) {
-        log_refusal(worker, status);
-        worker_close_orphan(worker, pipe);
+        refuse(worker, pipe, status, &reason);
         return;
     }
-    session->pipe = pipe;
-    engine_prefer(pipe); /* requests, and cancels above all, go ahead of data */
     session->id = atomic_fetch_add_explicit(&b->session_ids, 1, memory_order_relaxed) + 1;
     b->options.random->fill(b->options.random, &session->hash_seed, sizeof(session->hash_seed));
     sl_list_push_back(&worker->all_sessions, &session->in_worker);
     counter_add(&worker->counters.sessions, 1);
     counter_add(&worker->counters.sessions_started, 1);
-    status = peer_admit(session);
-    if (status != SLUICE_OK && status != SLUICE_EBUSY) {
-        session_leave(session, status, "this user may not use the broker");
-        return;
-    }
     deadline_set(worker, &session->timer,
                  sl_clock_after_ns(worker->now_ns, worker_limits(worker)->hello_timeout_ns));
     input_arm(session);
+}
+
+int session_admit_late(broker_session *session, sl_reason *ret_reason) {
+    broker_user *before = session->user;
+    int status = peer_admit(session);
+    broker_user *user = session->user;
+    if (status != SLUICE_OK || user == before) {
+        return status;
+    }
+    if (!book_take(&user->sessions, 1)) {
+        status = sl_limit_reached(ret_reason, SL_LIMIT_USER, "user_sessions", user->sessions.limit);
+    } else {
+        status = charge_change_user(session, before, user, ret_reason);
+        book_give(status == SLUICE_OK ? &before->sessions : &user->sessions, 1);
+    }
+    if (status != SLUICE_OK) {
+        session->user = before; /* who goes on to pay for it */
+    }
+    return status;
 }
 
 /* ---- end ---- */
@@ -314,7 +365,7 @@ void session_reap(broker_session *session) {
     sl_list_remove(&session->in_runnable);
     sl_list_remove(&session->in_flushing);
     deadline_unreserve(worker);
-    give_place(worker->broker);
+    give_place(session);
     sl_slots_release(&worker->sessions, session);
     worker_trim(worker);
     counter_subtract(&worker->counters.sessions, 1); /* whoever sees it finds the memory back */

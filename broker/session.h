@@ -12,12 +12,28 @@
 
 #include "base/slots.h"
 #include "broker/types.h"
+#include "proto/limits.h"
 
 #define SESSION_OUTPUT_BYTES 4096u /* frames of one write, without large payloads */
 #define SESSION_HELD_MAX     4u    /* large payloads of one write */
 #define SESSION_BUCKETS      16u   /* of the table of ids, to begin with */
 
 struct broker_user;
+
+/* charge.c */
+typedef struct session_memory {
+    sl_allocator source;  /* of the account: charges, then takes from the worker */
+    sl_account account;   /* of the session's tables */
+    uint64_t used_bytes;  /* by everything that is charged to it */
+    uint64_t drawn_bytes; /* from the books of its user and the broker: as much, or a little more */
+    uint32_t spares;      /* smallest buffers that its handles have paid for */
+    uint32_t spares_used;
+    uint32_t reserve_used; /* operations that answer although there is no memory */
+    bool has_begun;
+    bool was_refused; /* the account, by a limit */
+    sl_limit_owner refused_by;
+    sl_list starving; /* handles whose reads wait for a buffer */
+} session_memory;
 
 typedef enum session_state {
     SESSION_NEW,
@@ -32,7 +48,9 @@ typedef struct session_input {
     broker_chunk *chunk;
     uint32_t start; /* of what is not parsed */
     uint32_t end;
-    uint32_t wanted; /* size of the next buffer: follows the traffic */
+    uint32_t wanted;  /* size of the next buffer: follows the traffic */
+    uint32_t rest;    /* of a frame that comes in pieces: payload bytes that are to come */
+    uint64_t rest_id; /* whose they are */
 } session_input;
 
 typedef struct session_output {
@@ -72,6 +90,9 @@ struct broker_session {
     sl_list in_flushing;
     uint64_t flush_ns; /* since when it has been there */
     sl_list in_reaping;
+    sl_list in_feeding;
+    bool is_held;        /* nothing is parsed until an answer has gone out (charge.h) */
+    bool has_place;      /* among the broker's sessions, and its user's */
     engine_handle *pipe; /* NULL: closed */
     broker_target close_target;
     bool is_pipe_zombie;
@@ -79,6 +100,7 @@ struct broker_session {
     session_input input;
     session_output output;
     session_quota quota;
+    session_memory memory;
     sl_session_limits limits;
     sl_slots handles;
     uint32_t close_cursor; /* session_end has closed those before */
@@ -102,8 +124,12 @@ struct broker_session {
     char name[SL_CLIENT_NAME_BYTES + 1];
 };
 
-/* Takes a fresh connection; on failure it is closed. */
+/* Takes a fresh connection; on failure it is told why (refusal.h), and closed. */
 void session_accept(broker_worker *worker, engine_handle *pipe);
+
+/* Hello: who could not be told before can be told now (peer_admit). SLUICE_OK; EQUOTA: it is one
+ * more than its user may have; EACCESS, EBUSY, ENOMEM. */
+int session_admit_late(broker_session *session, sl_reason *ret_reason);
 
 /* Parses and acts on what has been received, a bounded number of frames. */
 void session_run(broker_session *session);
@@ -136,10 +162,10 @@ static inline bool session_can_reply(const broker_session *session) {
 }
 
 /* input.c, output.c */
-int input_init(broker_session *session);
+int input_init(broker_session *session, sl_reason *ret_reason);
 void input_arm(broker_session *session);
 void input_deinit(broker_session *session);
-int output_init(broker_session *session);
+int output_init(broker_session *session, sl_reason *ret_reason);
 void output_push(broker_session *session, broker_op *op);
 bool output_is_empty(const broker_session *session);
 void output_deinit(broker_session *session);

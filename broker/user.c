@@ -9,10 +9,25 @@
 
 #include <string.h>
 
-void users_init(broker_users *users, sl_account *account) {
+static void init(broker_user *user, const broker_user_limits *limits) {
+    atomic_init(&user->zombies, 0);
+    book_init(&user->memory, limits->memory_bytes);
+    book_init(&user->sessions, limits->sessions);
+    book_init(&user->handles, limits->handles);
+}
+
+static void check_empty(const broker_user *user) {
+    SL_CHECK(atomic_load(&user->zombies) == 0, "what is charged to a user is given back");
+    book_check_empty(&user->memory);
+    book_check_empty(&user->sessions);
+    book_check_empty(&user->handles);
+}
+
+void users_init(broker_users *users, sl_account *account, const broker_user_limits *limits) {
     users->account = account;
+    users->limits = *limits;
     memset(&users->others.identity, 0, sizeof(users->others.identity));
-    atomic_init(&users->others.zombies, 0);
+    init(&users->others, limits);
     memcpy(users->others.text, "others", sizeof("others"));
     for (uint32_t i = 0; i < BROKER_USERS_MAX; i++) {
         atomic_init(&users->places[i], NULL);
@@ -20,10 +35,11 @@ void users_init(broker_users *users, sl_account *account) {
 }
 
 void users_deinit(broker_users *users) {
+    check_empty(&users->others);
     for (uint32_t i = 0; i < BROKER_USERS_MAX; i++) {
         broker_user *user = atomic_load_explicit(&users->places[i], memory_order_acquire);
         if (user != NULL) {
-            SL_CHECK(atomic_load(&user->zombies) == 0, "what is charged to a user is given back");
+            check_empty(user);
             sl_account_free(users->account, user, sizeof(*user));
         }
     }
@@ -42,7 +58,7 @@ static broker_user *create(broker_users *users, const engine_identity *identity)
     broker_user *user = sl_account_alloc(users->account, sizeof(*user));
     if (user != NULL) {
         user->identity = *identity;
-        atomic_init(&user->zombies, 0);
+        init(user, &users->limits);
         engine_identity_text(identity, user->text);
     }
     return user;

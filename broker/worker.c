@@ -9,6 +9,7 @@
 #include "broker/worker.h"
 
 #include "base/failpoint.h"
+#include "broker/charge.h"
 #include "broker/drain.h"
 #include "broker/op.h"
 
@@ -42,7 +43,8 @@ static int init_tables(broker_worker *worker) {
     const sl_limits *limits = worker_limits(worker);
     int status = sl_message_arena_init(&worker->arena, &worker->account);
     if (status == SLUICE_OK) {
-        status = sl_slots_init(&worker->sessions, &worker->account, (uint32_t)limits->sessions,
+        /* One more, which is looked at and refused. */
+        status = sl_slots_init(&worker->sessions, &worker->account, (uint32_t)limits->sessions + 1,
                                sizeof(broker_session));
     }
     if (status == SLUICE_OK) {
@@ -51,6 +53,10 @@ static int init_tables(broker_worker *worker) {
     for (unsigned i = 0; i < OWN_TIMERS && status == SLUICE_OK; i++) {
         status = deadline_reserve(worker);
     }
+    if (status == SLUICE_OK) {
+        status = refusal_init(worker);
+    }
+    worker_trim(worker); /* to what it is again when its last session has gone */
     return status;
 }
 
@@ -85,6 +91,7 @@ static void init(broker_worker *worker) {
     sl_list_init(&worker->runnable);
     sl_list_init(&worker->flushing);
     sl_list_init(&worker->reaping);
+    sl_list_init(&worker->feeding);
     worker->orphan_target.on_completion = on_orphan_closed;
     worker->now_ns = sl_clock_now_ns(b->options.clock);
     drain_init(worker);
@@ -187,8 +194,20 @@ static void reap_all(broker_worker *worker) {
     }
 }
 
+/* What is freed meanwhile is for the next wake. */
+static void feed_all(broker_worker *worker) {
+    sl_list now;
+    sl_list *node;
+    sl_list_init(&now);
+    sl_list_splice_back(&now, &worker->feeding);
+    while ((node = sl_list_pop_front(&now)) != NULL) {
+        charge_feed(SL_LIST_ENTRY(node, broker_session, in_feeding));
+    }
+}
+
 bool worker_is_busy(const broker_worker *worker) {
-    return !sl_list_is_empty(&worker->runnable) || !sl_list_is_empty(&worker->flushing);
+    return !sl_list_is_empty(&worker->runnable) || !sl_list_is_empty(&worker->flushing) ||
+           !sl_list_is_empty(&worker->feeding);
 }
 
 void worker_flush(broker_worker *worker) {
@@ -209,6 +228,7 @@ bool worker_step(broker_worker *worker, uint64_t deadline_ns) {
         handle_completion(worker, &worker->batch[i]);
     }
     deadline_run(worker);
+    feed_all(worker);
     flush_all(worker, count == 0);
     reap_all(worker);
     return drain_continue(worker);

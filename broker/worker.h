@@ -6,9 +6,11 @@
 
 #include "base/slots.h"
 #include "base/thread.h"
-#include "broker/descriptors.h"
+#include "broker/book.h"
 #include "broker/broker.h"
 #include "broker/chunk.h"
+#include "broker/descriptors.h"
+#include "broker/refusal.h"
 #include "broker/types.h"
 #include "broker/user.h"
 
@@ -62,6 +64,7 @@ struct broker_worker {
     sl_list runnable;     /* sessions with work left over (session.in_runnable) */
     sl_list flushing;     /* sessions with something to say (session.in_flushing) */
     sl_list reaping;      /* sessions that may be over (session.in_reaping) */
+    sl_list feeding;      /* sessions with reads that wait for memory (session.in_feeding) */
 
     /* listener.c */
     engine_handle *listener;
@@ -69,6 +72,7 @@ struct broker_worker {
     broker_target listener_close_target;
     uint32_t accepts; /* in the engine */
     broker_timer accept_retry;
+    broker_refusal refusals[REFUSALS_MAX];
     broker_target orphan_target; /* the close of a handle that nobody wants any more */
 
     /* drain.c */
@@ -101,7 +105,8 @@ struct broker {
     sl_atomic_u32 started_count;
     sl_atomic_u32 start_failures;
     sl_atomic_u64 session_ids;
-    sl_atomic_u32 session_count; /* connections of all workers, against the limit */
+    broker_book sessions; /* connections of all workers */
+    broker_book memory;   /* bytes that all sessions have (charge.h) */
     broker_descriptors descriptors;
     sl_atomic_u32 reported_count;
     sl_atomic_u64 stuck_count;

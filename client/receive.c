@@ -18,8 +18,10 @@ static int on_event(client_core *core, const sl_response *response) {
         if (is_ours && response->as.event.status == SLUICE_EPROTOCOL) {
             return SLUICE_EPROTOCOL;
         }
-        if (core->phase == CLIENT_GREETING && response->as.event.status == SLUICE_EACCESS) {
-            return SLUICE_EACCESS; /* not for this user */
+        int32_t status = response->as.event.status;
+        if (core->phase == CLIENT_GREETING &&
+            (status == SLUICE_EACCESS || status == SLUICE_EQUOTA)) {
+            return status; /* not for this user, or no room for one session more */
         }
         return SLUICE_EBROKERLOST;
     }

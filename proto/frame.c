@@ -48,6 +48,28 @@ sl_frame_result sl_frame_parse(const uint8_t *bytes, size_t count, const sl_fram
     return SL_FRAME_COMPLETE;
 }
 
+bool sl_frame_begin(const uint8_t *bytes, size_t count, sl_frame *ret_frame, size_t *ret_needed) {
+    SL_CHECK(count >= SL_FRAME_HEADER_BYTES, "the lengths were looked at");
+    uint32_t control_length = get_u32(bytes);
+    uint32_t payload_length = get_u32(bytes + 4);
+    size_t begun = SL_FRAME_HEADER_BYTES + (size_t)control_length;
+    size_t length = begun + payload_length;
+    SL_CHECK(count < length, "the frame is not complete");
+    *ret_needed = begun;
+    if (count < begun) {
+        return false;
+    }
+    *ret_frame = (sl_frame){
+        .control = bytes + SL_FRAME_HEADER_BYTES,
+        .control_length = control_length,
+        .payload_length = payload_length,
+        .payload_missing = (uint32_t)(length - count),
+        .payload = bytes + begun,
+        .length = count,
+    };
+    return true;
+}
+
 void sl_frame_header(uint8_t header[SL_FRAME_HEADER_BYTES], uint32_t control_length,
                      uint32_t payload_length) {
     put_u32(header, control_length);

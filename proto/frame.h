@@ -28,6 +28,7 @@ typedef struct sl_frame {
     const uint8_t *control;
     uint32_t control_length;
     uint32_t payload_length;
+    uint32_t payload_missing; /* 0; else it was begun (sl_frame_begin), and so much is to come */
     const uint8_t *payload;
     size_t length; /* of the whole frame with its header: where the next one begins */
 } sl_frame;
@@ -43,6 +44,10 @@ typedef enum sl_frame_result {
  * set (it may be NULL). */
 sl_frame_result sl_frame_parse(const uint8_t *bytes, size_t count, const sl_frame_limits *limits,
                                sl_frame *ret_frame, size_t *ret_needed, sl_reason *ret_reason);
+
+/* For one who has no room for a whole frame, after INCOMPLETE: true when the control message is
+ * there; ret_frame has what there is of the payload. ret_needed is what it takes for that. */
+bool sl_frame_begin(const uint8_t *bytes, size_t count, sl_frame *ret_frame, size_t *ret_needed);
 
 /* Writes a header. Whoever writes one has kept to the limits himself. */
 void sl_frame_header(uint8_t header[SL_FRAME_HEADER_BYTES], uint32_t control_length,

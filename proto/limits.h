@@ -49,8 +49,14 @@ typedef enum sl_unit { SL_UNIT_NS, SL_UNIT_BYTES, SL_UNIT_COUNT } sl_unit;
       "the receive buffer of an idle handle; 0 = it waits with an empty read") \
     X(credit_operations, 1024, 16, 65536, COUNT, "unanswered requests of a session") \
     X(credit_bytes, 16 * SL_MIB, SL_MIB, SL_GIB, BYTES, "the payload bytes of those requests") \
+    X(memory_bytes, SL_GIB, 16 * SL_MIB, 1024 * SL_GIB, BYTES, \
+      "what the sessions of the broker make it hold in memory, together") \
+    X(user_memory_bytes, 256 * SL_MIB, SL_MIB, 1024 * SL_GIB, BYTES, \
+      "what those of one user do; without meaning where only one user may connect") \
     X(handles, 16384, 16, 65536, COUNT, "open handles of a session") \
+    X(user_handles, 65536, 16, 1048576, COUNT, "open handles of a user, likewise") \
     X(sessions, 4096, 1, 65536, COUNT, "sessions of the broker") \
+    X(user_sessions, 1024, 1, 65536, COUNT, "sessions of a user, likewise") \
     X(opener_threads, 8, 1, 64, COUNT, "threads for opens that block in the system") \
     X(opener_pending, 4, 1, 64, COUNT, "such opens of a session at a time") \
     X(zombies, 64, 1, 4096, COUNT, "handles and requests of a user that the system keeps")

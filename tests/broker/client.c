@@ -410,6 +410,10 @@ bool client_is_over(const raw_client *client) {
     return client->is_over;
 }
 
+test_rig *client_rig(const raw_client *client) {
+    return client->rig;
+}
+
 uint64_t client_drainings(const raw_client *client) {
     return client->drainings;
 }

@@ -131,6 +131,7 @@ const char *client_goodbye_detail(const raw_client *client);
 /* What Hello granted. */
 const sl_session_limits *client_limits(const raw_client *client);
 bool client_is_over(const raw_client *client);
+test_rig *client_rig(const raw_client *client);
 uint64_t client_drainings(const raw_client *client);
 /* Takes no replies from now on, or again. */
 void client_stop_reading(raw_client *client, bool is_stopped);

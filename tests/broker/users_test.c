@@ -27,6 +27,7 @@
 #define BULK           (1u << 19) /* more than a simulated pipe buffers */
 
 static uint8_t bulk[BULK];
+static const broker_user_limits limits = {.memory_bytes = 1, .sessions = 1, .handles = 1};
 
 typedef struct users_rig {
     test_rig rig;
@@ -379,7 +380,7 @@ static void test_same_entry_everywhere(void) {
     sl_atomic_u32 ready;
     atomic_init(&ready, 0);
     sl_account_init(&account, sl_allocator_system(), "users", SIZE_MAX);
-    users_init(&users, &account);
+    users_init(&users, &account, &limits);
     for (unsigned i = 0; i < THREADS; i++) {
         finders[i].users = &users;
         finders[i].ready = &ready;
@@ -402,7 +403,7 @@ static void test_table_end(void) {
     engine_identity identity;
     sl_alloc_failpoint_init(&memory, sl_allocator_system(), 1, false);
     sl_account_init(&account, &memory.allocator, "users", SIZE_MAX);
-    users_init(&users, &account);
+    users_init(&users, &account, &limits);
     engine_identity_uid(&identity, 7);
     EXPECT(users_find(&users, &identity, &found) == SLUICE_ENOMEM);
     for (uint32_t i = 0; i < BROKER_USERS_MAX + 100; i++) {

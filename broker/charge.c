@@ -1,0 +1,293 @@
+/*
+ * charge.c - see charge.h.
+ */
+#include "broker/charge.h"
+
+#include "broker/handle.h"
+#include "broker/user.h"
+
+#define FEEDS_MAX    64u         /* in one wake */
+#define BATCH_BYTES  (8u * 1024) /* drawn at a time; a session keeps two of them at most */
+#define OP_BYTES     (sizeof(broker_op) + 64) /* its place, its timer's, its id's */
+#define SPARE_BYTES  (CHARGE_SPARE_BYTES + sizeof(broker_chunk))
+#define ENGINE_BYTES 2048u /* an engine's handle, with a request each way */
+/* The handle is in the session's own table, which is charged by itself. */
+#define HANDLE_BYTES  (ENGINE_BYTES + SPARE_BYTES + OP_BYTES)
+#define SESSION_BYTES (sizeof(broker_session) + ENGINE_BYTES + CHARGE_RESERVE_OPS * OP_BYTES)
+
+static broker_book *broker_bytes(const broker_session *session) {
+    return &session->worker->broker->memory;
+}
+
+static bool draw(broker_session *session, uint64_t bytes) {
+    session_memory *memory = &session->memory;
+    if (!book_take(&session->user->memory, bytes)) {
+        bool is_users = session->user->memory.limit < broker_bytes(session)->limit;
+        memory->refused_by = is_users ? SL_LIMIT_USER : SL_LIMIT_BROKER;
+        return false;
+    }
+    if (!book_take(broker_bytes(session), bytes)) {
+        book_give(&session->user->memory, bytes);
+        memory->refused_by = SL_LIMIT_BROKER;
+        return false;
+    }
+    memory->drawn_bytes += bytes;
+    return true;
+}
+
+static void give_back(broker_session *session, uint64_t bytes) {
+    session->memory.drawn_bytes -= bytes;
+    book_give(&session->user->memory, bytes);
+    book_give(broker_bytes(session), bytes);
+}
+
+static bool take(broker_session *session, uint64_t bytes) {
+    session_memory *memory = &session->memory;
+    uint64_t free_bytes = memory->drawn_bytes - memory->used_bytes;
+    if (bytes > free_bytes) {
+        uint64_t missing = bytes - free_bytes;
+        bool has_batch = missing < BATCH_BYTES && draw(session, BATCH_BYTES);
+        if (!has_batch && !draw(session, missing)) {
+            return false;
+        }
+    }
+    memory->used_bytes += bytes;
+    return true;
+}
+
+/* Also tells those who wait, whatever it was that came back. */
+static void give(broker_session *session, uint64_t bytes) {
+    session_memory *memory = &session->memory;
+    SL_CHECK(memory->used_bytes >= bytes, "memory is given back once");
+    memory->used_bytes -= bytes;
+    uint64_t free_bytes = memory->drawn_bytes - memory->used_bytes;
+    if (free_bytes > 2 * BATCH_BYTES) {
+        give_back(session, free_bytes - BATCH_BYTES);
+    }
+    if (!sl_list_is_empty(&memory->starving) && !sl_list_is_linked(&session->in_feeding)) {
+        sl_list_push_back(&session->worker->feeding, &session->in_feeding);
+    }
+}
+
+/* ---- the session and its tables ---- */
+
+static void *acquire(sl_allocator *source, size_t size_bytes) {
+    session_memory *memory = SL_CONTAINER_OF(source, session_memory, source);
+    broker_session *session = SL_CONTAINER_OF(memory, broker_session, memory);
+    if (!take(session, size_bytes)) {
+        memory->was_refused = true;
+        return NULL;
+    }
+    void *taken = sl_account_alloc(&session->worker->account, size_bytes);
+    if (taken == NULL) {
+        give(session, size_bytes);
+    }
+    return taken;
+}
+
+static void release(sl_allocator *source, void *taken, size_t size_bytes) {
+    session_memory *memory = SL_CONTAINER_OF(source, session_memory, source);
+    broker_session *session = SL_CONTAINER_OF(memory, broker_session, memory);
+    sl_account_free(&session->worker->account, taken, size_bytes);
+    give(session, size_bytes);
+}
+
+void charge_init(broker_session *session) {
+    session_memory *memory = &session->memory;
+    memory->source = (sl_allocator){acquire, release};
+    sl_account_init(&memory->account, &memory->source, "session", SIZE_MAX);
+    sl_list_init(&memory->starving);
+    sl_list_init(&session->in_feeding);
+}
+
+int charge_begin(broker_session *session, sl_reason *ret_reason) {
+    if (!take(session, SESSION_BYTES)) {
+        return charge_refused(session, ret_reason);
+    }
+    session->memory.has_begun = true;
+    return SLUICE_OK;
+}
+
+void charge_deinit(broker_session *session) {
+    session_memory *memory = &session->memory;
+    SL_CHECK(sl_list_is_empty(&memory->starving), "nobody waits for a session's end");
+    SL_CHECK(memory->spares == 0 && memory->spares_used == 0 && memory->reserve_used == 0,
+             "a session ends without buffers and answers");
+    sl_account_deinit(&memory->account);
+    if (memory->has_begun) {
+        memory->has_begun = false;
+        give(session, SESSION_BYTES);
+    }
+    SL_CHECK(memory->used_bytes == 0, "a session ends without memory");
+    give_back(session, memory->drawn_bytes);
+    sl_list_remove(&session->in_feeding);
+}
+
+int charge_change_user(broker_session *session, struct broker_user *from, struct broker_user *to,
+                       sl_reason *ret_reason) {
+    uint64_t bytes = session->memory.drawn_bytes;
+    if (!book_take(&to->memory, bytes)) {
+        session->memory.refused_by = SL_LIMIT_USER;
+        return charge_refused(session, ret_reason);
+    }
+    book_give(&from->memory, bytes);
+    return SLUICE_OK;
+}
+
+int charge_refused(const broker_session *session, sl_reason *ret_reason) {
+    return session->memory.refused_by == SL_LIMIT_USER
+               ? sl_limit_reached(ret_reason, SL_LIMIT_USER, "user_memory_bytes",
+                                  session->user->memory.limit)
+               : sl_limit_reached(ret_reason, SL_LIMIT_BROKER, "memory_bytes",
+                                  broker_bytes(session)->limit);
+}
+
+bool charge_was_refused(broker_session *session) {
+    bool was_refused = session->memory.was_refused;
+    session->memory.was_refused = false;
+    return was_refused;
+}
+
+/* ---- buffers ---- */
+
+int charge_take_chunk(broker_session *session, size_t size_bytes, broker_chunk **ret_chunk,
+                      sl_reason *ret_reason) {
+    size_t cost = chunk_cost(size_bytes);
+    if (!take(session, cost)) {
+        return charge_refused(session, ret_reason);
+    }
+    broker_chunk *taken = chunk_take(&session->worker->chunks, size_bytes);
+    if (taken == NULL) {
+        give(session, cost);
+        return SLUICE_ENOMEM;
+    }
+    taken->payer = session;
+    *ret_chunk = taken;
+    return SLUICE_OK;
+}
+
+int charge_take_spare(broker_session *session, broker_chunk **ret_chunk) {
+    session_memory *memory = &session->memory;
+    if (memory->spares_used >= memory->spares) {
+        return SLUICE_EBUSY;
+    }
+    broker_chunk *taken = chunk_take(&session->worker->chunks, CHARGE_SPARE_BYTES);
+    if (taken == NULL) {
+        return SLUICE_ENOMEM;
+    }
+    memory->spares_used++;
+    taken->payer = session;
+    taken->is_spare = true;
+    *ret_chunk = taken;
+    return SLUICE_OK;
+}
+
+/* A spare buffer that has outlived its handle is still charged. */
+void charge_give_chunk(broker_session *session, bool is_spare, size_t size_bytes) {
+    session_memory *memory = &session->memory;
+    if (!is_spare) {
+        give(session, size_bytes);
+        return;
+    }
+    SL_CHECK(memory->spares_used > 0, "a spare buffer is given back once");
+    memory->spares_used--;
+    give(session, memory->spares_used >= memory->spares ? SPARE_BYTES : 0);
+}
+
+/* ---- operations ---- */
+
+static void leave_reserve(broker_op *op) {
+    broker_session *session = op->session;
+    SL_CHECK(session->memory.reserve_used > 0, "a place of the reserve is given back once");
+    op->is_reserved = false;
+    session->memory.reserve_used--;
+    if (session->is_held) {
+        session->is_held = false;
+        if (session->state < SESSION_LEAVING && !sl_list_is_linked(&session->in_runnable)) {
+            sl_list_push_back(&session->worker->runnable, &session->in_runnable);
+        }
+    }
+}
+
+int charge_take_op(broker_op *op) {
+    session_memory *memory = &op->session->memory;
+    if (take(op->session, OP_BYTES)) {
+        op->is_charged = true;
+        return SLUICE_OK;
+    }
+    if (memory->reserve_used >= CHARGE_RESERVE_OPS) {
+        op->session->is_held = true;
+        return SLUICE_EBUSY;
+    }
+    memory->reserve_used++;
+    op->is_reserved = true;
+    return SLUICE_OK;
+}
+
+void charge_give_op(broker_op *op) {
+    SL_CHECK(op->is_charged != op->is_reserved, "an operation is charged in one way");
+    if (op->is_charged) {
+        op->is_charged = false;
+        give(op->session, OP_BYTES);
+    } else {
+        leave_reserve(op);
+    }
+}
+
+/* ---- handles ---- */
+
+bool charge_take_handles(broker_session *session, uint32_t count) {
+    return take(session, count * HANDLE_BYTES);
+}
+
+void charge_give_handles(broker_session *session, uint32_t count) {
+    give(session, count * HANDLE_BYTES);
+}
+
+void charge_open_handle(broker_handle *handle) {
+    handle->session->memory.spares++;
+}
+
+void charge_pay_close(broker_handle *handle, broker_op *op) {
+    if (op->is_reserved) {
+        SL_CHECK(!handle->has_paid_close, "a handle is closed once");
+        leave_reserve(op);
+        op->is_charged = true;
+        handle->has_paid_close = true;
+    }
+}
+
+void charge_close_handle(broker_handle *handle) {
+    session_memory *memory = &handle->session->memory;
+    uint64_t bytes = HANDLE_BYTES - (handle->has_paid_close ? OP_BYTES : 0);
+    sl_list_remove(&handle->in_starving);
+    SL_CHECK(memory->spares > 0, "a handle is given back once");
+    memory->spares--;
+    give(handle->session, memory->spares_used > memory->spares ? bytes - SPARE_BYTES : bytes);
+}
+
+/* ---- those who wait ---- */
+
+void charge_starve(broker_handle *handle) {
+    if (!sl_list_is_linked(&handle->in_starving)) {
+        sl_list_push_back(&handle->session->memory.starving, &handle->in_starving);
+    }
+}
+
+/* The one that has waited longest first. One that still gets nothing goes to the front again. */
+void charge_feed(broker_session *session) {
+    for (uint32_t i = 0; i < FEEDS_MAX; i++) {
+        sl_list *node = sl_list_pop_front(&session->memory.starving);
+        if (node == NULL) {
+            return;
+        }
+        broker_handle *handle = SL_LIST_ENTRY(node, broker_handle, in_starving);
+        handle_resume_read(handle);
+        if (sl_list_is_linked(&handle->in_starving)) {
+            sl_list_remove(&handle->in_starving);
+            sl_list_push_front(&session->memory.starving, &handle->in_starving);
+            return;
+        }
+    }
+    give(session, 0); /* the others in the next wake */
+}

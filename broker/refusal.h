@@ -1,0 +1,35 @@
+/*
+ * refusal.h - connections that become no session: each is told why, in a Goodbye, and closed.
+ *
+ * They cost a fixed number of small places of the worker: whoever is refused while all are in use
+ * is closed without a word. A place is free again when the client has hung up, as it does when it
+ * has read the Goodbye, or after a second.
+ */
+#ifndef SLUICE_BROKER_REFUSAL_H
+#define SLUICE_BROKER_REFUSAL_H
+
+#include "broker/types.h"
+
+#define REFUSALS_MAX 32u /* of a worker at a time */
+
+typedef struct broker_refusal {
+    broker_worker *worker;
+    broker_target write_target;
+    broker_target read_target;
+    broker_target close_target;
+    broker_timer timer;
+    engine_handle *pipe; /* NULL: a free place */
+    bool is_closing;
+    uint8_t scrap[64]; /* what the client says is not listened to */
+    uint8_t goodbye[SL_RESPONSE_BYTES_EVENT];
+} broker_refusal;
+
+/* SLUICE_OK, ENOMEM. */
+int refusal_init(broker_worker *worker);
+
+/* Tells and closes it. */
+void refusal_send(broker_worker *worker, engine_handle *pipe, int status, const char *detail);
+/* A worker that ends waits for nobody to read. */
+void refusal_end_all(broker_worker *worker);
+
+#endif

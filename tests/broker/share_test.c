@@ -1,0 +1,427 @@
+/*
+ * share_test.c - what the sessions of one user may have together, and those of everybody: memory,
+ * sessions, handles. Who has all of it is told which limit it met, and goes on with what it has;
+ * the others do not notice. On the simulator, where a client may be anybody; what needs only one
+ * user also on the platform's own engine; and the books themselves, with threads.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/thread.h"
+#include "broker/book.h"
+#include "tests/broker/rig.h"
+
+#define WORKERS     3u
+#define ALICE       2001u
+#define BOB         2002u
+#define MIB         (1u << 20)
+#define USER_MEMORY (4u * MIB)
+#define MEMORY      (16u * MIB)
+#define SLACK       (3u * MIB) /* what workers keep for the next ones: tables, free buffers */
+#define PART        65536u
+#define CROWD       6u
+#define WRITES_MAX  200u
+#define USER_LIMIT  "this user's limit user_memory_bytes of 4 MiB is reached"
+#define ALL_LIMIT   "the broker's limit memory_bytes of 16 MiB is reached"
+#define BURST       100u /* more than the reserve of a session */
+#define STREAM      200000u
+#define EVERYBODY   "everybody" /* the simulator lets all connect */
+
+static uint8_t pattern[MIB];
+
+typedef struct share_rig {
+    test_rig rig;
+    sim_options sim;
+    sl_limits limits;
+} share_rig;
+
+static void open_rig(share_rig *s, uint64_t seed) {
+    sim_options_gentle(&s->sim, seed);
+    sl_limits_default(&s->limits);
+    s->limits.user_memory_bytes = USER_MEMORY;
+    s->limits.memory_bytes = MEMORY;
+    s->limits.user_handles = 64;
+    s->limits.user_sessions = CROWD + 1;
+    s->limits.sessions = 40;
+    rig_options options = {
+        .sim = &s->sim, .limits = &s->limits, .worker_count = WORKERS, .access = EVERYBODY};
+    rig_open(&s->rig, &options);
+}
+
+static void close_rig(share_rig *s) {
+    rig_await_empty(&s->rig);
+    rig_close(&s->rig);
+}
+
+static raw_client *open_as(share_rig *s, uint32_t user_id) {
+    sim_engine_become(s->rig.engine, user_id, user_id);
+    return client_open(&s->rig);
+}
+
+/* Writes what nobody reads until it is refused, in smaller and smaller pieces: then nothing is left.
+ * Returns how many bytes are held. */
+static uint64_t fill(raw_client *c, const uint64_t ends[2], const char *limit) {
+    static const uint32_t sizes[] = {PART, 4096, 300};
+    uint64_t held = 0;
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(sizes); i++) {
+        unsigned count = 0;
+        for (;;) {
+            EXPECT(++count < WRITES_MAX);
+            uint64_t id = start_write(c, ends[1], pattern, sizes[i], 0);
+            rig_run_for(client_rig(c), 50 * SL_NS_PER_MS);
+            if (!client_has(c, id)) {
+                held += sizes[i];
+                continue;
+            }
+            raw_reply reply;
+            EXPECT(client_await(c, id, &reply));
+            if (reply.status != SLUICE_OK) { /* else the pipe took it */
+                EXPECT(reply.status == SLUICE_EQUOTA && strcmp(reply.detail, limit) == 0);
+                break;
+            }
+        }
+    }
+    return held;
+}
+
+static void expect_alive(raw_client *c) {
+    raw_reply reply;
+    EXPECT(call_plain(c, SL_REQUEST_PING, 0, &reply) == SLUICE_OK);
+}
+
+static void use(raw_client *c) {
+    uint64_t ends[2];
+    uint64_t done;
+    EXPECT(call_pair(c, ends) == SLUICE_OK);
+    uint64_t write = start_write(c, ends[1], pattern, MIB, 0);
+    EXPECT(call_read(c, ends[0], MIB, true, pattern, &done) == SLUICE_OK && done == MIB);
+    EXPECT(await_status(c, write) == SLUICE_OK);
+    EXPECT(call_close(c, ends[0]) == SLUICE_OK && call_close(c, ends[1]) == SLUICE_OK);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* Alice's sessions hold all that she may have. Bob does not notice; and hers all live. */
+static void test_user_memory(uint64_t seed) {
+    share_rig s;
+    raw_client *alice[CROWD];
+    uint64_t ends[CROWD][2];
+    uint64_t held = 0;
+    open_rig(&s, seed);
+    uint64_t before = rig_counters(&s.rig).memory_bytes;
+    for (unsigned i = 0; i < CROWD; i++) {
+        alice[i] = open_as(&s, ALICE);
+        EXPECT(call_pair(alice[i], ends[i]) == SLUICE_OK);
+    }
+    for (unsigned i = 0; i < CROWD; i++) {
+        held += fill(alice[i], ends[i], USER_LIMIT);
+    }
+    EXPECT(held > USER_MEMORY / 2 && held < USER_MEMORY + CROWD * 2 * PART); /* and the pipes' */
+    EXPECT(rig_counters(&s.rig).memory_bytes <= before + USER_MEMORY + SLACK);
+    raw_client *bob = open_as(&s, BOB);
+    use(bob);
+    for (unsigned i = 0; i < CROWD; i++) {
+        expect_quota_of(alice[i], SL_REQUEST_PAIR, USER_LIMIT);
+        expect_alive(alice[i]);
+    }
+    sim_engine_become(s.rig.engine, ALICE, ALICE); /* one session more is a refusal, with words */
+    raw_client *late = client_connect(&s.rig);
+    EXPECT(client_await_end(late) == SLUICE_EQUOTA);
+    EXPECT(strcmp(client_goodbye_detail(late), USER_LIMIT) == 0);
+    client_close(late);
+    EXPECT(call_close(alice[0], ends[0][1]) == SLUICE_OK);
+    EXPECT(call_close(alice[0], ends[0][0]) == SLUICE_OK);
+    use(alice[1]); /* what one gives back is another's */
+    use(bob);
+    for (unsigned i = 0; i < CROWD; i++) {
+        client_close(alice[i]);
+    }
+    client_close(bob);
+    close_rig(&s);
+}
+
+/* At the limit: a frame larger than the input buffer is refused as it comes, what is behind it is
+ * found, and a write that was accepted before gets its later bytes the same way. */
+static void test_frames(uint64_t seed) {
+    share_rig s;
+    uint64_t ends[2];
+    uint64_t other[2];
+    uint64_t done;
+    open_rig(&s, seed);
+    raw_client *c = open_as(&s, ALICE);
+    raw_client *greedy = open_as(&s, ALICE);
+    EXPECT(call_pair(c, other) == SLUICE_OK && call_pair(greedy, ends) == SLUICE_OK);
+    sl_request begun = {.id = client_id(c), .kind = SL_REQUEST_WRITE};
+    begun.as.write.handle = other[1];
+    begun.as.write.length_bytes = 1 + PART;
+    client_send(c, &begun, pattern, 1);
+    uint64_t read = start_read(c, other[0], 1, false, 0);
+    EXPECT(await_status(c, read) == SLUICE_OK);
+    (void)fill(greedy, ends, USER_LIMIT);
+    uint64_t refused = start_write(c, other[1], pattern, PART, 0);
+    uint64_t whole = start_write(c, other[1], pattern, MIB, 0); /* in many frames */
+    sl_request more = {.id = begun.id, .kind = SL_REQUEST_WRITE_DATA};
+    client_send(c, &more, pattern + 1, PART);
+    expect_quota(c, refused, USER_LIMIT);
+    expect_quota(c, whole, USER_LIMIT);
+    /* All of it at once needs memory, which an input buffer that shrank may have given back. */
+    int status = call_read(c, other[0], PART, true, pattern + 1, &done);
+    EXPECT(status == SLUICE_EQUOTA || status == SLUICE_OK);
+    uint32_t begin = 1 + (uint32_t)done;
+    for (uint32_t at = begin; at < 1 + PART; at += (uint32_t)done) { /* some at a time can be had */
+        uint32_t most = 1 + PART - at < 192 ? 1 + PART - at : 192;
+        EXPECT(call_read(c, other[0], most, false, pattern + at, &done) == SLUICE_OK && done > 0);
+    }
+    EXPECT(await_status(c, begun.id) == SLUICE_OK);
+    client_close(greedy);
+    rig_await_sessions(&s.rig, 1);
+    use(c);
+    client_close(c);
+    close_rig(&s);
+}
+
+/* More requests at once than a session has answers in reserve, and they are not taken: all are
+ * answered in the end, a Close and a Cancel among them. */
+static void test_burst(uint64_t seed) {
+    share_rig s;
+    uint64_t ends[2];
+    uint64_t other[2];
+    uint64_t ids[BURST];
+    open_rig(&s, seed);
+    raw_client *c = open_as(&s, ALICE);
+    EXPECT(call_pair(c, ends) == SLUICE_OK && call_pair(c, other) == SLUICE_OK);
+    uint64_t waiting = start_read(c, other[0], 1, false, 0);
+    (void)fill(c, ends, USER_LIMIT);
+    EXPECT(!client_has(c, waiting));
+    client_stop_reading(c, true);
+    for (unsigned i = 0; i < BURST; i++) {
+        ids[i] = start_read(c, ends[0], 16, false, 0);
+    }
+    send_cancel(c, waiting);
+    uint64_t closed[2] = {start_close(c, ends[0]), start_close(c, ends[1])};
+    rig_run_for(&s.rig, SL_NS_PER_S);
+    client_stop_reading(c, false);
+    for (unsigned i = 0; i < BURST; i++) {
+        expect_quota(c, ids[i], USER_LIMIT);
+    }
+    EXPECT(await_status(c, waiting) == SLUICE_ECANCELED);
+    EXPECT(await_status(c, closed[0]) == SLUICE_OK && await_status(c, closed[1]) == SLUICE_OK);
+    use(c);
+    client_close(c);
+    close_rig(&s);
+}
+
+/* Data goes on flowing through handles that are open, in small pieces. */
+static void test_flow(uint64_t seed) {
+    share_rig s;
+    uint64_t ends[2];
+    uint64_t flow[2];
+    open_rig(&s, seed);
+    raw_client *greedy = open_as(&s, ALICE);
+    raw_client *c = open_as(&s, ALICE);
+    EXPECT(call_pair(greedy, ends) == SLUICE_OK && call_pair(c, flow) == SLUICE_OK);
+    uint64_t write = start_write(c, flow[1], pattern, STREAM, 0);
+    rig_run_for(&s.rig, SL_NS_PER_S);
+    (void)fill(greedy, ends, USER_LIMIT);
+    (void)fill(c, flow, USER_LIMIT); /* what its own batches leave */
+    raw_reply reply;
+    for (uint32_t at = 0; at < STREAM; at += (uint32_t)reply.done) {
+        uint64_t id = start_read(c, flow[0], PART, false, 0);
+        EXPECT(client_await(c, id, &reply));
+        if (reply.status == SLUICE_EQUOTA) { /* not even the operation */
+            reply.done = 0;
+            EXPECT(call_close(greedy, ends[0]) == SLUICE_OK);
+            continue;
+        }
+        EXPECT(reply.status == SLUICE_OK && reply.done > 0);
+        uint32_t count = (uint32_t)reply.done < STREAM - at ? (uint32_t)reply.done : STREAM - at;
+        EXPECT(memcmp(reply.payload, pattern + at, count) == 0);
+        reply_free(&reply);
+    }
+    EXPECT(await_status(c, write) == SLUICE_OK);
+    client_close(greedy);
+    client_close(c);
+    close_rig(&s);
+}
+
+/* Many users together have what the broker may hold. */
+static void test_broker_memory(uint64_t seed) {
+    share_rig s;
+    raw_client *crowd[CROWD];
+    uint64_t ends[CROWD][2];
+    uint64_t held = 0;
+    open_rig(&s, seed);
+    uint64_t before = rig_counters(&s.rig).memory_bytes;
+    for (unsigned i = 0; i < CROWD; i++) {
+        crowd[i] = open_as(&s, ALICE + i);
+        EXPECT(call_pair(crowd[i], ends[i]) == SLUICE_OK);
+    }
+    for (unsigned i = 0; i < CROWD; i++) {
+        held += fill(crowd[i], ends[i], i < MEMORY / USER_MEMORY - 1 ? USER_LIMIT : ALL_LIMIT);
+    }
+    EXPECT(held > MEMORY / 2 && held < MEMORY + CROWD * 2 * PART);
+    EXPECT(rig_counters(&s.rig).memory_bytes <= before + MEMORY + WORKERS * SLACK);
+    client_close(crowd[0]);
+    rig_await_sessions(&s.rig, CROWD - 1);
+    raw_client *bob = open_as(&s, BOB + CROWD);
+    use(bob);
+    client_close(bob);
+    for (unsigned i = 1; i < CROWD; i++) {
+        expect_alive(crowd[i]);
+        client_close(crowd[i]);
+    }
+    close_rig(&s);
+}
+
+/* ---- sessions and handles -------------------------------------------------------------------- */
+
+static void expect_refused(test_rig *rig, const char *detail) {
+    raw_client *c = client_connect(rig);
+    EXPECT(client_await_end(c) == SLUICE_EQUOTA);
+    EXPECT(strcmp(client_goodbye_detail(c), detail) == 0);
+    client_close(c);
+}
+
+static void test_user_sessions(uint64_t seed) {
+    share_rig s;
+    raw_client *alice[CROWD + 1];
+    uint64_t ends[2];
+    open_rig(&s, seed);
+    for (unsigned i = 0; i <= CROWD; i++) {
+        alice[i] = open_as(&s, ALICE);
+    }
+    for (unsigned i = 0; i < 100; i++) { /* as often as one likes */
+        expect_refused(&s.rig, "this user's limit user_sessions of 7 is reached");
+    }
+    raw_client *bob = open_as(&s, BOB);
+    for (unsigned i = 0; i < 32; i++) { /* 64 handles, whoever of hers has them */
+        EXPECT(call_pair(alice[i % CROWD], ends) == SLUICE_OK);
+    }
+    for (unsigned i = 0; i < CROWD; i++) {
+        expect_quota_of(alice[i], SL_REQUEST_PAIR,
+                        "this user's limit user_handles of 64 is reached");
+    }
+    EXPECT(call_pair(bob, ends) == SLUICE_OK);
+    client_close(alice[0]);
+    rig_await_sessions(&s.rig, CROWD + 1);
+    EXPECT(call_pair(alice[1], ends) == SLUICE_OK);
+    alice[0] = open_as(&s, ALICE);
+    for (unsigned i = 0; i <= CROWD; i++) {
+        client_close(alice[i]);
+    }
+    client_close(bob);
+    close_rig(&s);
+}
+
+/* All of the broker's: also more at once than there are places to say so in. */
+static void test_sessions(const sim_options *sim) {
+    test_rig rig;
+    sl_limits limits;
+    raw_client *clients[4];
+    raw_client *late[100];
+    raw_reply reply;
+    sl_limits_default(&limits);
+    limits.sessions = 4;
+    limits.user_sessions = 1; /* means nothing: only one user may connect */
+    rig_options options = {.sim = sim, .limits = &limits};
+    rig_open(&rig, &options);
+    for (unsigned i = 0; i < 4; i++) {
+        clients[i] = client_open(&rig);
+    }
+    expect_refused(&rig, "the broker's limit sessions of 4 is reached");
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(late); i++) {
+        late[i] = client_connect(&rig);
+    }
+    unsigned told = 0;
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(late); i++) {
+        int status = client_await_end(late[i]);
+        EXPECT(status == SLUICE_EQUOTA || status == 0);
+        told += status == SLUICE_EQUOTA;
+    }
+    EXPECT(told > 0);
+    EXPECT(call_plain(clients[3], SL_REQUEST_PING, 0, &reply) == SLUICE_OK);
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(late); i++) {
+        client_close(late[i]);
+    }
+    client_close(clients[0]);
+    rig_await_sessions(&rig, 3);
+    clients[0] = client_open(&rig);
+    for (unsigned i = 0; i < 4; i++) {
+        client_close(clients[i]);
+    }
+    rig_await_empty(&rig);
+    rig_close(&rig);
+}
+
+/* ---- the books ------------------------------------------------------------------------------- */
+
+#define TAKERS 4u
+#define TURNS  100000u
+
+typedef struct taker {
+    broker_book *book;
+    sl_atomic_u64 *most;
+    uint32_t amount;
+    uint32_t taken;
+    uint32_t refused;
+    sl_thread thread;
+} taker;
+
+static void take_and_give(void *context) {
+    taker *t = context;
+    for (uint32_t i = 0; i < TURNS; i++) {
+        if (book_take(t->book, t->amount)) {
+            t->taken++;
+            uint64_t used = book_used(t->book);
+            if (used > atomic_load(t->most)) {
+                atomic_store(t->most, used);
+            }
+            book_give(t->book, t->amount);
+        } else {
+            t->refused++;
+        }
+    }
+}
+
+/* Never above the limit, and nothing left at the end. */
+static void test_book(void) {
+    broker_book book;
+    sl_atomic_u64 most;
+    taker takers[TAKERS];
+    book_init(&book, 9);
+    atomic_init(&most, 0);
+    EXPECT(book_take(&book, 9) && !book_take(&book, 1) && book_take(&book, 0));
+    book_give(&book, 9);
+    EXPECT(!book_take(&book, 10) && !book_take(&book, UINT64_MAX));
+    for (uint32_t i = 0; i < TAKERS; i++) {
+        takers[i] = (taker){.book = &book, .most = &most, .amount = 2 + i};
+        EXPECT(sl_thread_start(&takers[i].thread, "taker", take_and_give, &takers[i]) == SLUICE_OK);
+    }
+    for (uint32_t i = 0; i < TAKERS; i++) {
+        sl_thread_join(&takers[i].thread);
+        EXPECT(takers[i].taken + takers[i].refused == TURNS);
+    }
+    EXPECT(atomic_load(&most) <= 9);
+    book_check_empty(&book);
+}
+
+int main(void) {
+    for (size_t i = 0; i < sizeof(pattern); i++) {
+        pattern[i] = (uint8_t)(i * 31 + (i >> 9));
+    }
+    test_book();
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        sim_options sim;
+        sim_options_gentle(&sim, seed);
+        test_user_memory(seed);
+        test_frames(seed);
+        test_burst(seed);
+        test_flow(seed);
+        test_broker_memory(seed);
+        test_user_sessions(seed);
+        test_sessions(&sim);
+    }
+    test_sessions(NULL);
+    puts("ok");
+    return 0;
+}
