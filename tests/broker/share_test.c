@@ -58,8 +58,8 @@ static raw_client *open_as(share_rig *s, uint32_t user_id) {
     return client_open(&s->rig);
 }
 
-/* Writes what nobody reads until it is refused, in smaller and smaller pieces: then nothing is left.
- * Returns how many bytes are held. */
+/* Writes what nobody reads until it is refused, in smaller and smaller pieces: then nothing is
+ * left. Returns how many bytes are held. */
 static uint64_t fill(raw_client *c, const uint64_t ends[2], const char *limit) {
     static const uint32_t sizes[] = {PART, 4096, 300};
     uint64_t held = 0;

@@ -129,6 +129,12 @@ static void test_not_opened(void **state) {
     sluice_open_options refused = {.mode = SLUICE_MODE_SERVICE, .endpoint = r->fake.endpoint};
     fake_set_mode(&r->fake, FAKE_BAD_VERSION);
     expect_no_session(&refused, SLUICE_EVERSION, FAKE_DETAIL);
+    /* A broker that has no room is one: nobody is given a private one behind his back. */
+    fake_set_mode(&r->fake, FAKE_FULL);
+    sluice_open_options full = {.mode = SLUICE_MODE_SERVICE, .endpoint = r->fake.endpoint};
+    expect_no_session(&full, SLUICE_EQUOTA, FAKE_IS_FULL);
+    full.mode = SLUICE_MODE_AUTO;
+    expect_no_session(&full, SLUICE_EQUOTA, FAKE_IS_FULL);
     fake_set_mode(&r->fake, FAKE_NORMAL);
     sluice_open_options relative = {.mode = SLUICE_MODE_PRIVATE, .broker_path = "sluiced"};
     expect_no_session(&relative, SLUICE_EINVAL, "broker_path: not an absolute path");

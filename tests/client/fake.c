@@ -89,11 +89,12 @@ static void answer(fake_connection *c, sl_response *response, const uint8_t *pay
         *response = (sl_response){.id = response->id, .status = SLUICE_EINVAL,
                                   .detail = FAKE_DETAIL};
     }
-    if (mode == FAKE_GOODBYE) {
+    if (mode == FAKE_GOODBYE || mode == FAKE_FULL) {
+        bool is_full = mode == FAKE_FULL;
         *response = (sl_response){.kind = SL_RESPONSE_EVENT};
         response->as.event.kind = SL_EVENT_GOODBYE;
-        response->as.event.status = SLUICE_ESHUTDOWN;
-        response->as.event.detail = FAKE_LAST_WORDS;
+        response->as.event.status = is_full ? SLUICE_EQUOTA : SLUICE_ESHUTDOWN;
+        response->as.event.detail = is_full ? FAKE_IS_FULL : FAKE_LAST_WORDS;
     }
     EXPECT(sl_response_encode(response, payload_length, buffer, sizeof(buffer), &length) ==
            SLUICE_OK);

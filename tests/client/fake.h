@@ -18,6 +18,7 @@ typedef enum fake_mode {
     FAKE_GARBAGE, /* answers with bytes that are no frame */
     FAKE_WRONG_ID,
     FAKE_GOODBYE,     /* says Goodbye instead, and leaves the connection open */
+    FAKE_FULL,        /* the same, for want of room for a session */
     FAKE_REFUSE,      /* answers EINVAL and FAKE_DETAIL to everything but Hello and pings */
     FAKE_TOO_MUCH,    /* a read's answer has more bytes than were asked for */
     FAKE_BAD_VERSION, /* Hello is refused, with FAKE_DETAIL */
@@ -29,6 +30,7 @@ typedef enum fake_mode {
 /* What it says when it refuses something, and in a Goodbye. */
 #define FAKE_DETAIL     "Request.fake: 47 is out of range: 1 to 46"
 #define FAKE_LAST_WORDS "so long"
+#define FAKE_IS_FULL    "the broker's limit sessions of 46 is reached"
 
 typedef struct fake_pipe {
     uint8_t *bytes;
