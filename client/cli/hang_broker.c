@@ -217,6 +217,7 @@ static int broker_open_worker(hang_test *test, hang_worker *worker) {
                                                         : SLUICE_DELIVERY_THREAD;
     options.endpoint = test->endpoint[0] != '\0' ? test->endpoint : NULL;
     options.client_name = name;
+    options.expected_user = test->options.broker_user;
     int status = sl_event_init(&state->received);
     if (status == SLUICE_OK) {
         status = sluice_open(&options, &state->session);
