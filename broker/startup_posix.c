@@ -148,6 +148,12 @@ static int make_private_directory(const char *path, config_error *ret_error) {
 int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAME_BYTES],
                      config_error *ret_error) {
     if (config->endpoint[0] != '\0') {
+        if (config->endpoint[0] != '/') {
+            (void)snprintf(ret_error->text, sizeof(ret_error->text),
+                           "endpoint: %.200s is a relative path, another socket in every folder "
+                           "that somebody is in; begin it with /", config->endpoint);
+            return SLUICE_ENOTSUP;
+        }
         memcpy(ret_name, config->endpoint, ENGINE_PIPE_NAME_BYTES);
         return SLUICE_OK;
     }

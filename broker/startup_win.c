@@ -116,6 +116,12 @@ int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAM
     const char *name = config->endpoint[0] == '\0' ? "sluice" : config->endpoint;
     bool is_whole = _strnicmp(name, prefix, sizeof(prefix) - 1) == 0;
     int length = snprintf(ret_name, ENGINE_PIPE_NAME_BYTES, "%s%s", is_whole ? "" : prefix, name);
+    if (strchr(name, '/') != NULL) { /* Windows would take it for a backslash */
+        (void)snprintf(ret_error->text, sizeof(ret_error->text),
+                       "endpoint: %.200s looks like a path; on Windows it is the name of a pipe, "
+                       "in which no / can be", name);
+        return SLUICE_ENOTSUP;
+    }
     if (length < 0 || length >= ENGINE_PIPE_NAME_BYTES) {
         (void)snprintf(ret_error->text, sizeof(ret_error->text),
                        "endpoint: longer than Windows allows: %.200s", name);

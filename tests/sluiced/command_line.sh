@@ -6,7 +6,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 program="$*"
 failures=0
-case $program in *.exe) platform=windows ;; *) platform=linux ;; esac
+case $program in
+*.exe) platform=windows name="x-$$" ;;
+*) platform=linux name="$work/x" ;; # a name is relative to nothing there, a path here
+esac
 long_name=$(printf '%0250d' 0) # a socket's path and a pipe's name end before it
 
 # expect CODE WHAT ARGUMENT...: exit code and a part of the one line
@@ -63,7 +66,7 @@ expect 2 "--workers: workers: 65 is out of range" run --workers 65
 expect 2 "--limit: handles: 1 is out of range" run --limit handles=1
 expect 2 "unresponsive_ns: must be at least twice" run --limit ping_interval=50s
 expect 2 "service install wants --allow" service install
-expect 2 "no process can be watched" run --endpoint "x-$$" --private-for nobody
+expect 2 "no process can be watched" run --endpoint "$name" --private-for nobody
 expect 4 "cannot read none.conf" run --config none.conf
 expect 4 "cannot read ." run --config .
 config 'workers = 1\ncolour = red\n'
@@ -81,35 +84,43 @@ expect 4 "c.conf:1: a control character" run --config c.conf
 config 'ping_interval = 50s\n'
 expect 4 "c.conf: unresponsive_ns: must be" run --config c.conf
 expect 2 "--allow: allow: there is no user or group \"nobody of this name\"" \
-    run --endpoint "x-$$" --allow "nobody of this name"
+    run --endpoint "$name" --allow "nobody of this name"
 config 'endpoint = x\nallow = nobody of this name\n'
 expect 4 "c.conf:2: allow: there is no user or group" run --config c.conf
-expect 9 "cannot open the log file none/log: " run --endpoint "x-$$" --log-file none/log
-expect 9 "cannot open the log file .: " run --endpoint "x-$$" --log-file .
+expect 9 "cannot open the log file none/log: " run --endpoint "$name" --log-file none/log
+expect 9 "cannot open the log file .: " run --endpoint "$name" --log-file .
 config 'log_file = none/log\n'
-expect 9 "cannot open the log file none/log: " run --endpoint "x-$$" --config c.conf
+expect 9 "cannot open the log file none/log: " run --endpoint "$name" --config c.conf
 expect 2 "this command has no option --log-file" service status --log-file x
 head -c 1100000 /dev/zero >c.conf
 expect 4 "cannot read c.conf: " run --config c.conf
 case $platform in
 windows)
+    expect 5 "endpoint: run/x looks like a path; on Windows it is the name of a pipe" \
+        run --endpoint run/x
     expect 5 "endpoint: longer than Windows allows" run --endpoint "$long_name"
     # Wine lets everybody read everything, and two servers have one name: see docs/testing.md.
     expect 8 "service run is for the service manager" service run
     ;;
 linux)
-    expect 5 "cannot listen on 0000" run --endpoint "$long_name"
+    expect 5 "cannot listen on /0000" run --endpoint "/$long_name"
+    for relative in x ./x none/e; do
+        expect 5 "endpoint: $relative is a relative path, another socket in every folder" \
+            run --endpoint $relative
+    done
+    config 'endpoint = x\n'
+    expect 5 "endpoint: x is a relative path" run --config c.conf
     expect 2 "--allow: allow: wants an endpoint" run --allow everyone
     config 'workers = 1\nallow = everyone\n'
     expect 4 "c.conf:2: allow: wants an endpoint" run --config c.conf
-    expect 5 "cannot listen on none/e: the directory" run --endpoint none/e
+    expect 5 "cannot listen on $work/none/e: the directory" run --endpoint "$work/none/e"
     : >file
-    expect 5 "cannot listen on ./file" run --endpoint ./file # no socket
+    expect 5 "cannot listen on $work/file" run --endpoint "$work/file" # no socket
     [ -f file ] || { echo "a file at the endpoint was removed"; failures=$((failures + 1)); }
     mkfifo fifo
     expect 4 "cannot read fifo: this is no file" run --config fifo
     expect 9 "cannot open the log file fifo: " run --log-file fifo
-    expect 5 "cannot listen on none/e" run --endpoint none/e --log-file log
+    expect 5 "cannot listen on $work/none/e" run --endpoint "$work/none/e" --log-file log
     diff "$work/line" log || { echo "not the same in the log file"; failures=$((failures + 1)); }
     expect 8 "use systemd" service run
     expect 8 "use systemd" service install --allow everyone
