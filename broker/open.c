@@ -15,7 +15,7 @@
 #include "broker/quota.h"
 #include "proto/address.h"
 
-#define RESOLVED_MAX 8u
+#define RESOLVED_MAX 8u /* addresses of a host; DESCRIPTORS_LISTENER counts them */
 
 /* In op->data, from the request's start until its last request came back. */
 typedef struct open_scratch {
@@ -133,7 +133,8 @@ static void listen_now(broker_op *op) {
     open_scratch *opening = opening_of(op);
     engine_listen_options options = {.backlog = opening->backlog};
     engine_handle *os;
-    int status = engine_listen(worker->engine, &opening->addresses[0], &options, &os);
+    uint32_t count = opening->name.kind == SL_ADDRESS_TCP ? opening->count : 1;
+    int status = engine_listen(worker->engine, opening->addresses, count, &options, &os);
     if (status == SLUICE_OK) {
         handle_open(op, os);
         op_finish(op, SLUICE_OK, 0);

@@ -206,8 +206,8 @@ typedef struct engine_ops {
 
     /* Opens; on success the handle is filled in with engine_handle_opened. The raw code of a
      * failure goes to worker->os_error. */
-    int (*listen)(engine_worker *worker, engine_handle *handle, const engine_address *address,
-                  const engine_listen_options *options);
+    int (*listen)(engine_worker *worker, engine_handle *handle, const engine_address *addresses,
+                  unsigned address_count, const engine_listen_options *options);
     int (*udp_open)(engine_worker *worker, engine_handle *handle, const engine_address *address);
     int (*local_address)(engine_handle *handle, engine_address *ret_address);
 
@@ -273,6 +273,35 @@ void engine_queue_pump(engine_handle *handle, engine_direction direction);
 
 /* The direction in which a kind queues. */
 engine_direction engine_kind_direction(engine_kind kind);
+
+/*
+ * A connect to a local port that nobody listens on, and that the system happens to give to this
+ * very socket, succeeds: TCP's simultaneous open with itself (RFC 9293, 3.5). To us nobody is
+ * listening there: EREFUSED. `own`: what the connected socket is bound to; `to`: what was asked
+ * for.
+ */
+bool engine_is_connected_to_itself(const engine_address *own, const engine_address *to);
+
+/* The listening sockets of a TCP listener. */
+typedef struct engine_sockets {
+    uintptr_t sockets[ENGINE_LISTEN_ADDRESSES_MAX];
+    engine_address_family families[ENGINE_LISTEN_ADDRESSES_MAX];
+    unsigned count;
+} engine_sockets;
+
+typedef struct engine_sockets_ops {
+    /* Binds and listens. `is_dual`: for IPv4 as well. A status, with worker->os_error. */
+    int (*open)(engine_worker *worker, const engine_address *address, bool is_dual,
+                unsigned backlog, uintptr_t *ret_socket);
+    /* The port it is bound to. A status, with worker->os_error. */
+    int (*port)(engine_worker *worker, uintptr_t socket, uint16_t *ret_port);
+    void (*close)(engine_worker *worker, uintptr_t socket);
+} engine_sockets_ops;
+
+/* Opens what engine_listen says for several addresses: all that can be had, or nothing. */
+int engine_sockets_open(engine_worker *worker, const engine_sockets_ops *ops,
+                        const engine_address *addresses, unsigned count,
+                        const engine_listen_options *options, engine_sockets *ret_sockets);
 
 /* Allocations of a backend that live longer than a request. */
 void *engine_worker_alloc(engine_worker *worker, size_t size_bytes);

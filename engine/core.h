@@ -6,6 +6,7 @@
  *   request.c  submitting each kind of request           close.c    ending a handle
  *   connect.c  deadline and retries of a connect         address.c  addresses
  *   opener.c   threads for what blocks; resolve.c        name look-up on them
+ *   sockets.c  the addresses of one TCP listener
  *   identity.c users and groups; who is at the other end
  */
 #ifndef SLUICE_ENGINE_CORE_H
@@ -61,7 +62,6 @@ void engine_connect_on_timer(engine_worker *worker, uint64_t now_ns);
 void engine_request_start(engine_request *request);
 
 /* SLUICE_OK or EINVAL. */
-int engine_check_listen_options(const engine_address *address,
-                                const engine_listen_options *options);
+int engine_check_listen_options(const engine_listen_options *options);
 
 #endif

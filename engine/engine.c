@@ -118,7 +118,7 @@ int engine_endpoint_create(engine *e, const engine_address *pipe,
     if (pipe->family != ENGINE_ADDRESS_PIPE) {
         return SLUICE_ENOTSUP;
     }
-    if (engine_check_listen_options(pipe, options) != SLUICE_OK) {
+    if (engine_check_listen_options(options) != SLUICE_OK) {
         return SLUICE_EINVAL;
     }
     int status = SL_FAILPOINT(engine, endpoint);

@@ -90,8 +90,14 @@ typedef uint64_t engine_request_id;
 #define ENGINE_IO_MAX           0x40000000u /* bytes per request, 1 GiB: fits a DWORD and an int */
 #define ENGINE_PIPE_NAME_BYTES  256         /* a pipe's name with its NUL, UTF-8 */
 #define ENGINE_HOST_BYTES       256         /* a host name with its NUL */
-#define ENGINE_BACKLOG_DEFAULT  16          /* connections that wait for an accept */
-#define ENGINE_BACKLOG_MAX      64          /* ... of a pipe */
+/* Connections that wait for an accept: the default, Linux's own since 5.4 (net.core.somaxconn), and
+ * the most that Windows takes [docs: listen]. Each system cuts it to its own maximum. */
+#define ENGINE_BACKLOG_DEFAULT 4096
+#define ENGINE_BACKLOG_MAX     65535
+/* ... of a pipe on Windows, where each is an instance kept ready. More is cut to the most. */
+#define ENGINE_PIPE_BACKLOG_DEFAULT 16
+#define ENGINE_PIPE_BACKLOG_MAX     64
+#define ENGINE_LISTEN_ADDRESSES_MAX 16          /* of one listener: as many as a look-up gives */
 #define ENGINE_DEFAULT_REQUESTS 65536u      /* per worker */
 #define ENGINE_DEFAULT_HANDLES  65536u      /* per worker */
 #define ENGINE_DEFAULT_OPENERS  8u          /* threads per engine */
@@ -121,10 +127,15 @@ typedef struct engine_address {
 /* SLUICE_OK, EINVAL (empty), ENAMETOOLONG. What a platform allows is checked when it is used. */
 int engine_address_pipe(engine_address *ret_address, const char *name);
 void engine_address_ipv4(engine_address *ret_address, const uint8_t ip[4], uint16_t port);
+/* An IPv4 address in IPv6's clothes (::ffff:127.0.0.1) becomes an IPv4 address. */
 void engine_address_ipv6(engine_address *ret_address, const uint8_t ip[16], uint32_t scope_id,
                          uint16_t port);
 /* 127.0.0.1:port */
 void engine_address_loopback(engine_address *ret_address, uint16_t port);
+/* 0.0.0.0 or :: */
+bool engine_address_is_any(const engine_address *address);
+/* Network addresses with the same port, and pipes of the same name. */
+bool engine_address_equal(const engine_address *a, const engine_address *b);
 
 /* ---- completions ---- */
 
@@ -256,20 +267,31 @@ engine *engine_worker_engine(engine_worker *worker);
 /* ---- opening ---- */
 
 typedef struct engine_listen_options {
-    /* Connections that may wait for an accept; 0 = ENGINE_BACKLOG_DEFAULT. At most
-     * ENGINE_BACKLOG_MAX for pipes: on Windows each is a pipe instance kept ready. */
+    /* Connections that may wait for an accept, at each address; 0 = the default, at most
+     * ENGINE_BACKLOG_MAX. */
     unsigned backlog;
     /* Pipes: who may connect. NULL = this user only. Windows: an SDDL string; Linux: an octal mode
      * such as "0660". */
     const char *access;
 } engine_listen_options;
 
-/* Listens on a pipe name or TCP address; this worker gets every connection. options may be NULL.
- * Does not wait. TCP port 0 = one of the system's choice (engine_handle_local_address). Pipe names
- * are exclusive: ENAMETAKEN when a live process holds the name; a stale Unix socket of a dead
- * process is replaced. SLUICE_OK, EINVAL, ENOTSUP, EQUOTA, ENOMEM, EADDRINUSE, EADDRNOTAVAIL,
- * ENAMETAKEN, ENAMETOOLONG, EACCESS, ENOTFOUND (no such directory), EOSLIMIT, EOS. */
-int engine_listen(engine_worker *worker, const engine_address *address,
+/*
+ * Listens on one pipe name, or on 1 to ENGINE_LISTEN_ADDRESSES_MAX TCP addresses as one listener:
+ * this worker gets every connection. options may be NULL. Does not wait.
+ *
+ * Pipe names are exclusive: ENAMETAKEN when a live process holds the name; a stale Unix socket of a
+ * dead process is replaced.
+ *
+ * TCP port 0 = one of the system's choice, the same at all addresses (engine_handle_local_address
+ * tells it). :: takes IPv4 connections as well, unless an IPv4 address stands beside it; their
+ * addresses are IPv4's. An address that is there twice is taken once. One that is not this
+ * machine's, or of a protocol that it does not have, is left out if another one can be had; any
+ * other refusal is the whole listener's, and leaves nothing bound.
+ *
+ * SLUICE_OK, EINVAL, ENOTSUP (no such protocol here), EQUOTA, ENOMEM, EADDRINUSE, EADDRNOTAVAIL,
+ * ENAMETAKEN, ENAMETOOLONG, EACCESS, ENOTFOUND (no such directory), EOSLIMIT, EOS.
+ */
+int engine_listen(engine_worker *worker, const engine_address *addresses, unsigned address_count,
                   const engine_listen_options *options, engine_handle **ret_listener);
 
 /* A UDP socket bound to an address (port 0 = the system's choice). Does not wait. Errors as
@@ -371,7 +393,8 @@ int engine_peer_is_among(engine_handle *handle, const engine_identity *whom, uns
 
 /* ---- */
 
-/* The address a socket is bound to. SLUICE_OK, ECLOSED, ENOTSUP (pipes), EOS. */
+/* The address a socket is bound to; of a listener with several, the first that could be had.
+ * SLUICE_OK, ECLOSED, ENOTSUP (pipes), EOS. */
 int engine_handle_local_address(engine_handle *handle, engine_address *ret_address);
 
 /* ---- requests ----

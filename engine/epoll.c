@@ -45,6 +45,7 @@ void engine_epoll_handle_init(engine_epoll_handle *self, engine_epoll_role role,
     self->is_tcp = false;
     self->error = 0;
     self->held_fd = -1;
+    self->more = NULL;
     self->name = NULL;
     self->member = NULL;
 }
@@ -94,8 +95,7 @@ void engine_epoll_set_blocked(engine_epoll_handle *self, engine_direction direct
 }
 
 /* close(2) alone would leave the registration behind while a child process between fork and exec
- * still holds a copy of the descriptor, and events would go on to name this handle (epoll(7),
- * questions). */
+ * still holds a copy of the descriptor, and events would go on to name this handle: epoll(7). */
 void engine_epoll_close_fd(engine_epoll_handle *self) {
     if (self->is_registered) {
         engine_epoll_worker *worker = engine_epoll_worker_of(self->handle.worker);
@@ -107,7 +107,6 @@ void engine_epoll_close_fd(engine_epoll_handle *self) {
 }
 
 static void release(engine_worker *worker, engine_handle *handle) {
-    (void)worker;
     engine_epoll_handle *self = engine_epoll_handle_of(handle);
     sl_list_remove(&self->runnable);
     if (self->member != NULL) {
@@ -118,11 +117,12 @@ static void release(engine_worker *worker, engine_handle *handle) {
         (void)CALLS.close(self->held_fd);
         self->held_fd = -1;
     }
+    engine_epoll_close_more(self);
     engine_epoll_close_fd(self);
     if (self->name != NULL) {
         self->name->fd = -1;
         engine_epoll_name_drop(self->name);
-        engine_worker_free(handle->worker, self->name, sizeof(*self->name));
+        engine_worker_free(worker, self->name, sizeof(*self->name));
         self->name = NULL;
     }
 }

@@ -2,7 +2,8 @@
  * epoll.h - what the files of the epoll backend need of each other; nobody else includes it.
  *
  *   epoll.c           workers, wait, flush, start, cancel, release; streams and anonymous pipes
- *   epoll_socket.c    listening, accepting, connecting, datagrams, addresses
+ *   epoll_socket.c    connecting, datagrams, addresses, pipe listeners
+ *   epoll_listener.c  TCP listeners; accepting
  *   epoll_path.c      exclusive pipe names: what is done at a Unix path
  *   epoll_endpoint.c  one listening socket dealt out to several workers
  *   epoll_identity.c  who is at the other end of a Unix socket
@@ -109,6 +110,7 @@ typedef enum engine_epoll_readiness {
 
 typedef struct engine_epoll_name engine_epoll_name;     /* an exclusive pipe name (below) */
 typedef struct engine_epoll_member engine_epoll_member; /* epoll_endpoint.c */
+typedef struct engine_epoll_more engine_epoll_more;     /* epoll_listener.c */
 
 typedef struct engine_epoll_handle {
     engine_handle handle;
@@ -124,6 +126,7 @@ typedef struct engine_epoll_handle {
     bool is_tcp;
     int error;                   /* errno that ended a stream; the kernel tells it only once */
     int held_fd;                 /* listeners: accepted, but not made a handle yet; or -1 */
+    engine_epoll_more *more;     /* TCP listeners: the sockets of further addresses, or NULL */
     engine_epoll_name *name;     /* listeners on a pipe name */
     engine_epoll_member *member; /* listeners of an endpoint */
 } engine_epoll_handle;
@@ -153,14 +156,29 @@ void engine_epoll_note_events(engine_epoll_handle *self, uint32_t events);
 /* A call would have had to wait: the next edge of that direction makes it ready again. */
 void engine_epoll_set_blocked(engine_epoll_handle *self, engine_direction direction);
 
-/* ---- sockets (epoll_socket.c) --------------------------------------------------------------- */
+/* ---- listeners (epoll_listener.c) ----------------------------------------------------------- */
 
 /* accept4 without waiting. 0 with a descriptor, or errno: EAGAIN: nobody there, EINTR: again. */
 int engine_epoll_accept_fd(int listening_fd, int *ret_fd);
+/* What accept(2) tells a server to pass over: the new connection's own misfortune. */
+bool engine_epoll_is_connections_own(int error);
 
 /* One attempt at the first request of a handle. Each makes at most a few system calls. */
 void engine_epoll_accept(engine_epoll_worker *worker, engine_epoll_handle *self,
                          engine_request *request);
+
+int engine_epoll_tcp_listen(engine_worker *worker, engine_epoll_handle *self,
+                            const engine_address *addresses, unsigned address_count,
+                            const engine_listen_options *options);
+/* Closes the sockets of the further addresses, if there are any. */
+void engine_epoll_close_more(engine_epoll_handle *self);
+
+/* ---- sockets (epoll_socket.c) --------------------------------------------------------------- */
+
+/* Reads, writes and half-closes: of every stream socket. */
+#define ENGINE_EPOLL_STREAM_CAPABILITIES \
+    (ENGINE_CAN_READ | ENGINE_CAN_WRITE | ENGINE_CAN_HALF_CLOSE)
+
 void engine_epoll_receive_from(engine_epoll_handle *self, engine_request *request);
 void engine_epoll_send_to(engine_epoll_handle *self, engine_request *request);
 
@@ -171,7 +189,15 @@ void engine_epoll_connect_event(engine_epoll_handle *self, uint32_t events);
 /* Opens self->opening, an anonymous pipe. */
 void engine_epoll_pair(engine_epoll_handle *self);
 
-int engine_epoll_listen(engine_worker *worker, engine_handle *handle, const engine_address *address,
+/* 0 or errno. */
+int engine_epoll_set_option(int fd, int level, int name, int value);
+/* A bound IP socket; `is_dual`: IPv6 for IPv4 as well. 0 or errno. */
+int engine_epoll_open_bound(const engine_address *address, int type, bool is_dual, int *ret_fd);
+/* What it is bound to. 0 or errno. */
+int engine_epoll_bound_to(int fd, engine_address *ret_address);
+
+int engine_epoll_listen(engine_worker *worker, engine_handle *handle,
+                        const engine_address *addresses, unsigned address_count,
                         const engine_listen_options *options);
 int engine_epoll_udp_open(engine_worker *worker, engine_handle *handle,
                           const engine_address *address);

@@ -184,13 +184,11 @@ int engine_epoll_name_take(engine_epoll_name *name, const engine_address *addres
     if (status == SLUICE_OK) {
         status = parse_access(options->access, &mode);
     }
-    if (status == SLUICE_OK && options->backlog > ENGINE_BACKLOG_MAX) {
-        status = SLUICE_EINVAL;
-    }
     if (status != SLUICE_OK) {
         return status;
     }
     memcpy(name->path, ((struct sockaddr_un *)&storage)->sun_path, sizeof(name->path));
+    /* Cut to net.core.somaxconn: listen(2). */
     int backlog = (int)(options->backlog != 0 ? options->backlog : ENGINE_BACKLOG_DEFAULT);
     int error = lock_name(name);
     if (error == 0) {

@@ -1,12 +1,12 @@
 /*
- * epoll_socket.c - sockets of the epoll backend: listening, accepting, connecting, datagrams,
- * addresses; and anonymous pipes.
+ * epoll_socket.c - sockets of the epoll backend: connecting, datagrams, addresses, listeners on a
+ * pipe's name; and anonymous pipes.
  *
  * Local pipes are Unix stream sockets. A listening socket belongs to the listener's handle, an
  * accepted or connected one to the handle that the request opens; in between it is held by the
  * listener (self->held_fd) or by the connect (self->fd), so no connection is ever without an
  * owner. All sockets are non-blocking and close-on-exec from their creation. Worker's thread
- * only, except engine_epoll_accept_fd and engine_epoll_sockaddr, which touch nothing shared.
+ * only, except engine_epoll_sockaddr, which touches nothing shared.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,10 +15,8 @@
 
 #include "engine/epoll.h"
 
-#define CALLS               engine_epoll_calls
-#define SOCKET_FLAGS        (SOCK_NONBLOCK | SOCK_CLOEXEC)
-#define STREAM_CAPABILITIES (ENGINE_CAN_READ | ENGINE_CAN_WRITE | ENGINE_CAN_HALF_CLOSE)
-#define ACCEPT_ATTEMPTS     8 /* connections that died in the backlog, passed over in one call */
+#define CALLS        engine_epoll_calls
+#define SOCKET_FLAGS (SOCK_NONBLOCK | SOCK_CLOEXEC)
 
 /* ---- addresses ------------------------------------------------------------------------------ */
 
@@ -67,19 +65,15 @@ static void from_sockaddr(const struct sockaddr_storage *storage, engine_address
     memset(ret_address, 0, sizeof(*ret_address));
     if (storage->ss_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)storage;
-        ret_address->family = ENGINE_ADDRESS_IPV4;
-        ret_address->port = ntohs(in->sin_port);
-        memcpy(ret_address->ip, &in->sin_addr, sizeof(in->sin_addr));
+        engine_address_ipv4(ret_address, (const uint8_t *)&in->sin_addr, ntohs(in->sin_port));
     } else if (storage->ss_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)storage;
-        ret_address->family = ENGINE_ADDRESS_IPV6;
-        ret_address->port = ntohs(in6->sin6_port);
-        ret_address->scope_id = in6->sin6_scope_id;
-        memcpy(ret_address->ip, &in6->sin6_addr, sizeof(in6->sin6_addr));
+        engine_address_ipv6(ret_address, in6->sin6_addr.s6_addr, in6->sin6_scope_id,
+                            ntohs(in6->sin6_port));
     }
 }
 
-static int local_address(int fd, engine_address *ret_address) {
+int engine_epoll_bound_to(int fd, engine_address *ret_address) {
     struct sockaddr_storage storage;
     socklen_t length = sizeof(storage);
     memset(&storage, 0, sizeof(storage));
@@ -96,16 +90,15 @@ int engine_epoll_local_address(engine_handle *handle, engine_address *ret_addres
         return SLUICE_ENOTSUP;
     }
     engine_address address;
-    if (local_address(self->fd, &address) != 0) {
+    if (engine_epoll_bound_to(self->fd, &address) != 0) {
         return SLUICE_EOS;
     }
     *ret_address = address;
     return SLUICE_OK;
 }
 
-static int set_option(int fd, int level, int name) {
-    const int on = 1;
-    return CALLS.setsockopt(fd, level, name, &on, sizeof(on)) == 0 ? 0 : errno;
+int engine_epoll_set_option(int fd, int level, int name, int value) {
+    return CALLS.setsockopt(fd, level, name, &value, sizeof(value)) == 0 ? 0 : errno;
 }
 
 /* Since Linux 6.16; connections inherit it from their listener. Debian 12's headers lack it. */
@@ -133,7 +126,7 @@ int engine_epoll_unix_socket(void) {
     return fd;
 }
 
-/* ---- listening and UDP ---------------------------------------------------------------------- */
+/* ---- binding -------------------------------------------------------------------------------- */
 
 /*
  * SO_REUSEADDR lets a successor bind while old connections are in TIME_WAIT, if they had it too:
@@ -144,23 +137,19 @@ int engine_epoll_unix_socket(void) {
 static int bind_socket(int fd, int type, const struct sockaddr_storage *storage, socklen_t length,
                        uint16_t port) {
     int error = 0;
-    if (storage->ss_family == AF_INET6) {
-        error = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY); /* as on Windows; no mapped addresses */
-    }
-    if (error == 0 && type == SOCK_STREAM && port != 0) {
-        error = set_option(fd, SOL_SOCKET, SO_REUSEADDR);
+    if (type == SOCK_STREAM && port != 0) {
+        error = engine_epoll_set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     }
     if (error == 0 && CALLS.bind(fd, (const struct sockaddr *)storage, length) != 0) {
         error = errno;
     }
     if (error == 0 && type == SOCK_STREAM && port == 0) {
-        error = set_option(fd, SOL_SOCKET, SO_REUSEADDR);
+        error = engine_epoll_set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     }
     return error;
 }
 
-/* A bound IP socket. 0 or errno. */
-static int open_bound(const engine_address *address, int type, int *ret_fd) {
+int engine_epoll_open_bound(const engine_address *address, int type, bool is_dual, int *ret_fd) {
     struct sockaddr_storage storage;
     socklen_t length;
     if (engine_epoll_sockaddr(address, &storage, &length) != SLUICE_OK) {
@@ -170,7 +159,13 @@ static int open_bound(const engine_address *address, int type, int *ret_fd) {
     if (fd < 0) {
         return errno;
     }
-    int error = bind_socket(fd, type, &storage, length, address->port);
+    int error = 0;
+    if (storage.ss_family == AF_INET6) { /* said either way: the system's default is a setting */
+        error = engine_epoll_set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, is_dual ? 0 : 1);
+    }
+    if (error == 0) {
+        error = bind_socket(fd, type, &storage, length, address->port);
+    }
     if (error != 0) {
         (void)CALLS.close(fd);
         return error;
@@ -182,29 +177,6 @@ static int open_bound(const engine_address *address, int type, int *ret_fd) {
 static int open_failed(engine_worker *worker, int status, int error) {
     worker->os_error = (uint32_t)error;
     return status;
-}
-
-static int listen_tcp(engine_worker *worker, engine_epoll_handle *self,
-                      const engine_address *address, const engine_listen_options *options) {
-    int fd;
-    int error = open_bound(address, SOCK_STREAM, &fd);
-    if (error != 0) {
-        return open_failed(worker, engine_epoll_status(error), error);
-    }
-    engine_epoll_handle_init(self, ENGINE_EPOLL_LISTENER, fd);
-    self->is_tcp = true;
-    unsigned backlog = options->backlog != 0 ? options->backlog : ENGINE_BACKLOG_DEFAULT;
-    if (CALLS.listen(fd, backlog < SOMAXCONN ? (int)backlog : SOMAXCONN) != 0) {
-        error = errno;
-    } else {
-        error = engine_epoll_register(engine_epoll_worker_of(worker), self, false);
-    }
-    if (error != 0) {
-        (void)CALLS.close(fd);
-        self->fd = -1;
-        return open_failed(worker, engine_epoll_status(error), error);
-    }
-    return SLUICE_OK;
 }
 
 static int listen_pipe(engine_worker *worker, engine_epoll_handle *self,
@@ -231,12 +203,13 @@ static int listen_pipe(engine_worker *worker, engine_epoll_handle *self,
     return SLUICE_OK;
 }
 
-int engine_epoll_listen(engine_worker *worker, engine_handle *handle, const engine_address *address,
+int engine_epoll_listen(engine_worker *worker, engine_handle *handle,
+                        const engine_address *addresses, unsigned address_count,
                         const engine_listen_options *options) {
     engine_epoll_handle *self = engine_epoll_handle_of(handle);
-    int status = address->family == ENGINE_ADDRESS_PIPE
-                     ? listen_pipe(worker, self, address, options)
-                     : listen_tcp(worker, self, address, options);
+    int status = addresses[0].family == ENGINE_ADDRESS_PIPE
+                     ? listen_pipe(worker, self, &addresses[0], options)
+                     : engine_epoll_tcp_listen(worker, self, addresses, address_count, options);
     if (status == SLUICE_OK) {
         engine_handle_opened(handle, ENGINE_CAN_ACCEPT, 1);
     }
@@ -247,7 +220,7 @@ int engine_epoll_udp_open(engine_worker *worker, engine_handle *handle,
                           const engine_address *address) {
     engine_epoll_handle *self = engine_epoll_handle_of(handle);
     int fd;
-    int error = open_bound(address, SOCK_DGRAM, &fd);
+    int error = engine_epoll_open_bound(address, SOCK_DGRAM, false, &fd);
     if (error == 0) {
         engine_epoll_handle_init(self, ENGINE_EPOLL_DATAGRAM, fd);
         error = engine_epoll_register(engine_epoll_worker_of(worker), self, false);
@@ -261,89 +234,6 @@ int engine_epoll_udp_open(engine_worker *worker, engine_handle *handle,
     }
     engine_handle_opened(handle, ENGINE_CAN_DATAGRAM, 1);
     return SLUICE_OK;
-}
-
-/* ---- accepting ------------------------------------------------------------------------------ */
-
-/* What accept(2) tells a server to pass over: the new connection's own misfortune. */
-static bool is_connections_own(int error) {
-    switch (error) {
-    case EINTR:
-    case ECONNABORTED:
-    case EPROTO:
-    case ENOPROTOOPT:
-    case ENETDOWN:
-    case EHOSTDOWN:
-    case ENONET:
-    case EHOSTUNREACH:
-    case ENETUNREACH: return true;
-    default: return false;
-    }
-}
-
-int engine_epoll_accept_fd(int listening_fd, int *ret_fd) {
-    for (unsigned i = 0; i < ACCEPT_ATTEMPTS; i++) {
-        int fd = CALLS.accept4(listening_fd, NULL, NULL, SOCKET_FLAGS);
-        if (fd >= 0) {
-            *ret_fd = fd;
-            return 0;
-        }
-        int error = errno;
-        if (engine_epoll_is_shortage(error) && error != EAGAIN) {
-            /* accept4 takes the descriptor before it looks for a connection (Linux
-             * __sys_accept4_file), so it complains even when nobody is there. */
-            struct pollfd look = {.fd = listening_fd, .events = POLLIN};
-            return CALLS.poll(&look, 1, 0) == 0 ? EAGAIN : error;
-        }
-        if (!is_connections_own(error)) {
-            return error;
-        }
-    }
-    return EINTR;
-}
-
-/* Whether a stream socket is TCP is known by its listener: endpoints are for pipes only. */
-static int adopt(engine_epoll_worker *worker, engine_handle *handle, int fd, bool is_tcp) {
-    engine_epoll_handle *self = engine_epoll_handle_of(handle);
-    engine_epoll_handle_init(self, ENGINE_EPOLL_SOCKET, fd);
-    self->is_tcp = is_tcp;
-    int error = engine_epoll_register(worker, self, false);
-    if (error != 0) {
-        self->fd = -1;
-        return error;
-    }
-    if (is_tcp) {
-        (void)set_option(fd, IPPROTO_TCP, TCP_NODELAY); /* fails only if the peer is gone already */
-    }
-    engine_handle_opened(handle, STREAM_CAPABILITIES, 1);
-    return 0;
-}
-
-void engine_epoll_accept(engine_epoll_worker *worker, engine_epoll_handle *self,
-                         engine_request *request) {
-    int error = 0;
-    if (self->held_fd < 0) {
-        error = self->role == ENGINE_EPOLL_MEMBER
-                    ? engine_epoll_member_take(self->member, &self->held_fd)
-                    : engine_epoll_accept_fd(self->fd, &self->held_fd);
-    }
-    if (error == EAGAIN) {
-        engine_epoll_set_blocked(self, ENGINE_IN);
-        return;
-    }
-    self->readiness[ENGINE_IN] = ENGINE_EPOLL_MAYBE;
-    if (error == EINTR) {
-        return;
-    }
-    if (error == 0) {
-        error = adopt(worker, request->opening[0], self->held_fd, self->is_tcp);
-    }
-    if (error != 0) { /* what was accepted stays with us for the next accept */
-        engine_request_finish(request, engine_epoll_status(error), (uint32_t)error, 0, 0);
-        return;
-    }
-    self->held_fd = -1;
-    engine_request_finish(request, SLUICE_OK, 0, 0, 0);
 }
 
 /* ---- connecting ----------------------------------------------------------------------------- */
@@ -363,13 +253,10 @@ static void connect_failed(engine_epoll_handle *self, int status, int error) {
     engine_request_finish(request, status, (uint32_t)error, 0, 0);
 }
 
-/* A connect to a local port that nobody listens on, and that the system happens to give to this
- * very socket, succeeds: TCP's simultaneous open with itself. To us nobody is listening there. */
-static bool is_connected_to_itself(const engine_epoll_handle *self, const engine_address *peer) {
-    engine_address own = {.family = ENGINE_ADDRESS_NONE};
-    return self->is_tcp && local_address(self->fd, &own) == 0 && own.port == peer->port &&
-           own.family == peer->family && own.scope_id == peer->scope_id &&
-           memcmp(own.ip, peer->ip, sizeof(own.ip)) == 0;
+static bool is_connected_to_itself(const engine_epoll_handle *self, const engine_address *to) {
+    engine_address own;
+    return self->is_tcp && engine_epoll_bound_to(self->fd, &own) == 0 &&
+           engine_is_connected_to_itself(&own, to);
 }
 
 static void connected(engine_epoll_handle *self) {
@@ -379,7 +266,7 @@ static void connected(engine_epoll_handle *self) {
         return;
     }
     self->opening = NULL;
-    engine_handle_opened(&self->handle, STREAM_CAPABILITIES, 1);
+    engine_handle_opened(&self->handle, ENGINE_EPOLL_STREAM_CAPABILITIES, 1);
     engine_request_finish(request, SLUICE_OK, 0, 0, 0);
 }
 
@@ -401,7 +288,7 @@ void engine_epoll_connect(engine_epoll_worker *worker, engine_epoll_handle *self
     }
     self->is_tcp = is_tcp;
     if (is_tcp) {
-        (void)set_option(self->fd, IPPROTO_TCP, TCP_NODELAY);
+        (void)engine_epoll_set_option(self->fd, IPPROTO_TCP, TCP_NODELAY, 1);
     }
     int error = CALLS.connect(self->fd, (const struct sockaddr *)&storage, length) == 0 ? 0 : errno;
     if (!is_tcp && (error == EAGAIN || error == EINTR)) { /* the backlog is full: connect(2) */
@@ -452,7 +339,8 @@ void engine_epoll_receive_from(engine_epoll_handle *self, engine_request *reques
     if (count < 0) {
         if (errno == EAGAIN) {
             engine_epoll_set_blocked(self, ENGINE_IN);
-        } else if (errno != EINTR && !is_connections_own(errno) && errno != ECONNREFUSED) {
+        } else if (errno != EINTR && !engine_epoll_is_connections_own(errno) &&
+                   errno != ECONNREFUSED) {
             engine_request_finish(request, engine_epoll_status(errno), (uint32_t)errno, 0, 0);
         } /* else an earlier send's ICMP error, told once: try again */
         return;

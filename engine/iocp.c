@@ -151,13 +151,7 @@ static void start(engine_worker *worker, engine_request *request) {
     case ENGINE_RECEIVE_FROM: engine_iocp_receive_from_start(r); break;
     case ENGINE_SEND_TO: engine_iocp_send_to_start(r); break;
     case ENGINE_HALF_CLOSE: engine_iocp_half_close_start(r); break;
-    case ENGINE_ACCEPT:
-        if (engine_iocp_handle(request->handle)->type == IOCP_PIPE_LISTENER) {
-            engine_iocp_pipe_accept_start(r);
-        } else {
-            engine_iocp_tcp_accept_start(r);
-        }
-        break;
+    case ENGINE_ACCEPT: engine_iocp_accept_start(r); break;
     case ENGINE_CONNECT:
         if (is_pipe_address(&request->address)) {
             engine_iocp_pipe_connect_start(r);
@@ -177,12 +171,8 @@ static void cancel(engine_worker *worker, engine_request *request) {
     (void)worker;
     switch (request->kind) {
     case ENGINE_ACCEPT:
-        if (engine_iocp_handle(request->handle)->type == IOCP_PIPE_LISTENER) {
-            /* It waits in our own queue: see iocp_pipe.c. */
-            engine_request_finish(request, SLUICE_ECANCELED, 0, 0, 0);
-        } else {
-            engine_iocp_op_cancel(&r->op, engine_iocp_handle(request->handle)->os);
-        }
+        /* It waits in our own queue: see iocp_listener.h. */
+        engine_request_finish(request, SLUICE_ECANCELED, 0, 0, 0);
         break;
     case ENGINE_CONNECT:
         if (is_pipe_address(&request->address)) {
@@ -199,17 +189,18 @@ static void cancel(engine_worker *worker, engine_request *request) {
 
 /* ---- handles ---- */
 
-static int listen_on(engine_worker *worker, engine_handle *handle, const engine_address *address,
-                     const engine_listen_options *options) {
+static int listen_on(engine_worker *worker, engine_handle *handle, const engine_address *addresses,
+                     unsigned address_count, const engine_listen_options *options) {
     iocp_handle *h = engine_iocp_handle(handle);
-    return is_pipe_address(address) ? engine_iocp_pipe_listen(worker, h, address, options)
-                                    : engine_iocp_tcp_listen(worker, h, address, options);
+    return is_pipe_address(&addresses[0])
+               ? engine_iocp_pipe_listen(worker, h, &addresses[0], options)
+               : engine_iocp_tcp_listen(worker, h, addresses, address_count, options);
 }
 
 static void closing(engine_worker *worker, engine_handle *handle) {
     (void)worker;
-    if (engine_iocp_handle(handle)->type == IOCP_PIPE_LISTENER) {
-        engine_iocp_pipe_listener_closing(engine_iocp_handle(handle));
+    if (engine_iocp_handle(handle)->listener != NULL) {
+        engine_iocp_listener_closing(engine_iocp_handle(handle));
     }
 }
 
@@ -221,9 +212,9 @@ static void release(engine_worker *worker, engine_handle *handle) {
         /* Not DisconnectNamedPipe, which discards what the peer has not read yet [docs]. */
         (void)CloseHandle(h->os);
         break;
-    case IOCP_PIPE_LISTENER: engine_iocp_pipe_listener_release(h); break;
+    case IOCP_PIPE_LISTENER:
+    case IOCP_TCP_LISTENER: engine_iocp_listener_release(h); break;
     case IOCP_STREAM_SOCKET:
-    case IOCP_TCP_LISTENER:
     case IOCP_UDP_SOCKET: engine_iocp_socket_release(h); break;
     }
     h->os = NULL;

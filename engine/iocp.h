@@ -4,7 +4,10 @@
  *   iocp.c         engines, workers, the completion port, cancel, release
  *   iocp_stream.c  read and write on pipes and connected sockets
  *   iocp_pipe.c    pipe names, who may connect, listeners and endpoints
- *   iocp_socket.c  TCP and UDP
+ *   iocp_socket.c  sockets: addresses, making them, connecting
+ *   iocp_accept.c  TCP listeners
+ *   iocp_listener.c  what pipe and TCP listeners have in common
+ *   iocp_datagram.c  UDP
  *   iocp_identity.c  who is at the other end of a pipe
  *   opener_win.c   pipe clients, anonymous pairs, name look-up: what runs on opener threads
  *   iocp_status.c  Windows errors to statuses, one table
@@ -14,9 +17,9 @@
  * op->on_packet() = on_write_packet() -> engine_request_finish().
  *
  * An iocp_op is one operation in the kernel: its OVERLAPPED (hEvent always NULL) and what to do
- * with its packet. It lives in a request or, for the standing ConnectNamedPipe of a pipe instance,
- * in its listener; neither goes away while in_kernel is set, and only the dequeued packet clears
- * it.
+ * with its packet. It lives in a request or, for the standing ConnectNamedPipe or AcceptEx of a
+ * listener's instance, in its listener; neither goes away while in_kernel is set, and only the
+ * dequeued packet clears it.
  */
 #ifndef SLUICE_ENGINE_IOCP_H
 #define SLUICE_ENGINE_IOCP_H
@@ -38,7 +41,6 @@
 #define IOCP_PIPE_CHUNK_BYTES   0x10000 /* of a pipe write in the kernel at a time */
 #define IOCP_SEND_BYTES         0x40000 /* of a socket write in the kernel at a time */
 #define IOCP_DATAGRAM_MAX_BYTES 0x10000 /* no UDP datagram is longer (65,535 with headers) */
-#define IOCP_ACCEPTS_MAX        16      /* AcceptEx calls in the kernel per listener */
 #define IOCP_ENDPOINT_INSTANCES 4       /* default per worker and endpoint, see iocp_pipe.c */
 #define IOCP_ACCESS_CHARS       2048    /* an SDDL string with its terminating NUL */
 #define IOCP_SID_CHARS          192 /* a SID as text is at most 184 characters [docs: MS-DTYP] */
@@ -73,6 +75,7 @@ typedef struct iocp_worker {
     engine_worker worker;
     HANDLE port;
     void *overflow; /* IOCP_DATAGRAM_MAX_BYTES where the ends of long datagrams go; never read */
+    unsigned char accepted[2 * IOCP_ACCEPT_ADDRESS_BYTES]; /* of every AcceptEx; never read */
 } iocp_worker;
 
 typedef enum iocp_type {
@@ -90,27 +93,22 @@ typedef struct iocp_handle {
     engine_handle handle;
     iocp_type type;
     iocp_peer peer;
-    HANDLE os; /* a pipe, or a SOCKET; NULL for a pipe listener */
-    int family;
+    HANDLE os;                      /* a pipe, or a SOCKET; NULL for a listener */
     bool was_reset;                 /* stream socket: a request met ERESET, see iocp_stream.c */
     bool at_end;                    /* stream socket: a read met the end of file before that */
-    SOCKET held; /* TCP listener: accepted, not made a handle yet; or INVALID_SOCKET */
-    struct iocp_listener *listener; /* pipe listener */
+    struct iocp_listener *listener; /* listener */
 } iocp_handle;
 
 typedef struct iocp_request {
     engine_request request;
     iocp_op op;
-    SOCKET socket;   /* accept, connect: the socket in the making */
+    SOCKET socket;   /* connect: the socket in the making */
     unsigned buffer; /* write: the next byte to send is at buffers[buffer] + offset */
     size_t offset;
     size_t issued;      /* write, send: bytes in the kernel */
     DWORD flags;        /* receive_from: written by the kernel */
     int address_length; /* receive_from: written by the kernel */
-    union {
-        struct sockaddr_storage socket_address;                /* connect, receive_from, send_to */
-        unsigned char accepted[2 * IOCP_ACCEPT_ADDRESS_BYTES]; /* accept */
-    } address;
+    struct sockaddr_storage socket_address; /* connect, receive_from, send_to */
 } iocp_request;
 
 /* A pipe's name and who may connect to it. Read-only once made: several workers use that of an
@@ -194,9 +192,6 @@ void engine_iocp_pipe_opened(engine_handle *handle, HANDLE pipe, unsigned capabi
 
 int engine_iocp_pipe_listen(engine_worker *worker, iocp_handle *h, const engine_address *address,
                             const engine_listen_options *options);
-void engine_iocp_pipe_listener_closing(iocp_handle *h);
-void engine_iocp_pipe_listener_release(iocp_handle *h);
-void engine_iocp_pipe_accept_start(iocp_request *r);
 int engine_iocp_endpoint_create(engine_endpoint *endpoint, const engine_listen_options *options);
 void engine_iocp_endpoint_destroy(engine_endpoint *endpoint);
 int engine_iocp_endpoint_join(engine_endpoint *endpoint, engine_worker *worker,
@@ -218,22 +213,49 @@ void engine_iocp_pipe_connect_start(iocp_request *r);
 void engine_iocp_pair_start(iocp_request *r);
 void engine_iocp_opener_cancel(iocp_request *r);
 
+/* ---- iocp_listener.c ---- */
+
+void engine_iocp_accept_start(iocp_request *r);
+/* Of a handle that is a listener. */
+void engine_iocp_listener_closing(iocp_handle *h);
+void engine_iocp_listener_release(iocp_handle *h);
+
+/* ---- iocp_accept.c ---- */
+
+int engine_iocp_tcp_listen(engine_worker *worker, iocp_handle *h, const engine_address *addresses,
+                           unsigned address_count, const engine_listen_options *options);
+/* The first of a TCP listener's sockets. */
+SOCKET engine_iocp_tcp_listener_socket(const iocp_handle *h);
+
 /* ---- iocp_socket.c ---- */
 
 int engine_iocp_sockets_open(iocp_engine *e);
 void engine_iocp_sockets_close(iocp_engine *e);
-int engine_iocp_tcp_listen(engine_worker *worker, iocp_handle *h, const engine_address *address,
-                           const engine_listen_options *options);
-void engine_iocp_tcp_accept_start(iocp_request *r);
+SOCKET engine_iocp_socket_create(int family, int type);
+/* A bound socket that is joined to the port, `is_dual`: IPv6 for IPv4 as well; or a status and
+ * worker->os_error. */
+int engine_iocp_socket_bound(engine_worker *worker, const engine_address *address, int type,
+                             bool is_dual, SOCKET *ret_socket);
+/* What it is bound to. 0 or a Winsock error. */
+DWORD engine_iocp_bound_to(SOCKET socket, engine_address *ret_address);
+/* Makes a joined socket a handle of the engine. */
+void engine_iocp_socket_opened(engine_handle *handle, iocp_type type, SOCKET socket,
+                               unsigned capabilities);
+void engine_iocp_stream_opened(engine_handle *handle, SOCKET socket);
 void engine_iocp_tcp_connect_start(iocp_request *r);
 void engine_iocp_half_close_start(iocp_request *r);
+void engine_iocp_socket_release(iocp_handle *h);
+int engine_iocp_local_address(engine_handle *handle, engine_address *ret_address);
+/* The length of the sockaddr, or 0 when it is no network address. */
+int engine_iocp_to_sockaddr(const engine_address *address, struct sockaddr_storage *ret_sockaddr);
+/* An IPv4 or IPv6 sockaddr to an address; its family stays ENGINE_ADDRESS_NONE for any other. */
+void engine_iocp_from_sockaddr(const struct sockaddr *sockaddr, engine_address *ret_address);
+
+/* ---- iocp_datagram.c ---- */
+
 int engine_iocp_udp_open(engine_worker *worker, engine_handle *handle,
                          const engine_address *address);
 void engine_iocp_receive_from_start(iocp_request *r);
 void engine_iocp_send_to_start(iocp_request *r);
-void engine_iocp_socket_release(iocp_handle *h);
-int engine_iocp_local_address(engine_handle *handle, engine_address *ret_address);
-/* An IPv4 or IPv6 sockaddr to an address; its family stays ENGINE_ADDRESS_NONE for any other. */
-void engine_iocp_from_sockaddr(const struct sockaddr *sockaddr, engine_address *ret_address);
 
 #endif

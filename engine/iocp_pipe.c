@@ -2,45 +2,19 @@
  * iocp_pipe.c - named pipes, server side: names, who may connect, listeners, endpoints.
  *
  * A listener keeps `backlog` pipe instances, each with a standing ConnectNamedPipe of the
- * listener's own. A client takes whichever listening instance the kernel picks, so all of them
- * have to be armed, not just as many as there are accepts: an accept that waited at one instance
- * would miss the client at another. A connected instance waits in `connected` for an accept, and an
- * accept that waits is only a request in its queue. So cancelling an accept involves no kernel and
- * loses no connection (R5), and accepts are served in order.
- *
- * The listener holds its handle (engine_handle_hold) as long as one of these is in the kernel or
- * may be: a close cancels them, the last packet lets go, and only then are the instances closed
- * (R7).
+ * listener's own (iocp_listener.h). A client takes whichever listening instance the kernel picks,
+ * so all of them have to be armed, not just as many as there are accepts: an accept that waited at
+ * one instance would miss the client at another.
  *
  * Endpoints: every worker that joins has instances of its own on its own port. The kernel serves
  * listening instances in the order in which they were made [ReactOS npfs, Wine 8 server], so
  * clients go round the workers in runs of one worker's instances: few instances spread more evenly.
  */
-#include "engine/iocp.h"
+#include "engine/iocp_listener.h"
 
 #include <sddl.h>
 #include <string.h>
 #include <wchar.h>
-
-typedef struct iocp_instance {
-    iocp_op op;
-    sl_list link; /* in listener->connected */
-    HANDLE pipe;  /* NULL: none just now */
-    struct iocp_listener *listener;
-} iocp_instance;
-
-typedef struct iocp_listener {
-    iocp_handle *owner;
-    const iocp_name *name; /* own_name, or the endpoint's */
-    iocp_name own_name;
-    sl_list connected;
-    unsigned in_kernel_count;
-    DWORD last_error;
-    bool serving;
-    bool closing;
-    unsigned instance_count;
-    iocp_instance instances[];
-} iocp_listener;
 
 /* ---- names ---- */
 
@@ -232,214 +206,115 @@ static int take_name(const iocp_name *name, HANDLE *ret_pipe, uint32_t *ret_erro
                : engine_iocp_status(*ret_error);
 }
 
-/* ---- instances ---- */
+/* ---- listeners ---- */
 
-static void listener_serve(iocp_listener *listener);
-
-static void instance_drop(iocp_instance *instance) {
-    SL_CHECK(!instance->op.in_kernel, "no handle is closed with an operation in the kernel");
-    sl_list_remove(&instance->link);
-    (void)CloseHandle(instance->pipe);
-    instance->pipe = NULL;
+/* Takes the pipe, whatever happens. */
+static DWORD instance_join(iocp_instance *instance, HANDLE pipe) {
+    DWORD error = engine_iocp_associate(instance->listener->owner->handle.worker, pipe);
+    if (error != 0) {
+        (void)CloseHandle(pipe);
+        return error;
+    }
+    instance->os = pipe;
+    instance->target = pipe;
+    return 0;
 }
 
-static void on_connect_packet(iocp_op *op, DWORD bytes);
+static DWORD instance_open(iocp_instance *instance) {
+    HANDLE pipe = create_instance(instance->listener->name, 0);
+    return pipe != INVALID_HANDLE_VALUE ? instance_join(instance, pipe) : GetLastError();
+}
 
-/* Waits for a client in the kernel; one that is there already goes to `connected`. */
-static void instance_arm(iocp_instance *instance) {
-    iocp_listener *listener = instance->listener;
+static DWORD instance_wait(iocp_instance *instance, void (*on_packet)(iocp_op *op, DWORD bytes)) {
     DWORD error = 0;
-    engine_iocp_op_begin(&instance->op, on_connect_packet);
-    if (!ConnectNamedPipe(instance->pipe, &instance->op.overlapped)) {
+    engine_iocp_op_begin(&instance->op, on_packet);
+    if (!ConnectNamedPipe(instance->os, &instance->op.overlapped)) {
         error = GetLastError();
     }
     if (engine_iocp_op_accepted(&instance->op, error)) {
-        listener->in_kernel_count++;
-    } else if (error == ERROR_PIPE_CONNECTED || error == ERROR_NO_DATA) {
-        /* A client is there, or came and left: what it wrote can still be read. */
-        sl_list_push_back(&listener->connected, &instance->link);
-    } else {
-        listener->last_error = error;
-        instance_drop(instance);
+        return 0;
     }
+    /* A client that came and left: what it wrote can still be read. */
+    return error == ERROR_NO_DATA ? ERROR_PIPE_CONNECTED : error;
 }
 
-/* Takes the pipe, whatever happens. */
-static void instance_open(iocp_instance *instance, HANDLE pipe) {
-    iocp_listener *listener = instance->listener;
-    instance->pipe = pipe;
-    DWORD error = engine_iocp_associate(listener->owner->handle.worker, pipe);
-    if (error != 0) {
-        listener->last_error = error;
-        instance_drop(instance);
-    } else {
-        instance_arm(instance);
-    }
+static bool instance_is_client(DWORD code) {
+    return code == 0 || engine_iocp_status(code) == SLUICE_EBROKENPIPE; /* as in instance_wait */
 }
 
-static void on_connect_packet(iocp_op *op, DWORD bytes) {
-    iocp_instance *instance = SL_CONTAINER_OF(op, iocp_instance, op);
-    iocp_listener *listener = instance->listener;
-    DWORD code = engine_iocp_packet_code(op);
-    (void)bytes;
-    listener->in_kernel_count--;
-    if (listener->closing) {
-        if (listener->in_kernel_count == 0) {
-            engine_handle_unhold(&listener->owner->handle);
-        }
-        return;
-    }
-    if (code == 0 || engine_iocp_status(code) == SLUICE_EBROKENPIPE) {
-        sl_list_push_back(&listener->connected, &instance->link); /* as in instance_arm */
-    } else {
-        listener->last_error = code;
-        instance_drop(instance);
-    }
-    listener_serve(listener);
+static DWORD instance_give(iocp_instance *instance, engine_handle *handle) {
+    engine_iocp_pipe_opened(handle, instance->os, ENGINE_CAN_READ | ENGINE_CAN_WRITE,
+                            IOCP_PEER_CLIENT);
+    return 0;
 }
 
-/* ---- listeners ---- */
-
-/* Replaces instances that were given away or lost. Stops at the first that cannot be had. */
-static void listener_refill(iocp_listener *listener) {
-    for (unsigned i = 0; i < listener->instance_count; i++) {
-        iocp_instance *instance = &listener->instances[i];
-        if (instance->pipe != NULL) {
-            continue;
-        }
-        HANDLE pipe = create_instance(listener->name, 0);
-        if (pipe == INVALID_HANDLE_VALUE) {
-            listener->last_error = GetLastError();
-            return;
-        }
-        instance_open(instance, pipe);
-        if (instance->pipe == NULL) {
-            return;
-        }
-    }
+static void instance_close(iocp_instance *instance) {
+    (void)CloseHandle(instance->os);
 }
 
-/* Brings accepts and clients together. Finishing a request may start the next, which comes back
- * here: the loop goes on with it. */
-static void listener_serve(iocp_listener *listener) {
-    engine_request *request;
-    if (listener->serving) {
-        return;
-    }
-    listener->serving = true;
-    listener_refill(listener);
-    while ((request = engine_queue_head(&listener->owner->handle.queue[ENGINE_IN])) != NULL) {
-        sl_list *node = sl_list_pop_front(&listener->connected);
-        if (node != NULL) {
-            iocp_instance *instance = SL_LIST_ENTRY(node, iocp_instance, link);
-            HANDLE pipe = instance->pipe;
-            instance->pipe = NULL;
-            engine_iocp_pipe_opened(request->opening[0], pipe, ENGINE_CAN_READ | ENGINE_CAN_WRITE,
-                                    IOCP_PEER_CLIENT);
-            listener_refill(listener);
-            engine_request_finish(request, SLUICE_OK, 0, 0, 0);
-        } else if (listener->in_kernel_count == 0) {
-            engine_request_finish(request, SLUICE_EOSLIMIT, listener->last_error, 0, 0);
-        } else {
-            break;
-        }
-    }
-    listener->serving = false;
-}
-
-void engine_iocp_pipe_listener_closing(iocp_handle *h) {
-    iocp_listener *listener = h->listener;
-    listener->closing = true;
-    for (unsigned i = 0; i < listener->instance_count; i++) {
-        iocp_instance *instance = &listener->instances[i];
-        engine_iocp_op_cancel(&instance->op, instance->pipe);
-    }
-    if (listener->in_kernel_count == 0) {
-        engine_handle_unhold(&listener->owner->handle);
-    }
-}
-
-static size_t listener_size(unsigned instance_count) {
-    return sizeof(iocp_listener) + instance_count * sizeof(iocp_instance);
-}
-
-static iocp_listener *listener_create(iocp_handle *h, unsigned instance_count) {
-    iocp_listener *listener = engine_worker_alloc(h->handle.worker, listener_size(instance_count));
-    if (listener == NULL) {
-        return NULL;
-    }
-    listener->owner = h;
-    listener->instance_count = instance_count;
-    sl_list_init(&listener->connected);
-    for (unsigned i = 0; i < instance_count; i++) {
-        listener->instances[i].listener = listener;
-        sl_list_init(&listener->instances[i].link);
-    }
-    return listener;
-}
-
-static void listener_destroy(iocp_listener *listener) {
-    engine_worker *worker = listener->owner->handle.worker;
-    for (unsigned i = 0; i < listener->instance_count; i++) {
-        if (listener->instances[i].pipe != NULL) {
-            instance_drop(&listener->instances[i]);
-        }
-    }
+static void deinit(iocp_listener *listener) {
     if (listener->name == &listener->own_name) {
-        name_deinit(&listener->own_name, engine_iocp_engine(worker));
+        name_deinit(&listener->own_name, engine_iocp_engine(listener->owner->handle.worker));
     }
-    engine_worker_free(worker, listener, listener_size(listener->instance_count));
 }
+
+static const iocp_listener_ops ops = {
+    .type = IOCP_PIPE_LISTENER,
+    .is_eager = true,
+    .open = instance_open,
+    .wait = instance_wait,
+    .is_client = instance_is_client,
+    .give = instance_give,
+    .close = instance_close,
+    .deinit = deinit,
+};
 
 /* With its first instance (or NULL) to a working listener, or destroys it. */
 static int listener_open(iocp_listener *listener, HANDLE first) {
     iocp_handle *h = listener->owner;
     if (first != NULL) {
-        instance_open(&listener->instances[0], first);
+        listener->last_error = instance_join(&listener->instances[0], first);
+        if (listener->last_error == 0) {
+            engine_iocp_instance_arm(&listener->instances[0]);
+        }
     }
-    listener_refill(listener);
+    engine_iocp_listener_refill(listener);
     if (listener->in_kernel_count == 0 && sl_list_is_empty(&listener->connected)) {
         int status = engine_iocp_status(listener->last_error);
         h->handle.worker->os_error = listener->last_error;
-        listener_destroy(listener);
+        engine_iocp_listener_destroy(listener);
         return status;
     }
-    h->type = IOCP_PIPE_LISTENER;
-    h->os = NULL;
-    h->listener = listener;
-    engine_handle_opened(&h->handle, ENGINE_CAN_ACCEPT, listener->instance_count);
-    engine_handle_hold(&h->handle);
+    engine_iocp_listener_opened(listener);
     return SLUICE_OK;
+}
+
+static unsigned instance_count_of(const engine_listen_options *options, unsigned standard) {
+    if (options->backlog == 0) {
+        return standard;
+    }
+    return options->backlog < ENGINE_PIPE_BACKLOG_MAX ? options->backlog : ENGINE_PIPE_BACKLOG_MAX;
 }
 
 int engine_iocp_pipe_listen(engine_worker *worker, iocp_handle *h, const engine_address *address,
                             const engine_listen_options *options) {
     iocp_engine *e = engine_iocp_engine(worker);
     HANDLE first = NULL;
-    iocp_listener *listener =
-        listener_create(h, options->backlog != 0 ? options->backlog : ENGINE_BACKLOG_DEFAULT);
+    iocp_listener *listener = engine_iocp_listener_create(
+        h, &ops, instance_count_of(options, ENGINE_PIPE_BACKLOG_DEFAULT));
     if (listener == NULL) {
         return SLUICE_ENOMEM;
     }
+    listener->name = &listener->own_name;
     int status = name_init(&listener->own_name, e, address->pipe, options->access);
     if (status == SLUICE_OK) {
-        listener->name = &listener->own_name;
         status = take_name(listener->name, &first, &worker->os_error);
     }
     if (status != SLUICE_OK) {
-        listener_destroy(listener);
+        engine_iocp_listener_destroy(listener);
         return status;
     }
     return listener_open(listener, first);
-}
-
-void engine_iocp_pipe_listener_release(iocp_handle *h) {
-    listener_destroy(h->listener);
-    h->listener = NULL;
-}
-
-void engine_iocp_pipe_accept_start(iocp_request *r) {
-    listener_serve(engine_iocp_handle(r->request.handle)->listener);
 }
 
 /* ---- endpoints ---- */
@@ -453,7 +328,7 @@ int engine_iocp_endpoint_create(engine_endpoint *base, const engine_listen_optio
     if (status != SLUICE_OK) {
         return status;
     }
-    endpoint->instances = options->backlog != 0 ? options->backlog : IOCP_ENDPOINT_INSTANCES;
+    endpoint->instances = instance_count_of(options, IOCP_ENDPOINT_INSTANCES);
     HANDLE first = NULL;
     uint32_t error;
     status = take_name(&endpoint->name, &first, &error);
@@ -484,7 +359,8 @@ int engine_iocp_endpoint_join(engine_endpoint *base, engine_worker *worker, engi
             return status;
         }
     }
-    iocp_listener *listener = listener_create(engine_iocp_handle(handle), endpoint->instances);
+    iocp_listener *listener =
+        engine_iocp_listener_create(engine_iocp_handle(handle), &ops, endpoint->instances);
     if (listener == NULL) {
         if (first != NULL) {
             (void)CloseHandle(first);

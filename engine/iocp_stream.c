@@ -77,7 +77,7 @@ void engine_iocp_read_start(iocp_request *r) {
     r->request.done = 0;
     engine_iocp_op_begin(&r->op, on_read_packet);
     if (is_pipe(r)) {
-        void *buffer = r->request.buffer != NULL ? r->request.buffer : &r->address;
+        void *buffer = r->request.buffer != NULL ? r->request.buffer : &r->socket_address;
         HANDLE pipe = engine_iocp_handle(r->request.handle)->os;
         if (!ReadFile(pipe, buffer, length, NULL, &r->op.overlapped)) {
             error = GetLastError();

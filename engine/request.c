@@ -316,13 +316,25 @@ int engine_resolve(engine_worker *w, const char *host, uint16_t port, engine_add
     return SLUICE_OK;
 }
 
-int engine_check_listen_options(const engine_address *address,
-                                const engine_listen_options *options) {
-    bool is_pipe = address->family == ENGINE_ADDRESS_PIPE;
-    return is_pipe && options->backlog > ENGINE_BACKLOG_MAX ? SLUICE_EINVAL : SLUICE_OK;
+int engine_check_listen_options(const engine_listen_options *options) {
+    return options->backlog > ENGINE_BACKLOG_MAX ? SLUICE_EINVAL : SLUICE_OK;
 }
 
-static int open_with(engine_worker *w, const engine_address *address,
+/* One pipe, or network addresses. */
+static int check_listen_addresses(const engine_address *addresses, unsigned count) {
+    if (count == 1 && addresses[0].family == ENGINE_ADDRESS_PIPE) {
+        return SLUICE_OK;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (addresses[i].family != ENGINE_ADDRESS_IPV4 &&
+            addresses[i].family != ENGINE_ADDRESS_IPV6) {
+            return SLUICE_EINVAL;
+        }
+    }
+    return count > 0 && count <= ENGINE_LISTEN_ADDRESSES_MAX ? SLUICE_OK : SLUICE_EINVAL;
+}
+
+static int open_with(engine_worker *w, const engine_address *addresses, unsigned count,
                      const engine_listen_options *options, engine_kind kind,
                      engine_handle **ret_handle) {
     engine_handle *handle;
@@ -333,8 +345,8 @@ static int open_with(engine_worker *w, const engine_address *address,
     if (status != SLUICE_OK) {
         return status;
     }
-    status = kind == ENGINE_ACCEPT ? w->ops->listen(w, handle, address, options)
-                                   : w->ops->udp_open(w, handle, address);
+    status = kind == ENGINE_ACCEPT ? w->ops->listen(w, handle, addresses, count, options)
+                                   : w->ops->udp_open(w, handle, addresses);
     if (status != SLUICE_OK) {
         engine_handle_discard(handle);
         return status;
@@ -343,18 +355,18 @@ static int open_with(engine_worker *w, const engine_address *address,
     return SLUICE_OK;
 }
 
-int engine_listen(engine_worker *w, const engine_address *address,
+int engine_listen(engine_worker *w, const engine_address *addresses, unsigned address_count,
                   const engine_listen_options *options, engine_handle **ret_listener) {
     static const engine_listen_options defaults;
     engine_check_owner(w);
     if (options == NULL) {
         options = &defaults;
     }
-    if (address->family == ENGINE_ADDRESS_NONE ||
-        engine_check_listen_options(address, options) != SLUICE_OK) {
+    if (check_listen_addresses(addresses, address_count) != SLUICE_OK ||
+        engine_check_listen_options(options) != SLUICE_OK) {
         return SLUICE_EINVAL;
     }
-    return open_with(w, address, options, ENGINE_ACCEPT, ret_listener);
+    return open_with(w, addresses, address_count, options, ENGINE_ACCEPT, ret_listener);
 }
 
 int engine_udp_open(engine_worker *w, const engine_address *bind_address,
@@ -364,5 +376,5 @@ int engine_udp_open(engine_worker *w, const engine_address *bind_address,
         bind_address->family != ENGINE_ADDRESS_IPV6) {
         return SLUICE_EINVAL;
     }
-    return open_with(w, bind_address, NULL, ENGINE_RECEIVE_FROM, ret_handle);
+    return open_with(w, bind_address, 1, NULL, ENGINE_RECEIVE_FROM, ret_handle);
 }

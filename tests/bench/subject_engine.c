@@ -122,7 +122,7 @@ static int open_connections(engine_subject *self) {
     engine_address address;
     int status = engine_address_pipe(&address, with_peer ? setup->peer_name : setup->own_name);
     if (status == SLUICE_OK && !with_peer) {
-        status = engine_listen(self->worker, &address, NULL, &self->listener);
+        status = engine_listen(self->worker, &address, 1, NULL, &self->listener);
     }
     for (unsigned index = 0; index < self->client_count && status == SLUICE_OK; index++) {
         status = open_connection(self, index, &address);

@@ -508,7 +508,7 @@ static void fake_thread(void *context) {
     EXPECT(engine_create(engine_backend_find(NULL), NULL, &fake->engine) == SLUICE_OK);
     EXPECT(engine_worker_create(fake->engine, &fake->worker) == SLUICE_OK);
     EXPECT(engine_address_pipe(&address, fake->endpoint) == SLUICE_OK);
-    EXPECT(engine_listen(fake->worker, &address, NULL, &listener) == SLUICE_OK);
+    EXPECT(engine_listen(fake->worker, &address, 1, NULL, &listener) == SLUICE_OK);
     EXPECT(engine_accept(listener, listener, NULL) == SLUICE_OK);
     sl_event_set(&fake->started);
     bool is_listening = true;

@@ -73,6 +73,8 @@ extern const t_suite suite_messages;
 extern const t_suite suite_many;
 extern const t_suite suite_memory;
 extern const t_suite suite_child;
+extern const t_suite suite_listen;
+extern const t_suite suite_inside;
 
 /* ---- the run --------------------------------------------------------------------------------- */
 

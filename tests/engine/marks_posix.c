@@ -75,7 +75,7 @@ static const char *serve(reader *self, engine_worker *worker) {
     } else {
         (void)engine_address_pipe(&address, self->path);
     }
-    if (engine_listen(worker, &address, NULL, &listener) != SLUICE_OK) {
+    if (engine_listen(worker, &address, 1, NULL, &listener) != SLUICE_OK) {
         return "cannot listen";
     }
     if (self->is_tcp) {

@@ -254,8 +254,9 @@ engine_handle *rig_listener(rig *r, stream_kind kind) {
         } else {
             engine_address_loopback(&r->addresses[kind], 0);
         }
-        EXPECT_STATUS(engine_listen(r->worker, &r->addresses[kind], &options, &r->listeners[kind]),
-                      SLUICE_OK);
+        EXPECT_STATUS(
+            engine_listen(r->worker, &r->addresses[kind], 1, &options, &r->listeners[kind]),
+            SLUICE_OK);
         if (kind == STREAM_TCP) {
             EXPECT_STATUS(engine_handle_local_address(r->listeners[kind], &r->addresses[kind]),
                           SLUICE_OK);

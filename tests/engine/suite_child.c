@@ -21,6 +21,10 @@ static void run_owner(void *context) {
     scene *s = context;
     s->r = rig_open();
     rig_stream(s->r, STREAM_TCP, s->ends);
+    /* A fresh one: on Windows a listener that was accepted from has accepts in the kernel, and an
+     * audited process must not end with any. */
+    rig_close_handle(s->r, s->r->listeners[STREAM_TCP]);
+    s->r->listeners[STREAM_TCP] = NULL;
     s->listener = rig_listener(s->r, STREAM_TCP);
     sl_event_set(&s->ready);
     sl_event never;
@@ -72,7 +76,7 @@ static void die_listen(void) {
     engine_address address;
     engine_handle *handle;
     engine_address_loopback(&address, 0);
-    (void)engine_listen(foreign()->r->worker, &address, NULL, &handle);
+    (void)engine_listen(foreign()->r->worker, &address, 1, NULL, &handle);
 }
 
 static void die_udp_open(void) {

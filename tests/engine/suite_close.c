@@ -241,7 +241,7 @@ static void close_accepting(rig *r, stream_kind kind, unsigned clients, unsigned
     } else {
         engine_address_loopback(&address, 0);
     }
-    EXPECT_STATUS(engine_listen(r->worker, &address, &options, &listener), SLUICE_OK);
+    EXPECT_STATUS(engine_listen(r->worker, &address, 1, &options, &listener), SLUICE_OK);
     if (kind == STREAM_TCP) {
         EXPECT_STATUS(engine_handle_local_address(listener, &address), SLUICE_OK);
     }

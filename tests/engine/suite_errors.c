@@ -35,7 +35,7 @@ static void addresses(void) {
     rig *r = rig_open();
     engine_handle *handle = NULL;
     memset(&address, 0, sizeof(address));
-    EXPECT_STATUS(engine_listen(r->worker, &address, NULL, &handle), SLUICE_EINVAL);
+    EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, &handle), SLUICE_EINVAL);
     EXPECT_STATUS(engine_connect(r->worker, &address, SL_CLOCK_NEVER, NULL, NULL), SLUICE_EINVAL);
     EXPECT(engine_udp_open(r->worker, &address, &handle) < 0);
     EXPECT(handle == NULL);
@@ -52,7 +52,7 @@ static void name_too_long(void) {
     char name[ENGINE_PIPE_NAME_BYTES];
     os_pipe_name(name, 1, ENGINE_PIPE_NAME_BYTES);
     EXPECT_STATUS(engine_address_pipe(&address, name), SLUICE_OK);
-    int status = engine_listen(r->worker, &address, NULL, &handle);
+    int status = engine_listen(r->worker, &address, 1, NULL, &handle);
     if (status == SLUICE_OK) { /* 255 characters are legal on Windows: 256 with \\.\pipe\ */
         rig_close_handle(r, handle);
         rig_close(r);
@@ -74,7 +74,7 @@ static void name_taken(void) {
         rig_close(r);
         T_SKIP("Wine does not enforce FILE_FLAG_FIRST_PIPE_INSTANCE");
     }
-    EXPECT_STATUS(engine_listen(r->worker, &r->addresses[STREAM_PIPE], NULL, &second),
+    EXPECT_STATUS(engine_listen(r->worker, &r->addresses[STREAM_PIPE], 1, NULL, &second),
                   SLUICE_ENAMETAKEN);
     EXPECT_STATUS(engine_endpoint_create(r->engine, &r->addresses[STREAM_PIPE], NULL, &endpoint),
                   SLUICE_ENAMETAKEN);
@@ -82,7 +82,7 @@ static void name_taken(void) {
     r->listeners[STREAM_PIPE] = NULL;
     rig_close_handle(r, listener);
     EXPECT_STATUS(
-        engine_listen(r->worker, &r->addresses[STREAM_PIPE], NULL, &r->listeners[STREAM_PIPE]),
+        engine_listen(r->worker, &r->addresses[STREAM_PIPE], 1, NULL, &r->listeners[STREAM_PIPE]),
         SLUICE_OK); /* free again */
     rig_close(r);
 }
@@ -98,8 +98,9 @@ static void stale_name(void) {
     }
     int status = connect_to(r, &address, SL_NS_PER_S).status;
     EXPECT(status == SLUICE_EREFUSED || status == SLUICE_ENOTFOUND);
-    EXPECT_STATUS(engine_listen(r->worker, &address, NULL, &r->listeners[STREAM_PIPE]), SLUICE_OK);
-    EXPECT_STATUS(engine_listen(r->worker, &address, NULL, &second), SLUICE_ENAMETAKEN);
+    EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, &r->listeners[STREAM_PIPE]),
+                  SLUICE_OK);
+    EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, &second), SLUICE_ENAMETAKEN);
     r->addresses[STREAM_PIPE] = address;
     engine_handle *ends[2];
     rig_stream(r, STREAM_PIPE, ends);
@@ -117,7 +118,7 @@ static void foreign_lock(void) {
         rig_close(r);
         T_SKIP("names have no lock files here");
     }
-    EXPECT_STATUS(engine_listen(r->worker, &address, NULL, &listener), SLUICE_ENAMETAKEN);
+    EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, &listener), SLUICE_ENAMETAKEN);
     EXPECT_STATUS(engine_endpoint_create(r->engine, &address, NULL, &endpoint),
                   SLUICE_ENAMETAKEN);
     EXPECT(os_take_foreign_lock(address.pipe));
@@ -135,7 +136,7 @@ static void name_not_found(void) {
     os_pipe_name_nowhere(name);
     if (name[0] != '\0' && !t_is_sim()) {
         EXPECT_STATUS(engine_address_pipe(&address, name), SLUICE_OK);
-        EXPECT_STATUS(engine_listen(r->worker, &address, NULL, &handle), SLUICE_ENOTFOUND);
+        EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, &handle), SLUICE_ENOTFOUND);
         EXPECT(engine_worker_os_error(r->worker) != 0);
         EXPECT_STATUS(connect_to(r, &address, SL_NS_PER_S).status, SLUICE_ENOTFOUND);
     }
@@ -153,7 +154,7 @@ static void access_refused(void) {
         T_SKIP("this user may create any pipe (root, Wine, simulator)");
     }
     EXPECT_STATUS(engine_address_pipe(&address, name), SLUICE_OK);
-    EXPECT_STATUS(engine_listen(r->worker, &address, NULL, &handle), SLUICE_EACCESS);
+    EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, &handle), SLUICE_EACCESS);
     rig_close(r);
 }
 
@@ -163,12 +164,12 @@ static void bad_options(void) {
     engine_address address = t_pipe_address();
     engine_handle *handle = NULL;
     engine_listen_options options = {.backlog = ENGINE_BACKLOG_MAX + 1};
-    EXPECT_STATUS(engine_listen(r->worker, &address, &options, &handle), SLUICE_EINVAL);
+    EXPECT_STATUS(engine_listen(r->worker, &address, 1, &options, &handle), SLUICE_EINVAL);
     options.backlog = 0;
     for (unsigned i = 0; i < SL_ARRAY_COUNT(bad) && !t_is_sim(); i++) {
         options.access = bad[i];
         t_phase(bad[i]);
-        int status = engine_listen(r->worker, &address, &options, &handle);
+        int status = engine_listen(r->worker, &address, 1, &options, &handle);
         if (status == SLUICE_OK) {
             t_fail(__FILE__, __LINE__, "the access string \"%s\" was taken", bad[i]);
         }
@@ -177,11 +178,11 @@ static void bad_options(void) {
     EXPECT(handle == NULL);
     if (t_is_backend("epoll")) {
         options.access = "0660";
-        EXPECT_STATUS(engine_listen(r->worker, &address, &options, &handle), SLUICE_OK);
+        EXPECT_STATUS(engine_listen(r->worker, &address, 1, &options, &handle), SLUICE_OK);
         rig_close_handle(r, handle);
     } else if (t_is_backend("iocp")) {
         options.access = "D:P(A;;GA;;;OW)";
-        EXPECT_STATUS(engine_listen(r->worker, &address, &options, &handle), SLUICE_OK);
+        EXPECT_STATUS(engine_listen(r->worker, &address, 1, &options, &handle), SLUICE_OK);
         rig_close_handle(r, handle);
     }
     rig_close(r);
@@ -220,7 +221,7 @@ static void busy_pipe(void) {
     engine_handle *handles[BUSY_CLIENTS];
     engine_request_id waiting = 0;
     engine_request_id accept = 0;
-    EXPECT_STATUS(engine_listen(r->worker, &address, &options, &listener), SLUICE_OK);
+    EXPECT_STATUS(engine_listen(r->worker, &address, 1, &options, &listener), SLUICE_OK);
     t_phase("fill the backlog");
     unsigned count = fill_backlog(r, &address, handles, &waiting);
     t_phase("deadline");
@@ -315,9 +316,9 @@ static void descriptors_exhausted(void) {
     EXPECT(status == SLUICE_OK || status == SLUICE_EOSLIMIT);
     EXPECT_STATUS(engine_udp_open(r->worker, &address, &handle), SLUICE_EOSLIMIT);
     EXPECT(engine_worker_os_error(r->worker) != 0);
-    EXPECT_STATUS(engine_listen(r->worker, &address, NULL, &handle), SLUICE_EOSLIMIT);
+    EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, &handle), SLUICE_EOSLIMIT);
     address = t_pipe_address();
-    EXPECT_STATUS(engine_listen(r->worker, &address, NULL, &handle), SLUICE_EOSLIMIT);
+    EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, &handle), SLUICE_EOSLIMIT);
     EXPECT_STATUS(connect_to(r, &r->addresses[STREAM_TCP], SL_NS_PER_S).status, SLUICE_EOSLIMIT);
     EXPECT_STATUS(connect_to(r, &r->addresses[STREAM_PIPE], SL_NS_PER_S).status, SLUICE_EOSLIMIT);
     EXPECT(handle == NULL);

@@ -63,7 +63,7 @@ static void max_handles(void) {
         engine_address_loopback(&address, 1);
         EXPECT_STATUS(engine_pair(r->worker, NULL, &id), SLUICE_EQUOTA);
         EXPECT_STATUS(engine_udp_open(r->worker, &address, &extra), SLUICE_EQUOTA);
-        EXPECT_STATUS(engine_listen(r->worker, &address, NULL, &extra), SLUICE_EQUOTA);
+        EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, &extra), SLUICE_EQUOTA);
         EXPECT_STATUS(engine_connect(r->worker, &address, SL_CLOCK_NEVER, NULL, &id),
                       SLUICE_EQUOTA);
         rig_close_handle(r, ends[0][0]);

@@ -208,7 +208,7 @@ static void scene_listen(scene *s, stream_kind kind) {
     } else {
         engine_address_loopback(&r->addresses[kind], 0);
     }
-    int status = engine_listen(r->worker, &r->addresses[kind], NULL, &r->listeners[kind]);
+    int status = engine_listen(r->worker, &r->addresses[kind], 1, NULL, &r->listeners[kind]);
     if (status != SLUICE_OK) {
         EXPECT_STATUS(status, SLUICE_ENOMEM);
         EXPECT(r->listeners[kind] == NULL);

@@ -128,7 +128,7 @@ static void ipv6(void) {
     engine_request_id id = 0;
     uint8_t byte = 0;
     engine_address_ipv6(&address, loopback, 0, 0);
-    int status = engine_listen(r->worker, &address, NULL, &listener);
+    int status = engine_listen(r->worker, &address, 1, NULL, &listener);
     if (status == SLUICE_EADDRNOTAVAIL || status == SLUICE_ENOTSUP) {
         rig_close(r);
         T_SKIP("this machine has no IPv6 loopback");
@@ -228,14 +228,14 @@ static void address_taken(void) {
     engine_handle *handle = NULL;
     engine_address here;
     (void)rig_listener(r, STREAM_TCP);
-    EXPECT_STATUS(engine_listen(r->worker, &r->addresses[STREAM_TCP], NULL, &handle),
+    EXPECT_STATUS(engine_listen(r->worker, &r->addresses[STREAM_TCP], 1, NULL, &handle),
                   SLUICE_EADDRINUSE);
     EXPECT(engine_worker_os_error(r->worker) != 0);
     engine_handle *udp = open_udp(r, &here);
     EXPECT_STATUS(engine_udp_open(r->worker, &here, &handle), SLUICE_EADDRINUSE);
     EXPECT(handle == NULL);
     engine_address_ipv4(&here, foreign, 0);
-    EXPECT_STATUS(engine_listen(r->worker, &here, NULL, &handle), SLUICE_EADDRNOTAVAIL);
+    EXPECT_STATUS(engine_listen(r->worker, &here, 1, NULL, &handle), SLUICE_EADDRNOTAVAIL);
     if (!os_is_wine()) { /* Wine binds a datagram socket to an address that is not the machine's */
         EXPECT_STATUS(engine_udp_open(r->worker, &here, &handle), SLUICE_EADDRNOTAVAIL);
     }
@@ -255,7 +255,7 @@ static void address_again(void) {
     r->listeners[STREAM_TCP] = NULL;
     rig_close_handle(r, listener);
     EXPECT_STATUS(
-        engine_listen(r->worker, &r->addresses[STREAM_TCP], NULL, &r->listeners[STREAM_TCP]),
+        engine_listen(r->worker, &r->addresses[STREAM_TCP], 1, NULL, &r->listeners[STREAM_TCP]),
         SLUICE_OK);
     rig_stream(r, STREAM_TCP, ends);
     rig_close_stream(r, ends);

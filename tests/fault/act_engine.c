@@ -362,12 +362,12 @@ static void use_listener(script *s, engine_handle *listener, const engine_addres
     }
 }
 
-static void use_connection(script *s, const engine_address *address,
+static void use_connection(script *s, const engine_address *addresses, unsigned count,
                            const engine_listen_options *options, bool half_closes) {
     engine_handle *listener;
-    if (script_check(s, "engine_listen", engine_listen(s->worker, address, options, &listener),
-                     S_OPEN)) {
-        use_listener(s, listener, address, half_closes);
+    if (script_check(s, "engine_listen",
+                     engine_listen(s->worker, addresses, count, options, &listener), S_OPEN)) {
+        use_listener(s, listener, &addresses[0], half_closes);
     }
 }
 
@@ -375,20 +375,28 @@ static void named_pipe(script *s) {
     const engine_listen_options options = {.access = act_access};
     engine_address address = script_pipe_address();
     script_leave_stale_name(&address);
-    use_connection(s, &address, &options, act_pipes_half_close);
+    use_connection(s, &address, 1, &options, act_pipes_half_close);
 }
 
 static void old_kernels_pipe(script *s) {
     engine_address address = script_pipe_address();
     script_take_rights(true);
-    use_connection(s, &address, NULL, act_pipes_half_close);
+    use_connection(s, &address, 1, NULL, act_pipes_half_close);
     script_take_rights(false);
 }
 
 static void tcp(script *s) {
     engine_address address;
     engine_address_loopback(&address, 0);
-    use_connection(s, &address, NULL, true);
+    use_connection(s, &address, 1, NULL, true);
+}
+
+static void tcp_several(script *s) {
+    engine_address addresses[2];
+    engine_address_loopback(&addresses[0], 0);
+    engine_address_loopback(&addresses[1], 0);
+    addresses[1].ip[3] = 2;
+    use_connection(s, addresses, 2, NULL, true);
 }
 
 /* A port of the system's choice that is free again; over IPv6, where there is one. */
@@ -396,10 +404,10 @@ static bool find_port(script *s, engine_address *ret_address) {
     static const uint8_t loopback[16] = {[15] = 1};
     engine_handle *first;
     engine_address_ipv6(ret_address, loopback, 0, 0);
-    int status = engine_listen(s->worker, ret_address, NULL, &first);
+    int status = engine_listen(s->worker, ret_address, 1, NULL, &first);
     if (status == SLUICE_EADDRNOTAVAIL || status == SLUICE_ENOTSUP) {
         engine_address_loopback(ret_address, 0);
-        status = engine_listen(s->worker, ret_address, NULL, &first);
+        status = engine_listen(s->worker, ret_address, 1, NULL, &first);
     }
     if (!script_check(s, "engine_listen", status, S_OPEN)) {
         return false;
@@ -420,7 +428,7 @@ static void tcp_known_port(script *s) {
             return;
         }
         /* Another process may have been given it just now. */
-        status = engine_listen(s->worker, &address, NULL, &listener);
+        status = engine_listen(s->worker, &address, 1, NULL, &listener);
     }
     if (script_check(s, "engine_listen", status, S_OPEN)) {
         use_listener(s, listener, &address, true);
@@ -566,6 +574,7 @@ const script_act engine_acts[] = {
     {"named pipe", named_pipe},
     {"old kernel's pipe", old_kernels_pipe},
     {"tcp", tcp},
+    {"tcp, several addresses", tcp_several},
     {"tcp, known port", tcp_known_port},
     {"datagrams", datagrams},
     {"endpoint", act_endpoint},

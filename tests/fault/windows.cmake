@@ -12,6 +12,8 @@ set(callers
     client/pin_win.c
     client/waitable_win.c
     engine/iocp.c
+    engine/iocp_accept.c
+    engine/iocp_datagram.c
     engine/iocp_identity.c
     engine/iocp_pipe.c
     engine/iocp_socket.c

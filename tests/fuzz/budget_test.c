@@ -153,7 +153,7 @@ static void open_scene(scene *s) {
     EXPECT(engine_worker_create(s->rig.engine, &s->worker) == SLUICE_OK);
     EXPECT(engine_worker_create(s->rig.engine, &s->ours) == SLUICE_OK);
     EXPECT(engine_address_pipe(&address, "ours") == SLUICE_OK);
-    EXPECT(engine_listen(s->ours, &address, NULL, &s->listener) == SLUICE_OK);
+    EXPECT(engine_listen(s->ours, &address, 1, NULL, &s->listener) == SLUICE_OK);
     const client_settings settings = {.mode = SLUICE_MODE_SERVICE,
                                       .endpoint = "ours",
                                       .client_name = "test",

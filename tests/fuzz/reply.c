@@ -448,7 +448,7 @@ static void open_all(uint64_t seed) {
     FUZZ_EXPECT(engine_worker_create(s.engine, &s.worker) == SLUICE_OK);
     FUZZ_EXPECT(engine_worker_create(s.engine, &s.broker) == SLUICE_OK);
     FUZZ_EXPECT(engine_address_pipe(&address, "broker") == SLUICE_OK);
-    FUZZ_EXPECT(engine_listen(s.broker, &address, NULL, &s.listener) == SLUICE_OK);
+    FUZZ_EXPECT(engine_listen(s.broker, &address, 1, NULL, &s.listener) == SLUICE_OK);
     const client_settings settings = {.mode = SLUICE_MODE_SERVICE, .endpoint = "broker",
                                       .client_name = "fuzz", .open_timeout_ns = SL_NS_PER_S,
                                       .call_grace_ns = GRACE_NS};

@@ -25,8 +25,8 @@ int sim_udp_open(engine_worker *worker, engine_handle *base, const engine_addres
         worker->os_error = SIM_EMFILE;
         return SLUICE_EOSLIMIT;
     }
-    status =
-        sim_binding_create(world, SIM_TRANSPORT_UDP, address, &socket->binding, &worker->os_error);
+    status = sim_binding_create(world, SIM_TRANSPORT_UDP, address, false, &socket->binding,
+                                &worker->os_error);
     if (status != SLUICE_OK) {
         return status;
     }

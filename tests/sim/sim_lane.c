@@ -179,7 +179,7 @@ static void open_listener(load *l, lane *n) {
         engine_address_loopback(&n->address, (uint16_t)(1000 + n->number));
     }
     engine_listen_options options = {.backlog = 3};
-    if (engine_listen(l->worker, &n->address, &options, &n->listener) != SLUICE_OK) {
+    if (engine_listen(l->worker, &n->address, 1, &options, &n->listener) != SLUICE_OK) {
         n->listener = NULL;
     }
 }

@@ -3,7 +3,8 @@
  * host names.
  *
  * A binding is a pipe name or a port that is taken. A listener belongs to one binding; the binding
- * of an endpoint has several and deals connections to them in turn. A connection is made by the
+ * of an endpoint has several and deals connections to them in turn; a listener on several addresses
+ * has the first's, and the others lead there. A connection is made by the
  * connecting side's step: its far side waits in a listener's backlog until the listener's deal
  * event gives it to the first accept. One thread.
  */
@@ -13,15 +14,10 @@
 
 /* ---- addresses ------------------------------------------------------------------------------- */
 
-static bool is_wildcard(const engine_address *address) {
-    static const uint8_t anything[16];
-    return memcmp(address->ip, anything, sizeof(anything)) == 0;
-}
-
 sim_place sim_place_of(const engine_address *address) {
     static const uint8_t loopback6[16] = {[15] = 1};
     const uint8_t *ip = address->ip;
-    if (is_wildcard(address)) {
+    if (engine_address_is_any(address)) {
         return SIM_PLACE_LOCAL;
     }
     if (address->family == ENGINE_ADDRESS_IPV6) {
@@ -54,8 +50,8 @@ static bool same_place(const engine_address *a, const engine_address *b) {
     if (a->family == ENGINE_ADDRESS_PIPE) {
         return strcmp(a->pipe, b->pipe) == 0;
     }
-    return a->port == b->port &&
-           (memcmp(a->ip, b->ip, sizeof(a->ip)) == 0 || is_wildcard(a) || is_wildcard(b));
+    return a->port == b->port && (memcmp(a->ip, b->ip, sizeof(a->ip)) == 0 ||
+                                  engine_address_is_any(a) || engine_address_is_any(b));
 }
 
 sim_binding *sim_binding_find(sim_world *world, sim_transport transport,
@@ -63,8 +59,11 @@ sim_binding *sim_binding_find(sim_world *world, sim_transport transport,
     sl_list *bucket = bucket_of(world, transport, address);
     for (sl_list *node = bucket->next; node != bucket; node = node->next) {
         sim_binding *binding = SL_LIST_ENTRY(node, sim_binding, link);
-        if (binding->transport == transport && same_place(&binding->address, address)) {
-            return binding;
+        bool is_there = same_place(&binding->address, address) ||
+                        (binding->is_dual && address->family == ENGINE_ADDRESS_IPV4 &&
+                         address->port == binding->address.port);
+        if (binding->transport == transport && is_there) {
+            return binding->first;
         }
     }
     return NULL;
@@ -82,8 +81,16 @@ static uint16_t pick_port(sim_world *world, sim_transport transport, engine_addr
     return 0;
 }
 
+/* Has somebody IPv4's side of a binding that is to be for both protocols? */
+static bool is_ipv4_taken(sim_world *world, sim_transport transport, uint16_t port) {
+    static const uint8_t any[4];
+    engine_address address;
+    engine_address_ipv4(&address, any, port);
+    return sim_binding_find(world, transport, &address) != NULL;
+}
+
 int sim_binding_create(sim_world *world, sim_transport transport, const engine_address *address,
-                       sim_binding **ret_binding, uint32_t *ret_os_error) {
+                       bool is_dual, sim_binding **ret_binding, uint32_t *ret_os_error) {
     bool is_pipe = transport == SIM_TRANSPORT_PIPE;
     if (!is_pipe && sim_place_of(address) != SIM_PLACE_LOCAL) {
         *ret_os_error = SIM_EADDRNOTAVAIL;
@@ -94,7 +101,8 @@ int sim_binding_create(sim_world *world, sim_transport transport, const engine_a
         taken.port = pick_port(world, transport, taken);
     }
     bool is_full = !is_pipe && taken.port == 0;
-    if (is_full || sim_binding_find(world, transport, &taken) != NULL) {
+    if (is_full || sim_binding_find(world, transport, &taken) != NULL ||
+        (is_dual && is_ipv4_taken(world, transport, taken.port))) {
         *ret_os_error = SIM_EADDRINUSE;
         return is_pipe ? SLUICE_ENAMETAKEN : SLUICE_EADDRINUSE;
     }
@@ -102,6 +110,9 @@ int sim_binding_create(sim_world *world, sim_transport transport, const engine_a
     SL_CHECK(binding != NULL, "the simulated kernel has memory");
     sl_list_init(&binding->link);
     sl_list_init(&binding->listeners);
+    binding->first = binding;
+    binding->next = NULL;
+    binding->is_dual = is_dual;
     binding->transport = transport;
     binding->address = taken;
     sl_list_push_back(bucket_of(world, transport, &taken), &binding->link);
@@ -111,15 +122,24 @@ int sim_binding_create(sim_world *world, sim_transport transport, const engine_a
 }
 
 void sim_binding_destroy(sim_world *world, sim_binding *binding) {
-    sl_list_remove(&binding->link);
-    world->counters.bindings--;
-    sl_account_free(&world->account, binding, sizeof(*binding));
+    while (binding != NULL) {
+        sim_binding *next = binding->next;
+        sl_list_remove(&binding->link);
+        world->counters.bindings--;
+        sl_account_free(&world->account, binding, sizeof(*binding));
+        binding = next;
+    }
 }
 
 /* ---- listeners ------------------------------------------------------------------------------- */
 
-static uint32_t backlog_of(const engine_listen_options *options) {
-    return options->backlog > 0 ? options->backlog : ENGINE_BACKLOG_DEFAULT;
+/* Of a pipe as on Windows: the smaller one finds more. */
+static uint32_t backlog_of(const engine_listen_options *options, bool is_pipe) {
+    uint32_t most = is_pipe ? ENGINE_PIPE_BACKLOG_MAX : ENGINE_BACKLOG_MAX;
+    if (options->backlog == 0) {
+        return is_pipe ? ENGINE_PIPE_BACKLOG_DEFAULT : ENGINE_BACKLOG_DEFAULT;
+    }
+    return options->backlog < most ? options->backlog : most;
 }
 
 /* May a name or port be taken now? */
@@ -149,22 +169,62 @@ static void listener_open(sim_world *world, sim_handle *listener, sim_binding *b
                       started_max > 0 ? started_max : 1);
 }
 
-int sim_listen(engine_worker *worker, engine_handle *handle, const engine_address *address,
-               const engine_listen_options *options) {
-    sim_world *world = sim_world_of_worker(worker);
-    bool is_pipe = address->family == ENGINE_ADDRESS_PIPE;
-    if (is_pipe && options->backlog > ENGINE_BACKLOG_MAX) {
-        return SLUICE_EINVAL;
+static int open_binding(engine_worker *worker, const engine_address *address, bool is_dual,
+                        unsigned backlog, uintptr_t *ret_socket) {
+    sim_binding *binding = NULL;
+    int status = sim_binding_create(sim_world_of_worker(worker), SIM_TRANSPORT_TCP, address,
+                                    is_dual, &binding, &worker->os_error);
+    (void)backlog; /* one queue for all addresses: the listener's */
+    if (status == SLUICE_OK) {
+        *ret_socket = (uintptr_t)binding;
     }
+    return status;
+}
+
+static int port_of_binding(engine_worker *worker, uintptr_t socket, uint16_t *ret_port) {
+    (void)worker;
+    *ret_port = ((const sim_binding *)socket)->address.port;
+    return SLUICE_OK;
+}
+
+static void close_binding(engine_worker *worker, uintptr_t socket) {
+    sim_binding_destroy(sim_world_of_worker(worker), (sim_binding *)socket);
+}
+
+static int bind_all(engine_worker *worker, const engine_address *addresses, unsigned count,
+                    const engine_listen_options *options, sim_binding **ret_first) {
+    static const engine_sockets_ops ops = {
+        .open = open_binding, .port = port_of_binding, .close = close_binding};
+    engine_sockets sockets;
+    int status = engine_sockets_open(worker, &ops, addresses, count, options, &sockets);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    sim_binding *first = (sim_binding *)sockets.sockets[0];
+    for (unsigned i = 1; i < sockets.count; i++) {
+        sim_binding *binding = (sim_binding *)sockets.sockets[i];
+        binding->first = first;
+        binding->next = first->next;
+        first->next = binding;
+    }
+    *ret_first = first;
+    return SLUICE_OK;
+}
+
+int sim_listen(engine_worker *worker, engine_handle *handle, const engine_address *addresses,
+               unsigned address_count, const engine_listen_options *options) {
+    sim_world *world = sim_world_of_worker(worker);
+    bool is_pipe = addresses[0].family == ENGINE_ADDRESS_PIPE;
     int status = may_open(world, SIM_OS_LISTEN, 1, &worker->os_error);
     if (status != SLUICE_OK) {
         return status;
     }
     sim_binding *binding = NULL;
-    status = sim_binding_create(world, is_pipe ? SIM_TRANSPORT_PIPE : SIM_TRANSPORT_TCP, address,
-                                &binding, &worker->os_error);
+    status = is_pipe ? sim_binding_create(world, SIM_TRANSPORT_PIPE, &addresses[0], false, &binding,
+                                          &worker->os_error)
+                     : bind_all(worker, addresses, address_count, options, &binding);
     if (status == SLUICE_OK) {
-        listener_open(world, sim_handle_of(handle), binding, backlog_of(options));
+        listener_open(world, sim_handle_of(handle), binding, backlog_of(options, is_pipe));
     }
     return status;
 }
@@ -173,15 +233,12 @@ int sim_endpoint_create(engine_endpoint *base, const engine_listen_options *opti
     sim_world *world = sim_world_of(base->engine);
     sim_endpoint *endpoint = SL_CONTAINER_OF(base, sim_endpoint, endpoint);
     uint32_t os_error = 0;
-    if (options->backlog > ENGINE_BACKLOG_MAX) {
-        return SLUICE_EINVAL;
-    }
     int status = may_open(world, SIM_OS_ENDPOINT, 0, &os_error);
     if (status == SLUICE_OK) {
-        status = sim_binding_create(world, SIM_TRANSPORT_PIPE, &base->address, &endpoint->binding,
-                                    &os_error);
+        status = sim_binding_create(world, SIM_TRANSPORT_PIPE, &base->address, false,
+                                    &endpoint->binding, &os_error);
     }
-    endpoint->backlog = backlog_of(options);
+    endpoint->backlog = backlog_of(options, true);
     sl_list_init(&endpoint->link);
     if (status == SLUICE_OK) {
         sl_list_push_back(&SL_CONTAINER_OF(base->engine, sim_engine, engine)->endpoints,
@@ -412,6 +469,7 @@ static bool parse_ipv4(const char *text, uint8_t ret_ip[4]) {
 /* What is built in: one or two addresses. */
 static uint32_t built_in(const char *host, engine_address ret_addresses[2]) {
     static const uint8_t loopback6[16] = {[15] = 1};
+    static const uint8_t any[16];
     uint8_t ip[4];
     if (parse_ipv4(host, ip)) {
         engine_address_ipv4(&ret_addresses[0], ip, 0);
@@ -419,6 +477,10 @@ static uint32_t built_in(const char *host, engine_address ret_addresses[2]) {
     }
     if (strcmp(host, "::1") == 0) {
         engine_address_ipv6(&ret_addresses[0], loopback6, 0, 0);
+        return 1;
+    }
+    if (strcmp(host, "::") == 0) {
+        engine_address_ipv6(&ret_addresses[0], any, 0, 0);
         return 1;
     }
     if (strcmp(host, "localhost") == 0) {

@@ -191,7 +191,7 @@ static void test_calls(void) {
     EXPECT(engine_endpoint_create(f.engine, &name, NULL, &endpoint) < 0);
     rates[SIM_OS_ENDPOINT] = 0;
     EXPECT(engine_endpoint_create(f.engine, &name, NULL, &endpoint) == SLUICE_OK);
-    EXPECT(engine_listen(f.worker, &name, NULL, &handle) == SLUICE_ENAMETAKEN);
+    EXPECT(engine_listen(f.worker, &name, 1, NULL, &handle) == SLUICE_ENAMETAKEN);
     rates[SIM_OS_JOIN] = 1000;
     EXPECT(engine_endpoint_join(endpoint, f.worker, &handle) < 0);
     EXPECT(engine_worker_os_error(f.worker) != 0);
@@ -200,7 +200,7 @@ static void test_calls(void) {
     engine_address elsewhere;
     uint8_t ip[4] = {192, 0, 2, 1};
     engine_address_ipv4(&elsewhere, ip, 80);
-    EXPECT(engine_listen(f.worker, &elsewhere, NULL, &handle) == SLUICE_EADDRNOTAVAIL);
+    EXPECT(engine_listen(f.worker, &elsewhere, 1, NULL, &handle) == SLUICE_EADDRNOTAVAIL);
     EXPECT(engine_connect(f.worker, &elsewhere, SL_CLOCK_NEVER, NULL, NULL) == SLUICE_OK);
     EXPECT(next(f.worker).status == SLUICE_EUNREACHABLE);
     elsewhere.ip[0] = 203;
@@ -308,7 +308,7 @@ static void test_two_engines(void) {
     engine_address name;
     engine_handle *listener;
     EXPECT(engine_address_pipe(&name, "broker") == SLUICE_OK);
-    EXPECT(engine_listen(server.worker, &name, NULL, &listener) == SLUICE_OK);
+    EXPECT(engine_listen(server.worker, &name, 1, NULL, &listener) == SLUICE_OK);
     EXPECT(engine_accept(listener, NULL, NULL) == SLUICE_OK);
     EXPECT(engine_connect(client.worker, &name, SL_CLOCK_NEVER, NULL, NULL) == SLUICE_OK);
     engine_handle *ends[2] = {NULL, NULL};

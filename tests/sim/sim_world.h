@@ -114,6 +114,10 @@ typedef struct sim_connection {
 /* A name or address that is taken. */
 typedef struct sim_binding {
     sl_list link; /* in world->bindings[] */
+    /* Of a listener on several addresses the first has the listener; the others lead to it. */
+    struct sim_binding *first;
+    struct sim_binding *next;
+    bool is_dual; /* :: for IPv4 as well */
     sim_transport transport;
     engine_address address;
     sl_list listeners;  /* sim_handle.listener_link: pipes and TCP */
@@ -333,11 +337,12 @@ sim_binding *sim_binding_find(sim_world *world, sim_transport transport,
                               const engine_address *address);
 /* Takes a name or address; port 0 is replaced. */
 int sim_binding_create(sim_world *world, sim_transport transport, const engine_address *address,
-                       sim_binding **ret_binding, uint32_t *ret_os_error);
+                       bool is_dual, sim_binding **ret_binding, uint32_t *ret_os_error);
+/* With those that lead to it. */
 void sim_binding_destroy(sim_world *world, sim_binding *binding);
 
-int sim_listen(engine_worker *worker, engine_handle *handle, const engine_address *address,
-               const engine_listen_options *options);
+int sim_listen(engine_worker *worker, engine_handle *handle, const engine_address *addresses,
+               unsigned address_count, const engine_listen_options *options);
 int sim_endpoint_create(engine_endpoint *endpoint, const engine_listen_options *options);
 void sim_endpoint_destroy(engine_endpoint *endpoint);
 int sim_endpoint_join(engine_endpoint *endpoint, engine_worker *worker, engine_handle *handle);

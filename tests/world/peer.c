@@ -221,7 +221,7 @@ static void listen_again(world_life *life, world_peer *peer) {
         engine_address_loopback(&address, peer->port);
     }
     engine_listen_options options = {.backlog = 4};
-    if (engine_listen(life->peers_worker, &address, &options, &peer->handle) != SLUICE_OK) {
+    if (engine_listen(life->peers_worker, &address, 1, &options, &peer->handle) != SLUICE_OK) {
         peer->handle = NULL; /* a simulated system may refuse */
     }
 }

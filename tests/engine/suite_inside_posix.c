@@ -1,0 +1,72 @@
+/*
+ * suite_inside_posix.c - what can only be provoked from inside the epoll backend: a connect to
+ * which the system gives the very port that it is for.
+ */
+#include <netinet/in.h>
+#include <string.h>
+
+#include "engine/epoll.h"
+#include "tests/engine/rig.h"
+
+static int (*true_connect)(int fd, const struct sockaddr *address, socklen_t length);
+
+/* The system's choice of a local port: the one that is asked for. */
+static int connect_from_there(int fd, const struct sockaddr *address, socklen_t length) {
+    struct sockaddr_storage from;
+    memset(&from, 0, sizeof(from));
+    memcpy(&from, address, length);
+    if (address->sa_family == AF_INET && ((struct sockaddr_in *)&from)->sin_addr.s_addr == 0) {
+        ((struct sockaddr_in *)&from)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    }
+    EXPECT(engine_epoll_calls.bind(fd, (const struct sockaddr *)&from, length) == 0);
+    return true_connect(fd, address, length);
+}
+
+/* A port that was free a moment ago. */
+static uint16_t free_port(rig *r, engine_address address) {
+    engine_handle *listener = NULL;
+    if (engine_listen(r->worker, &address, 1, NULL, &listener) != SLUICE_OK) {
+        return 0;
+    }
+    EXPECT_STATUS(engine_handle_local_address(listener, &address), SLUICE_OK);
+    rig_close_handle(r, listener);
+    return address.port;
+}
+
+static void expect_refused(rig *r, const engine_address *address) {
+    engine_request_id id = 0;
+    EXPECT_STATUS(
+        engine_connect(r->worker, address, rig_after_ns(r, T_AWAIT_NS), NULL, &id), SLUICE_OK);
+    engine_completion completion = rig_await(r, id);
+    EXPECT_STATUS(completion.status, SLUICE_EREFUSED);
+    EXPECT(completion.os_error != 0 && completion.opened[0] == NULL);
+}
+
+static void connected_to_itself(void) {
+    static const uint8_t loopback6[16] = {[15] = 1};
+    static const uint8_t any[4] = {0, 0, 0, 0};
+    if (!t_is_backend("epoll")) {
+        T_SKIP("it looks into the epoll backend");
+    }
+    rig *r = rig_open();
+    engine_address addresses[3];
+    engine_address_loopback(&addresses[0], 0);
+    engine_address_ipv4(&addresses[1], any, 0);
+    engine_address_ipv6(&addresses[2], loopback6, 0, 0);
+    true_connect = engine_epoll_calls.connect;
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(addresses); i++) {
+        addresses[i].port = free_port(r, addresses[i]);
+        if (addresses[i].port != 0) { /* or there is no IPv6 */
+            engine_epoll_calls.connect = connect_from_there;
+            expect_refused(r, &addresses[i]);
+            engine_epoll_calls.connect = true_connect;
+        }
+    }
+    rig_close(r);
+}
+
+static const t_case cases[] = {
+    {"connected_to_itself", 0, connected_to_itself},
+};
+
+const t_suite suite_inside = {"inside", cases, SL_ARRAY_COUNT(cases)};
