@@ -84,7 +84,7 @@ static int open_engine(broker *b) {
         status = engine_own_identity(b->engine, &b->own);
     }
     if (status == SLUICE_OK) {
-        engine_listen_options listen = {.backlog = ENGINE_BACKLOG_MAX, .access = own->access};
+        engine_listen_options listen = {.backlog = ENGINE_PIPE_BACKLOG_MAX, .access = own->access};
         status = engine_endpoint_create(b->engine, &b->endpoint_address, &listen, &b->endpoint);
     }
     return status;

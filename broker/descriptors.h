@@ -25,8 +25,9 @@
 #define DESCRIPTORS_SESSIONS   64u  /* kept for connections; of a small limit an eighth */
 #define DESCRIPTORS_SMALL      512u /* kept for sessions with few handles; likewise */
 #define DESCRIPTORS_FEW        16u  /* so many handles are few */
-/* A listener's socket, the lock of its name, and a connection that waits in the engine and here. */
-#define DESCRIPTORS_LISTENER   4u
+/* A listener's sockets, one for each address of its host (open.c) or one and the lock of its name,
+ * and a connection that waits in the engine and here. */
+#define DESCRIPTORS_LISTENER 10u
 
 typedef struct broker_descriptors {
     uint64_t limit; /* for sessions and handles together; 0 = there is none */

@@ -84,7 +84,7 @@ typedef struct sl_limit_info {
 #define SL_DETAIL_BYTES      256 /* Response.detail */
 #define SL_VERSION_BYTES     64  /* a version or an engine's name as text */
 #define SL_USER_BYTES        183 /* a user as text: a SID's longest */
-#define SL_BACKLOG_MAX       64
+#define SL_BACKLOG_MAX       65535 /* the most that Windows takes [docs: listen] */
 #define SL_OPS_ROWS_MAX      64 /* of one page */
 #define SL_OPS_PENDING_MAX   16 /* pages of a session that are asked for and not answered */
 #define SL_OPENED_MAX        2  /* handles that one request opens */

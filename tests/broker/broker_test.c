@@ -164,6 +164,43 @@ static void test_sockets(test_rig *rig) {
     client_close(c); /* with four handles open */
 }
 
+/* A connection to `host` at the listener's port comes to it, and is seen to be for that address. */
+static void meet(raw_client *c, const raw_reply *listener, const char *host) {
+    char address[SL_ADDRESS_BYTES + 1];
+    raw_reply near;
+    raw_reply far;
+    (void)snprintf(address, sizeof(address), "tcp:%s%s", host,
+                   strrchr(listener->local_address, ':'));
+    EXPECT(call_address(c, SL_REQUEST_CONNECT, address, &near) == SLUICE_OK);
+    EXPECT(call_plain(c, SL_REQUEST_ACCEPT, listener->opened[0], &far) == SLUICE_OK);
+    EXPECT(strcmp(far.local_address, address) == 0);
+    EXPECT(call_close(c, near.opened[0]) == SLUICE_OK);
+    EXPECT(call_close(c, far.opened[0]) == SLUICE_OK);
+}
+
+/* A name with two addresses, and IPv6's "any" address, which is IPv4's as well. */
+static void test_addresses(test_rig *rig) {
+    raw_client *c = client_open(rig);
+    raw_reply listener;
+    EXPECT(call_address(c, SL_REQUEST_LISTEN, "tcp:localhost:0", &listener) == SLUICE_OK);
+    if (rig->is_simulated) { /* which knows two; another machine's localhost may have one */
+        meet(c, &listener, "127.0.0.1");
+        meet(c, &listener, "[::1]");
+    }
+    EXPECT(call_close(c, listener.opened[0]) == SLUICE_OK);
+    int status = call_address(c, SL_REQUEST_LISTEN, "tcp:[::]:0", &listener);
+    if (status == SLUICE_OK) {
+        EXPECT(strncmp(listener.local_address, "tcp:[::]:", 9) == 0);
+        meet(c, &listener, "127.0.0.1");
+        meet(c, &listener, "[::1]");
+        EXPECT(call_close(c, listener.opened[0]) == SLUICE_OK);
+    } else { /* no IPv6 here */
+        EXPECT(!rig->is_simulated);
+        EXPECT(status == SLUICE_ENOTSUP || status == SLUICE_EADDRNOTAVAIL);
+    }
+    client_close(c);
+}
+
 static void expect_violation(test_rig *rig, bool says_hello, const void *bytes, size_t length) {
     raw_client *c = says_hello ? client_open(rig) : client_connect(rig);
     client_send_bytes(c, bytes, length);
@@ -287,6 +324,7 @@ static void run_all(const sim_options *sim, uint32_t workers) {
     test_torn_half_close(&rig);
     test_no_bytes(&rig);
     test_sockets(&rig);
+    test_addresses(&rig);
     test_violations(&rig);
     test_credits(&rig);
     test_ops(&rig);

@@ -199,9 +199,12 @@ typedef struct sluice_result {
 SLUICE_API int32_t sluice_pair(sluice_session *session, uint64_t timeout_ns,
                                sluice_result *ret_result);
 
-/* Listens on "pipe:NAME" or "tcp:HOST:PORT" (port 0 = any, see sluice_local_address). backlog:
- * connections that wait for an accept, 1 to 64, 0 = 16. handles[0] is the listener. Closing it
- * leaves the connections that it gave. ENOTFOUND: no such host, or no such folder (Linux).
+/* Listens on "pipe:NAME" or "tcp:HOST:PORT" (port 0 = any, see sluice_local_address). A HOST with
+ * several addresses is listened on at all of them that are this machine's, with one port;
+ * "tcp:[::]:PORT" is IPv6 and IPv4. backlog: connections that wait for an accept, 1 to 65,535, as
+ * far as the system goes along (Linux: net.core.somaxconn; a Windows pipe: 64); 0 = 4,096, on a
+ * Windows pipe 16. handles[0] is the listener. Closing it leaves the connections that it gave.
+ * ENOTSUP: this machine has no IPv6. ENOTFOUND: no such host, or no such folder (Linux).
  * EUNREACHABLE: no name server answers. EADDRINUSE, EADDRNOTAVAIL, ENAMETAKEN, ENAMETOOLONG,
  * EACCESS, ENOTSUP, EOSLIMIT, EOS. */
 SLUICE_API int32_t sluice_listen(sluice_session *session, const char *address, uint32_t backlog,
