@@ -151,7 +151,7 @@ int broker_create(const broker_options *options, broker **ret_broker) {
     if (status != SLUICE_OK) {
         return status;
     }
-    status = engine_address_pipe(&b->endpoint_address, options->endpoint);
+    status = engine_address_endpoint(&b->endpoint_address, options->endpoint);
     if (status == SLUICE_OK) {
         status = open_engine(b);
     }

@@ -38,12 +38,15 @@ typedef struct broker_end {
 typedef struct broker_options {
     const engine_backend *backend; /* NULL = the platform's default (engine_backend_find) */
     const void *backend_options;   /* engine_options.backend_options: the simulator's */
-    const char *endpoint;    /* the pipe's name as the engine takes it (engine_address_pipe) */
+    const char *endpoint;    /* the pipe's name as the engine takes it (engine_address_endpoint) */
     const char *access;      /* engine_listen_options.access; NULL = this user only */
     /* Who is let in of those who can connect, besides the broker's own user and administrators:
      * users and groups. None = whom `access` lets in. Copied. */
     const engine_identity *allow;
     unsigned allow_count;    /* at most BROKER_ALLOW_MAX */
+    /* Also clients in this very process (tests). Otherwise such a peer is the broker itself, sent
+     * here by one of its clients, and refused. */
+    bool serves_itself;
     uint32_t worker_count;   /* 1 to BROKER_WORKERS_MAX; 0 = one for each processor */
     sl_limits limits;        /* sl_limits_default, then changed */
     sl_allocator *allocator; /* NULL = the system's; likewise clock and random */

@@ -219,8 +219,8 @@ static void on_hello(broker_op *op, const dispatch_input *in) {
     }
     if (status != SLUICE_OK) {
         status = status == SLUICE_ENOMEM ? status : SLUICE_EACCESS;
-        op_finish(op, status, 0);
-        session_leave(session, 0, "this user may not use the broker");
+        op_refuse(op, status, &reason);
+        session_leave(session, 0, reason.text);
         return;
     }
     session->state = SESSION_OPEN;

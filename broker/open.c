@@ -188,6 +188,12 @@ static void on_failed(broker_op *op, const engine_completion *completion) {
         }
     }
     bool was_asked = completion->status == SLUICE_ECANCELED && op->cause != 0;
+    if (completion->detail != NULL && !was_asked) {
+        sl_reason reason;
+        int status = sl_reason_set(&reason, completion->status, "address", completion->detail);
+        op_refuse(op, status, &reason);
+        return;
+    }
     op_finish(op, was_asked ? op->cause : completion->status, completion->os_error);
 }
 

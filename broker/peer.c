@@ -10,6 +10,8 @@
  */
 #include "broker/peer.h"
 
+#include <string.h>
+
 #include "broker/worker.h"
 
 void peer_init(broker_session *session) {
@@ -42,35 +44,60 @@ static int is_allowed(const broker_session *session, bool *ret_is_allowed) {
                                 ret_is_allowed);
 }
 
-int peer_admit(broker_session *session) {
+/* Who is at the other end of a connection that this process made? Some client of ours, for whom we
+ * connected to ourselves: it must not get what is ours. The engine opens no endpoint for a client;
+ * this is for what it could not see through, as another program that passes bytes on. */
+static bool is_own_detour(const broker *b, const engine_peer *peer) {
+    return peer->is_self && !b->options.serves_itself;
+}
+
+/* The engine knows who it is. SLUICE_OK: let in; else EACCESS, or why that cannot be told. */
+static int judge(broker_session *session, const engine_peer *peer, bool rules,
+                 const char **ret_why) {
+    bool is_let_in = rules;
+    if (is_own_detour(session->worker->broker, peer)) {
+        *ret_why = "this connection was made by the broker itself";
+        return SLUICE_EACCESS;
+    }
+    int status = rules ? SLUICE_OK : is_allowed(session, &is_let_in);
+    return status == SLUICE_OK && !is_let_in ? SLUICE_EACCESS : status;
+}
+
+static int refuse(const broker_session *session, int status, const engine_peer *peer,
+                  const char *why, sl_reason *ret_reason) {
+    log_refusal(session, status, peer);
+    memcpy(ret_reason->text, why, strlen(why) + 1);
+    return SLUICE_EACCESS;
+}
+
+int peer_admit(broker_session *session, sl_reason *ret_reason) {
     broker *b = session->worker->broker;
     engine_peer peer;
+    const char *why = "this user may not use the broker";
     int status = engine_peer_identity(session->pipe, &peer);
     if (status == SLUICE_EBUSY) {
         return status;
     }
     if (status != SLUICE_OK) {
-        log_refusal(session, status, NULL);
-        return SLUICE_EACCESS;
+        return refuse(session, status, NULL, why, ret_reason);
     }
     bool rules = is_ruler(b, &peer);
-    bool is_let_in = rules;
-    if (!rules) {
-        status = is_allowed(session, &is_let_in);
-    }
-    if (status != SLUICE_OK || !is_let_in) {
-        log_refusal(session, status != SLUICE_OK ? status : SLUICE_EACCESS, &peer);
-        return SLUICE_EACCESS;
+    status = judge(session, &peer, rules, &why);
+    if (status != SLUICE_OK) {
+        return refuse(session, status, &peer, why, ret_reason);
     }
     SL_CHECK(!session->is_pipe_zombie, "nothing is charged before it is known to whom");
     status = users_find(&b->users, &peer.user, &session->user);
-    if (status == SLUICE_OK) {
-        session->identity = peer.user;
-        session->sees_all = rules;
-        session->process_id = peer.process_id;
-        session->is_admitted = true;
+    if (status != SLUICE_OK) {
+        static const char no_memory[] = "out of memory";
+        memcpy(ret_reason->text, no_memory, sizeof(no_memory));
+        return status;
     }
-    return status;
+    session->identity = peer.user;
+    session->sees_all = rules;
+    session->process_id = peer.process_id;
+    session->is_admitted = true;
+    return SLUICE_OK;
 }
 
 bool peer_sees(const broker_session *viewer, const broker_session *other) {

@@ -125,11 +125,8 @@ static void init(broker_session *session, broker_worker *worker, engine_handle *
 /* Whose it is first, then its place and its memory: whoever is refused costs nothing. SLUICE_OK;
  * EACCESS, EQUOTA, ENOMEM. */
 static int begin(broker_session *session, sl_reason *ret_reason) {
-    int status = peer_admit(session);
+    int status = peer_admit(session, ret_reason);
     if (status != SLUICE_OK && status != SLUICE_EBUSY) {
-        const char *why =
-            status == SLUICE_EACCESS ? "this user may not use the broker" : "out of memory";
-        memcpy(ret_reason->text, why, strlen(why) + 1);
         return status;
     }
     status = take_place(session, ret_reason);
@@ -207,7 +204,7 @@ void session_accept(broker_worker *worker, engine_handle *pipe) {
 
 int session_admit_late(broker_session *session, sl_reason *ret_reason) {
     broker_user *before = session->user;
-    int status = peer_admit(session);
+    int status = peer_admit(session, ret_reason);
     broker_user *user = session->user;
     if (status != SLUICE_OK || user == before) {
         return status;

@@ -178,6 +178,8 @@ void client_connect_done(client_core *core, client_link *link, const engine_comp
     if (status == SLUICE_OK) {
         link->handle = c->opened[0];
         status = check_server(core, link);
+    } else if (c->detail != NULL) {
+        client_connect_explain(core, c->detail);
     }
     if (status == SLUICE_OK) {
         core->phase = CLIENT_GREETING;

@@ -19,7 +19,7 @@ int client_link_create(client_core *core, const char *endpoint, uint64_t deadlin
     engine_address address;
     int status = SL_FAILPOINT(client, connect);
     if (status == SLUICE_OK) {
-        status = engine_address_pipe(&address, endpoint);
+        status = engine_address_endpoint(&address, endpoint);
     }
     if (status != SLUICE_OK) {
         return status;

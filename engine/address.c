@@ -17,6 +17,14 @@ int engine_address_pipe(engine_address *ret_address, const char *name) {
     return SLUICE_OK;
 }
 
+int engine_address_endpoint(engine_address *ret_address, const char *name) {
+    int status = engine_address_pipe(ret_address, name);
+    if (status == SLUICE_OK) {
+        ret_address->is_endpoint = true;
+    }
+    return status;
+}
+
 void engine_address_ipv4(engine_address *ret_address, const uint8_t ip[4], uint16_t port) {
     memset(ret_address, 0, sizeof(*ret_address));
     ret_address->family = ENGINE_ADDRESS_IPV4;

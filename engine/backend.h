@@ -67,6 +67,7 @@ struct engine_request {
     /* how it ended: engine_completion, from DONE on */
     int status;
     uint32_t os_error;
+    const char *detail; /* set by the backend before it finishes; static */
     size_t bytes;
     size_t in_doubt;
     union {
@@ -170,6 +171,10 @@ struct engine {
     sl_atomic_u32 endpoint_count;
     struct engine_opener *opener;
 };
+
+/* Details of completions, the same from every backend. */
+#define ENGINE_DETAIL_ENDPOINT "this is a broker's endpoint: no broker opens one for a client"
+#define ENGINE_DETAIL_PIPE     "this is a pipe on which somebody listens, not a broker's endpoint"
 
 /* What a backend provides. A member may be NULL only where that is said. */
 typedef struct engine_ops {

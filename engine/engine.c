@@ -109,16 +109,16 @@ int engine_destroy(engine *e, uint64_t grace_ns) {
     return SLUICE_OK;
 }
 
-int engine_endpoint_create(engine *e, const engine_address *pipe,
+int engine_endpoint_create(engine *e, const engine_address *name,
                            const engine_listen_options *options, engine_endpoint **ret_endpoint) {
     static const engine_listen_options defaults;
     if (options == NULL) {
         options = &defaults;
     }
-    if (pipe->family != ENGINE_ADDRESS_PIPE) {
+    if (name->family != ENGINE_ADDRESS_PIPE) {
         return SLUICE_ENOTSUP;
     }
-    if (engine_check_listen_options(options) != SLUICE_OK) {
+    if (!name->is_endpoint || engine_check_listen_options(options) != SLUICE_OK) {
         return SLUICE_EINVAL;
     }
     int status = SL_FAILPOINT(engine, endpoint);
@@ -130,7 +130,7 @@ int engine_endpoint_create(engine *e, const engine_address *pipe,
         return SLUICE_ENOMEM;
     }
     endpoint->engine = e;
-    endpoint->address = *pipe;
+    endpoint->address = *name;
     status = e->ops->endpoint_create(endpoint, options);
     if (status != SLUICE_OK) {
         sl_account_free(&e->account, endpoint, e->ops->endpoint_size);

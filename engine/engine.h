@@ -76,7 +76,7 @@ typedef struct engine engine;
 typedef struct engine_worker engine_worker;
 /* An open pipe end, socket or listener. Owned by a worker. */
 typedef struct engine_handle engine_handle;
-/* A pipe name on which several workers listen. */
+/* A broker's name, on which several workers listen. */
 typedef struct engine_endpoint engine_endpoint;
 /* An implementation of this contract (engine/backend.h). */
 typedef struct engine_backend engine_backend;
@@ -118,6 +118,7 @@ typedef enum engine_address_family {
 
 typedef struct engine_address {
     engine_address_family family;
+    bool is_endpoint;  /* of a pipe: a broker's own (below) */
     uint16_t port;     /* host byte order */
     uint32_t scope_id; /* IPv6 link-local scope, else 0 */
     uint8_t ip[16];    /* network byte order; IPv4 uses the first 4 */
@@ -126,6 +127,19 @@ typedef struct engine_address {
 
 /* SLUICE_OK, EINVAL (empty), ENAMETOOLONG. What a platform allows is checked when it is used. */
 int engine_address_pipe(engine_address *ret_address, const char *name);
+/*
+ * The same name, but of a broker's endpoint. Endpoints and pipes are different kinds of names, so
+ * that a broker never takes the one for the other: what engine_endpoint_create makes is marked, and
+ * engine_listen cannot make the mark. A connect to a pipe that meets an endpoint ends with EACCESS,
+ * a connect to an endpoint that meets anything else with EUNTRUSTED; no byte is exchanged.
+ *   Linux: the endpoint's socket is bound as "DIRECTORY//NAME". The kernel tells that text to
+ *   whoever has connected, through whatever link or mount (getpeername); the text of a listener
+ *   never has "//".
+ *   Windows: "\\.\pipe\NAME" is ENGINE_ENDPOINT_PREFIX_WIN and NAME, and a pipe's name never begins
+ *   so.
+ */
+#define ENGINE_ENDPOINT_PREFIX_WIN "\\\\.\\pipe\\sluice.broker\\"
+int engine_address_endpoint(engine_address *ret_address, const char *name);
 void engine_address_ipv4(engine_address *ret_address, const uint8_t ip[4], uint16_t port);
 /* An IPv4 address in IPv6's clothes (::ffff:127.0.0.1) becomes an IPv4 address. */
 void engine_address_ipv6(engine_address *ret_address, const uint8_t ip[16], uint32_t scope_id,
@@ -169,6 +183,7 @@ typedef struct engine_completion {
     engine_kind kind;
     int status;           /* SLUICE_OK or a negative status */
     uint32_t os_error;    /* errno or Windows error behind a failure; 0 = none. Diagnosis only */
+    const char *detail;   /* what a failed open's status does not say; NULL = nothing. Static */
     uint32_t count;       /* RESOLVE: addresses written */
     void *user;           /* as given with the request; MESSAGE: message->user */
     engine_request_id id; /* 0 for CLOSE and MESSAGE */
@@ -289,7 +304,8 @@ typedef struct engine_listen_options {
  * other refusal is the whole listener's, and leaves nothing bound.
  *
  * SLUICE_OK, EINVAL, ENOTSUP (no such protocol here), EQUOTA, ENOMEM, EADDRINUSE, EADDRNOTAVAIL,
- * ENAMETAKEN, ENAMETOOLONG, EACCESS, ENOTFOUND (no such directory), EOSLIMIT, EOS.
+ * ENAMETAKEN, ENAMETOOLONG, EACCESS (Windows: also an endpoint's name), ENOTFOUND (no such
+ * directory), EOSLIMIT, EOS. EINVAL for an endpoint's address.
  */
 int engine_listen(engine_worker *worker, const engine_address *addresses, unsigned address_count,
                   const engine_listen_options *options, engine_handle **ret_listener);
@@ -299,8 +315,9 @@ int engine_listen(engine_worker *worker, const engine_address *addresses, unsign
 int engine_udp_open(engine_worker *worker, const engine_address *bind_address,
                     engine_handle **ret_handle);
 
-/* Takes a pipe name for several workers. Any thread. Errors as engine_listen. */
-int engine_endpoint_create(engine *engine, const engine_address *pipe,
+/* Takes an endpoint's name (engine_address_endpoint) for several workers. Any thread. Errors as
+ * engine_listen. */
+int engine_endpoint_create(engine *engine, const engine_address *name,
                            const engine_listen_options *options, engine_endpoint **ret_endpoint);
 /* Makes this worker one of those that get connections, spread evenly. The listener is a handle like
  * any other; closing it leaves the endpoint. Connections that wait at a listener that closes go to
@@ -366,6 +383,7 @@ typedef struct engine_peer {
     engine_identity user;
     /* Accepted pipes: root, LocalSystem, or an enabled member of Administrators. */
     bool is_administrator;
+    bool is_self;        /* this very process */
     uint64_t process_id; /* for people; 0 = not known. Numbers are used again: no identity */
 } engine_peer;
 
@@ -451,8 +469,8 @@ int engine_accept(engine_handle *listener, void *user, engine_request_id *ret_id
 /* Connects to a pipe or TCP address until deadline_ns on the engine's clock (ETIMEDOUT). A busy
  * pipe is tried again by timer. Refused at once: EINVAL (no address, TCP port 0). Status: OK,
  * ECANCELED, ETIMEDOUT, EREFUSED, ENOTFOUND, EUNREACHABLE (also: no such protocol or no free port
- * here), ERESET, EACCESS, ENAMETOOLONG, EINVAL, EQUOTA (opener queue), ENOMEM (Windows: for an
- * opener), EOSLIMIT, EOS. */
+ * here), ERESET, EACCESS, EUNTRUSTED (an endpoint's name, but no endpoint), ENAMETOOLONG, EINVAL,
+ * EQUOTA (opener queue), ENOMEM (Windows: for an opener), EOSLIMIT, EOS. */
 int engine_connect(engine_worker *worker, const engine_address *address, uint64_t deadline_ns,
                    void *user, engine_request_id *ret_id);
 

@@ -6,6 +6,7 @@
  *   epoll_listener.c  TCP listeners; accepting
  *   epoll_path.c      exclusive pipe names: what is done at a Unix path
  *   epoll_endpoint.c  one listening socket dealt out to several workers
+ *   epoll_mark.c      what tells a broker's endpoint from any other pipe
  *   epoll_identity.c  who is at the other end of a Unix socket
  *   epoll_status.c    the border to the C library: the calls we make, and what errno means
  *
@@ -53,6 +54,7 @@ typedef struct engine_epoll_call_table {
     int (*fchmod)(int fd, mode_t mode);
     int (*flock)(int fd, int operation);
     int (*fstat)(int fd, struct stat *ret_stat);
+    int (*getpeername)(int fd, struct sockaddr *address, socklen_t *length);
     int (*getsockname)(int fd, struct sockaddr *address, socklen_t *length);
     int (*getsockopt)(int fd, int level, int name, void *value, socklen_t *length);
     int (*listen)(int fd, int backlog);
@@ -211,6 +213,16 @@ int engine_epoll_unix_socket(void);
 /* 0 or a negative status. */
 int engine_epoll_sockaddr(const engine_address *address, struct sockaddr_storage *ret_storage,
                           socklen_t *ret_length);
+
+/* ---- marks (epoll_mark.c) ------------------------------------------------------------------- */
+
+/* Makes each run of slashes one: the text of a pipe that is no endpoint. */
+void engine_epoll_collapse(char *path);
+/* Marks the text that an endpoint is bound with. SLUICE_OK, ENAMETOOLONG. */
+int engine_epoll_mark(struct sockaddr_un *name, socklen_t *length);
+/* Of a connected socket: is its peer an endpoint, as was asked for, or a pipe? SLUICE_OK;
+ * EUNTRUSTED, EACCESS with a detail; another status with an errno. */
+int engine_epoll_check_mark(int fd, bool is_endpoint, const char **ret_detail, int *ret_error);
 
 /* ---- peers (epoll_identity.c) --------------------------------------------------------------- */
 

@@ -38,6 +38,8 @@ int engine_epoll_peer_identity(engine_handle *handle, engine_peer *ret_peer) {
     if (status == SLUICE_OK) {
         engine_identity_uid(&ret_peer->user, credentials.uid);
         ret_peer->is_administrator = credentials.uid == 0;
+        /* Of who connected or listened at that time, in our namespace; 0 = it is not in there. */
+        ret_peer->is_self = credentials.pid == getpid();
         ret_peer->process_id = credentials.pid > 0 ? (uint64_t)credentials.pid : 0;
     }
     return status;

@@ -182,12 +182,16 @@ int engine_epoll_name_take(engine_epoll_name *name, const engine_address *addres
     *ret_error = 0;
     int status = engine_epoll_sockaddr(address, &storage, &length);
     if (status == SLUICE_OK) {
+        memcpy(name->path, ((struct sockaddr_un *)&storage)->sun_path, sizeof(name->path));
+        status = address->is_endpoint ? engine_epoll_mark((struct sockaddr_un *)&storage, &length)
+                                      : SLUICE_OK;
+    }
+    if (status == SLUICE_OK) {
         status = parse_access(options->access, &mode);
     }
     if (status != SLUICE_OK) {
         return status;
     }
-    memcpy(name->path, ((struct sockaddr_un *)&storage)->sun_path, sizeof(name->path));
     /* Cut to net.core.somaxconn: listen(2). */
     int backlog = (int)(options->backlog != 0 ? options->backlog : ENGINE_BACKLOG_DEFAULT);
     int error = lock_name(name);

@@ -31,6 +31,8 @@ static int pipe_sockaddr(const engine_address *address, struct sockaddr_un *ret_
     }
     ret_un->sun_family = AF_UNIX;
     memcpy(ret_un->sun_path, address->pipe, length + 1);
+    engine_epoll_collapse(ret_un->sun_path);
+    length = strlen(ret_un->sun_path);
     *ret_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
     return SLUICE_OK;
 }
@@ -264,6 +266,15 @@ static void connected(engine_epoll_handle *self) {
     if (is_connected_to_itself(self, &request->address)) {
         connect_failed(self, SLUICE_EREFUSED, ECONNREFUSED);
         return;
+    }
+    if (!self->is_tcp) {
+        int error = 0;
+        int status = engine_epoll_check_mark(self->fd, request->address.is_endpoint,
+                                             &request->detail, &error);
+        if (status != SLUICE_OK) {
+            connect_failed(self, status, error);
+            return;
+        }
     }
     self->opening = NULL;
     engine_handle_opened(&self->handle, ENGINE_EPOLL_STREAM_CAPABILITIES, 1);

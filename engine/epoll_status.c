@@ -40,6 +40,10 @@ static int get_socket_name(int fd, struct sockaddr *address, socklen_t *length) 
     return getsockname(fd, address, length);
 }
 
+static int get_peer_name(int fd, struct sockaddr *address, socklen_t *length) {
+    return getpeername(fd, address, length);
+}
+
 static ssize_t receive_from(int fd, void *buffer, size_t size, int flags, struct sockaddr *address,
                             socklen_t *length) {
     return recvfrom(fd, buffer, size, flags, address, length);
@@ -58,6 +62,7 @@ engine_epoll_call_table engine_epoll_calls = {
     .fchmod = fchmod,
     .flock = flock,
     .fstat = fstat,
+    .getpeername = get_peer_name,
     .getsockname = get_socket_name,
     .getsockopt = getsockopt,
     .listen = listen,

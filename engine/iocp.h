@@ -178,8 +178,9 @@ void engine_iocp_write_start(iocp_request *r);
 int engine_iocp_access_open(iocp_engine *e);
 void engine_iocp_access_close(iocp_engine *e);
 
-/* "\\.\pipe\NAME" in UTF-8 to the form the system takes. SLUICE_OK, EINVAL. */
-int engine_iocp_pipe_path(const char *name, WCHAR ret_path[ENGINE_PIPE_NAME_BYTES]);
+/* "\\.\pipe\NAME" in UTF-8 to the form the system takes; an endpoint's with the mark. SLUICE_OK,
+ * EINVAL, ENAMETOOLONG; EACCESS: a pipe's name that begins as those of endpoints do. */
+int engine_iocp_pipe_path(const engine_address *pipe, WCHAR ret_path[ENGINE_PIPE_NAME_BYTES]);
 
 /* Creates a pipe's server end: overlapped, byte mode, local clients only, not inheritable.
  * INVALID_HANDLE_VALUE: see GetLastError. Any thread. */

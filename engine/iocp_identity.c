@@ -97,6 +97,7 @@ static int ask_client(HANDLE pipe, engine_peer *ret_peer) {
     (void)CloseHandle(token);
     if (GetNamedPipeClientProcessId(pipe, &process_id)) {
         ret_peer->process_id = process_id;
+        ret_peer->is_self = process_id == GetCurrentProcessId();
     }
     return is_known ? SLUICE_OK : SLUICE_EOS;
 }
@@ -120,6 +121,7 @@ static int ask_server(HANDLE pipe, engine_peer *ret_peer) {
     }
     if (GetNamedPipeServerProcessId(pipe, &process_id)) {
         ret_peer->process_id = process_id;
+        ret_peer->is_self = process_id == GetCurrentProcessId();
     }
     return SLUICE_OK;
 }

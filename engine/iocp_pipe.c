@@ -18,21 +18,43 @@
 
 /* ---- names ---- */
 
+/*
+ * Does a pipe's name begin as those of endpoints? The system compares names without regard to case,
+ * by a table of its own; so a character that is not ASCII is taken for any letter. Slashes in front
+ * and the rest of the name say nothing: whatever begins so is kept for endpoints.
+ */
+static bool is_reserved(const WCHAR *name) {
+    static const char mark[] = "sluice.broker";
+    while (*name == L'\\' || *name == L'/') {
+        name++;
+    }
+    for (size_t i = 0; i < sizeof(mark) - 1; i++) {
+        WCHAR c = name[i] >= L'A' && name[i] <= L'Z' ? (WCHAR)(name[i] - L'A' + L'a') : name[i];
+        if (c < 0x80 && c != (WCHAR)mark[i]) { /* its end, too */
+            return false;
+        }
+    }
+    return true;
+}
+
 /* \\?\ instead of \\.\ because Windows leaves such a path as it is: "\\.\pipe\..\C:\x" would open
  * a file [docs: Naming Files, Paths, and Namespaces]. Remote pipes are refused: connecting to one
  * would show our credentials to a server of the caller's choice. */
-int engine_iocp_pipe_path(const char *name, WCHAR ret_path[ENGINE_PIPE_NAME_BYTES]) {
-    static const WCHAR prefix[] = L"\\\\?\\pipe\\";
-    const int prefix_length = (int)SL_ARRAY_COUNT(prefix) - 1;
-    if (_strnicmp(name, "\\\\.\\pipe\\", (size_t)prefix_length) != 0 ||
-        name[prefix_length] == '\0') {
+int engine_iocp_pipe_path(const engine_address *pipe, WCHAR ret_path[ENGINE_PIPE_NAME_BYTES]) {
+    static const WCHAR prefix[] = L"\\\\?\\pipe\\sluice.broker\\";
+    const size_t given_length = strlen("\\\\.\\pipe\\");
+    const char *name = pipe->pipe + given_length;
+    if (_strnicmp(pipe->pipe, "\\\\.\\pipe\\", given_length) != 0 || *name == '\0') {
         return SLUICE_EINVAL;
     }
-    memcpy(ret_path, prefix, sizeof(prefix));
-    int length =
-        MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, name + prefix_length, -1,
-                            ret_path + prefix_length, ENGINE_PIPE_NAME_BYTES - prefix_length);
-    return length > 0 ? SLUICE_OK : SLUICE_EINVAL;
+    size_t at = pipe->is_endpoint ? SL_ARRAY_COUNT(prefix) - 1 : given_length;
+    memcpy(ret_path, prefix, at * sizeof(prefix[0]));
+    int length = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, name, -1, ret_path + at,
+                                     (int)(ENGINE_PIPE_NAME_BYTES - at));
+    if (length <= 0) {
+        return GetLastError() == ERROR_INSUFFICIENT_BUFFER ? SLUICE_ENAMETOOLONG : SLUICE_EINVAL;
+    }
+    return pipe->is_endpoint || !is_reserved(ret_path + at) ? SLUICE_OK : SLUICE_EACCESS;
 }
 
 /* ---- who may connect ---- */
@@ -162,7 +184,8 @@ void engine_iocp_pipe_opened(engine_handle *handle, HANDLE pipe, unsigned capabi
     engine_handle_opened(handle, capabilities, 1);
 }
 
-static int name_init(iocp_name *name, iocp_engine *e, const char *pipe, const char *access) {
+static int name_init(iocp_name *name, iocp_engine *e, const engine_address *pipe,
+                     const char *access) {
     int status = engine_iocp_pipe_path(pipe, name->path);
     if (status != SLUICE_OK) {
         return status;
@@ -306,7 +329,7 @@ int engine_iocp_pipe_listen(engine_worker *worker, iocp_handle *h, const engine_
         return SLUICE_ENOMEM;
     }
     listener->name = &listener->own_name;
-    int status = name_init(&listener->own_name, e, address->pipe, options->access);
+    int status = name_init(&listener->own_name, e, address, options->access);
     if (status == SLUICE_OK) {
         status = take_name(listener->name, &first, &worker->os_error);
     }
@@ -324,7 +347,7 @@ int engine_iocp_pipe_listen(engine_worker *worker, iocp_handle *h, const engine_
 int engine_iocp_endpoint_create(engine_endpoint *base, const engine_listen_options *options) {
     iocp_endpoint *endpoint = SL_CONTAINER_OF(base, iocp_endpoint, endpoint);
     iocp_engine *e = SL_CONTAINER_OF(base->engine, iocp_engine, engine);
-    int status = name_init(&endpoint->name, e, base->address.pipe, options->access);
+    int status = name_init(&endpoint->name, e, &base->address, options->access);
     if (status != SLUICE_OK) {
         return status;
     }

@@ -30,7 +30,8 @@ typedef struct engine_opener_job {
     void (*on_done)(struct engine_opener_job *job); /* on the worker's thread */
     engine_opener_kind kind;
     /* the question */
-    char name[ENGINE_PIPE_NAME_BYTES]; /* pipe or host name */
+    engine_address pipe;          /* of a connect or a pair */
+    char name[ENGINE_HOST_BYTES]; /* of a look-up */
     uint16_t port;
     engine *engine;
     /* the answer */

@@ -81,9 +81,16 @@ static engine_opener_job *take_job(iocp_request *r, engine_opener_kind kind) {
 }
 
 void engine_iocp_pipe_connect_start(iocp_request *r) {
+    WCHAR path[ENGINE_PIPE_NAME_BYTES];
+    int status = engine_iocp_pipe_path(&r->request.address, path);
+    if (status != SLUICE_OK) {
+        r->request.detail = status == SLUICE_EACCESS ? ENGINE_DETAIL_ENDPOINT : NULL;
+        engine_request_finish(&r->request, status, 0, 0, 0);
+        return;
+    }
     engine_opener_job *job = take_job(r, ENGINE_OPENER_PIPE);
     if (job != NULL) {
-        memcpy(job->name, r->request.address.pipe, sizeof(job->name));
+        job->pipe = r->request.address;
         engine_opener_submit(job);
     }
 }
@@ -108,8 +115,10 @@ void engine_iocp_pair_start(iocp_request *r) {
     DWORD process = GetCurrentProcessId();
     sl_random *source = r->request.worker->engine->random;
     source->fill(source, random, sizeof(random));
-    memcpy(job->name, prefix, sizeof(prefix));
-    char *end = append_hex(job->name + sizeof(prefix) - 1, (uint8_t *)&process, sizeof(process));
+    job->pipe = (engine_address){.family = ENGINE_ADDRESS_PIPE};
+    memcpy(job->pipe.pipe, prefix, sizeof(prefix));
+    char *end =
+        append_hex(job->pipe.pipe + sizeof(prefix) - 1, (uint8_t *)&process, sizeof(process));
     *end++ = '-';
     end = append_hex(end, random, sizeof(random));
     *end = '\0';
@@ -144,7 +153,7 @@ static void fail_job(engine_opener_job *job) {
 
 static void run_pipe(engine_opener_job *job) {
     WCHAR path[ENGINE_PIPE_NAME_BYTES];
-    job->status = engine_iocp_pipe_path(job->name, path);
+    job->status = engine_iocp_pipe_path(&job->pipe, path);
     if (job->status != SLUICE_OK) {
         return;
     }
@@ -171,7 +180,7 @@ static void fail_pair(engine_opener_job *job) {
 static void run_pair(engine_opener_job *job) {
     WCHAR path[ENGINE_PIPE_NAME_BYTES];
     iocp_engine *e = SL_CONTAINER_OF(job->engine, iocp_engine, engine);
-    job->status = engine_iocp_pipe_path(job->name, path);
+    job->status = engine_iocp_pipe_path(&job->pipe, path);
     if (job->status != SLUICE_OK) {
         return;
     }

@@ -34,6 +34,7 @@ static int take_request(engine_worker *w, engine_kind kind, void *user,
     request->cancel_asked = false;
     request->timed_out = false;
     request->retrying = false;
+    request->detail = NULL;
     request->opening_count = 0;
     request->buffer_count = 0;
     request->length = 0;
@@ -322,7 +323,7 @@ int engine_check_listen_options(const engine_listen_options *options) {
 
 /* One pipe, or network addresses. */
 static int check_listen_addresses(const engine_address *addresses, unsigned count) {
-    if (count == 1 && addresses[0].family == ENGINE_ADDRESS_PIPE) {
+    if (count == 1 && addresses[0].family == ENGINE_ADDRESS_PIPE && !addresses[0].is_endpoint) {
         return SLUICE_OK;
     }
     for (unsigned i = 0; i < count; i++) {

@@ -151,6 +151,7 @@ static void tell_done(engine_worker *w, engine_request *request, engine_completi
         .kind = request->kind,
         .status = request->status,
         .os_error = request->os_error,
+        .detail = request->status != SLUICE_OK ? request->detail : NULL,
         .count = request->kind == ENGINE_RESOLVE ? request->address_count : 0,
         .user = request->user,
         .id = request->id,

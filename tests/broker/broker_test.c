@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/pipe_name.h"
 #include "tests/broker/rig.h"
 
 static uint8_t pattern[1 << 20];
@@ -297,6 +298,49 @@ static void test_guesses(test_rig *rig, unsigned count) {
     client_close(owner);
 }
 
+static void expect_refused(raw_client *c, sl_request_kind kind, const char *address) {
+    raw_reply reply;
+    EXPECT(call_address(c, kind, address, &reply) == SLUICE_EACCESS);
+    EXPECT(reply.opened_count == 0);
+    EXPECT(kind == SL_REQUEST_LISTEN || strstr(reply.detail, "broker's endpoint") != NULL);
+}
+
+/* A broker does not connect to its own endpoint for a client, who would be the broker there. */
+static void test_own_endpoint(test_rig *rig) {
+    raw_client *c = client_open(rig);
+    char address[2 * ENGINE_PIPE_NAME_BYTES];
+    raw_reply reply;
+    const char *name = rig->endpoint.pipe;
+    bool is_windows = strncmp(name, "\\\\.\\pipe\\", 9) == 0;
+    name += is_windows ? 9 : 0;
+    (void)snprintf(address, sizeof(address), "pipe:%s", name);
+    engine_address pipe;
+    EXPECT(pipe_name_address(name, &pipe) == SLUICE_OK);
+    bool is_marked = !rig->is_simulated || strcmp(pipe.pipe, rig->endpoint.pipe) == 0;
+    if (!is_windows && is_marked) {
+        expect_refused(c, SL_REQUEST_CONNECT, address);
+    } else if (is_windows) { /* its name is not a pipe's: it begins as only endpoints do */
+        EXPECT(call_address(c, SL_REQUEST_CONNECT, address, &reply) == SLUICE_ENOTFOUND);
+        (void)snprintf(address, sizeof(address), "pipe:Sluice.Broker\\%s", name);
+        expect_refused(c, SL_REQUEST_CONNECT, address);
+        expect_refused(c, SL_REQUEST_LISTEN, address);
+    }
+    client_close(c);
+}
+
+/* Nor is such a connection let in, should it come about: its peer is the broker's own process. */
+static void test_own_process(void) {
+    test_rig rig;
+    rig_options options = {.sim = NULL, .refuses_itself = true};
+    rig_open(&rig, &options);
+    raw_client *c = client_connect(&rig);
+    EXPECT(client_await_end(c) == SLUICE_EACCESS);
+    EXPECT(strstr(client_goodbye_detail(c), "the broker itself") != NULL);
+    client_close(c);
+    rig_await_empty(&rig);
+    rig_close(&rig);
+}
+
 static void test_drain(test_rig *rig) {
     raw_client *c = client_open(rig);
     uint64_t ends[2];
@@ -329,6 +373,7 @@ static void run_all(const sim_options *sim, uint32_t workers) {
     test_credits(&rig);
     test_ops(&rig);
     test_guesses(&rig, 6400);
+    test_own_endpoint(&rig);
     rig_await_empty(&rig);
     test_drain(&rig);
     rig_close(&rig);
@@ -345,6 +390,7 @@ int main(void) {
         printf("seed %u\n", (unsigned)seed);
     }
     run_all(NULL, 2);
+    test_own_process();
     puts("ok");
     return 0;
 }

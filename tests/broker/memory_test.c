@@ -256,6 +256,7 @@ static bool start_without(uint64_t fail_at) {
     broker_options_init(&options);
     options.backend = &engine_backend_sim;
     options.endpoint = "starting";
+    options.serves_itself = true;
     options.worker_count = WORKERS;
     options.allocator = &memory.allocator;
     options.clock = &clock.clock;

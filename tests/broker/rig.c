@@ -29,6 +29,7 @@ static void open_broker(test_rig *rig, const rig_options *options, const sim_opt
     settings.allocator = options->allocator;
     settings.log = options->log;
     settings.access = options->access;
+    settings.serves_itself = !options->refuses_itself;
     settings.allow = options->allow;
     settings.allow_count = options->allow_count;
     settings.descriptors = options->descriptors;
@@ -41,7 +42,7 @@ static void open_broker(test_rig *rig, const rig_options *options, const sim_opt
         status = broker_create(&settings, &rig->broker);
     } while (rig->is_simulated && status != SLUICE_OK && ++tries < OPEN_TRIES_MAX);
     EXPECT(status == SLUICE_OK);
-    EXPECT(engine_address_pipe(&rig->endpoint, name) == SLUICE_OK);
+    EXPECT(engine_address_endpoint(&rig->endpoint, name) == SLUICE_OK);
     if (!rig->is_simulated) {
         EXPECT(broker_start(rig->broker) == SLUICE_OK);
         return;

@@ -43,6 +43,7 @@ typedef struct rig_options {
     const char *access;      /* broker_options; NULL = its own user only */
     const engine_identity *allow;
     unsigned allow_count;
+    bool refuses_itself;  /* as a broker of its own process does (broker_options.serves_itself) */
     uint64_t descriptors; /* of the broker's process; 0 = no limit */
 } rig_options;
 

@@ -57,8 +57,17 @@ static int make_socket(void) {
     return fd;
 }
 
+/* With the mark of a broker's endpoint (engine/engine.h). */
+static void as_endpoint(const char *name, char ret_path[]) {
+    const char *slash = strrchr(name, '/');
+    EXPECT(slash != NULL);
+    (void)sprintf(ret_path, "%.*s/%s", (int)(slash - name), name, slash);
+}
+
 void wire_listen(wire_listener *listener, const char *name) {
-    struct sockaddr_un address = as_address(name);
+    char path[sizeof(listener->name) + 1];
+    as_endpoint(name, path);
+    struct sockaddr_un address = as_address(path);
     int fd = make_socket();
     (void)snprintf(listener->name, sizeof(listener->name), "%s", name);
     (void)unlink(name);

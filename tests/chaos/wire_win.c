@@ -9,6 +9,7 @@
 #include <wchar.h>
 #include <windows.h>
 
+#include "engine/engine.h"
 #include "tests/integration/process.h"
 
 #define NAME_CHARS   300
@@ -61,7 +62,7 @@ static bool await(uint64_t os_handle, OVERLAPPED *request, BOOL is_done, wire_st
 }
 
 static void as_path(const char *name, wchar_t path[NAME_CHARS]) {
-    EXPECT(swprintf(path, NAME_CHARS, L"\\\\.\\pipe\\%hs", name) > 0);
+    EXPECT(swprintf(path, NAME_CHARS, L"%hs%hs", ENGINE_ENDPOINT_PREFIX_WIN, name) > 0);
 }
 
 /* A client of ours trusts a pipe that is its own user's; what an administrator makes is otherwise

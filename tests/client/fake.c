@@ -507,8 +507,9 @@ static void fake_thread(void *context) {
     engine_address address;
     EXPECT(engine_create(engine_backend_find(NULL), NULL, &fake->engine) == SLUICE_OK);
     EXPECT(engine_worker_create(fake->engine, &fake->worker) == SLUICE_OK);
-    EXPECT(engine_address_pipe(&address, fake->endpoint) == SLUICE_OK);
-    EXPECT(engine_listen(fake->worker, &address, 1, NULL, &listener) == SLUICE_OK);
+    EXPECT(engine_address_endpoint(&address, fake->endpoint) == SLUICE_OK);
+    EXPECT(engine_endpoint_create(fake->engine, &address, NULL, &fake->listening) == SLUICE_OK);
+    EXPECT(engine_endpoint_join(fake->listening, fake->worker, &listener) == SLUICE_OK);
     EXPECT(engine_accept(listener, listener, NULL) == SLUICE_OK);
     sl_event_set(&fake->started);
     bool is_listening = true;
@@ -536,6 +537,7 @@ static void fake_thread(void *context) {
         }
     }
     EXPECT(engine_worker_destroy(fake->worker) == SLUICE_OK);
+    EXPECT(engine_endpoint_destroy(fake->listening) == SLUICE_OK);
     EXPECT(engine_destroy(fake->engine, SL_SEC) == SLUICE_OK);
 }
 

@@ -53,6 +53,7 @@ typedef struct fake_broker {
     sl_event started;
     engine *engine;
     engine_worker *worker;
+    engine_endpoint *listening;
     engine_message wake;
     sl_atomic_u32 wanted; /* bits: kill, stop */
     sl_list connections;

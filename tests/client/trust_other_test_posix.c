@@ -1,6 +1,7 @@
 /*
- * trust_other_test_posix.c - a server under another user's identity, where a broker should be. Only
- * root can make one; for others every test is skipped by name.
+ * trust_other_test_posix.c - a server where a broker should be: a pipe on which somebody listens,
+ * and one under another user's identity. Only root can make the latter; for others those tests are
+ * skipped by name.
  *
  *     client_trust_other_test PATH-OF-SLUICED
  *
@@ -33,17 +34,20 @@ typedef struct server {
     char directory[64];
     char endpoint[ENGINE_PIPE_NAME_BYTES];
     int reports; /* an int32_t for each connection: the bytes of its first read */
+    bool is_pipe; /* this user's, and not marked as an endpoint is (engine.h) */
 } server;
 
 /* Until it is killed. The first report, 0, says that it listens. */
-static void serve(const char *endpoint, int reports) {
+static void serve(const char *endpoint, bool is_pipe, int reports) {
     int32_t count = 0;
     char bytes[256];
     (void)alarm(SERVER_S);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%.100s", endpoint);
+    const char *slash = strrchr(endpoint, '/');
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%.*s%s%.60s",
+                   (int)(slash - endpoint), endpoint, is_pipe ? "" : "/", slash);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (setgid(STRANGER) != 0 || setuid(STRANGER) != 0 || fd < 0 ||
+    if ((!is_pipe && (setgid(STRANGER) != 0 || setuid(STRANGER) != 0)) || fd < 0 ||
         bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
         chmod(endpoint, 0666) != 0 || listen(fd, 8) != 0) {
         _exit(1);
@@ -72,7 +76,7 @@ static void start_server(server *s) {
     assert_true(s->process >= 0);
     if (s->process == 0) {
         (void)close(ends[0]);
-        serve(s->endpoint, ends[1]);
+        serve(s->endpoint, s->is_pipe, ends[1]);
     }
     (void)close(ends[1]);
     s->reports = ends[0];
@@ -145,10 +149,27 @@ static bool can_run(void) {
     return true;
 }
 
+/* What somebody got from a broker of ours by sluice_listen is no broker, whoever runs that. */
+static void pipe_of_own_user(void **state) {
+    (void)state;
+    server s = {.is_pipe = true};
+    char why[SLUICE_DETAIL_BYTES] = "";
+    (void)snprintf(s.endpoint, sizeof(s.endpoint), "/tmp/sluice-trust-pipe-%ld", (long)getpid());
+    start_server(&s);
+    expect_untrusted(&s, NULL);
+    sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_SERVICE,
+                                   .endpoint = s.endpoint, .ret_detail = why,
+                                   .detail_size = sizeof(why)};
+    sluice_session *session = NULL;
+    assert_int_equal(sluice_open(&options, &session), SLUICE_EUNTRUSTED);
+    assert_non_null(strstr(why, "not a broker's endpoint"));
+    stop_server(&s);
+}
+
 /* In /tmp, where anybody may have been first. */
 static void not_trusted(void **state) {
     (void)state;
-    server s;
+    server s = {.is_pipe = false};
     uint32_t mode = 0;
     if (!can_run()) {
         skip();
@@ -181,7 +202,7 @@ static void expect_untrusted_by_link(const server *s) {
 /* Where only root can have made the directory, its owner is trusted; not when others may write. */
 static void trusted_directory(void **state) {
     (void)state;
-    server s;
+    server s = {.is_pipe = false};
     struct stat run;
     if (!can_run()) {
         skip();
@@ -205,7 +226,7 @@ static void trusted_directory(void **state) {
 static void reconnect(void **state) {
     (void)state;
     static rig r;
-    server s;
+    server s = {.is_pipe = false};
     sluice_session_info info = {.size = sizeof(info)};
     sluice_result result = {.size = sizeof(result)};
     if (!can_run()) {
@@ -230,6 +251,7 @@ static void reconnect(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pipe_of_own_user),
         cmocka_unit_test(not_trusted),
         cmocka_unit_test(trusted_directory),
         cmocka_unit_test(reconnect),

@@ -169,6 +169,9 @@ void os_pipe_name(char ret_name[ENGINE_PIPE_NAME_BYTES], unsigned number, unsign
 void os_pipe_name_nowhere(char ret_name[ENGINE_PIPE_NAME_BYTES]);
 /* A name where this user may not create one, or "" where that cannot be had (e.g. as root). */
 void os_pipe_name_forbidden(char ret_name[ENGINE_PIPE_NAME_BYTES]);
+/* Writes a pipe's name so that it would look like an endpoint's: the `which`th way of these. */
+#define OS_FORGED_NAMES 4u
+void os_forge_mark(char name[ENGINE_PIPE_NAME_BYTES], unsigned which);
 /* Leaves a listener's name behind as a process that died would; false where a name dies with it. */
 bool os_leave_stale_pipe(const char *name);
 /* Puts a file of somebody else's where the name's lock would be; false where there is no such. */

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -241,4 +242,14 @@ bool os_run_child(const char *const *arguments, uint64_t limit_ns, os_end *ret_e
         *ret_end = WTERMSIG(status) == SIGABRT ? OS_END_ABORTED : OS_END_CRASHED;
     }
     return true;
+}
+
+void os_forge_mark(char name[ENGINE_PIPE_NAME_BYTES], unsigned which) {
+    static const char *const slashes[OS_FORGED_NAMES] = {"//", "///", "//./", "/.//"};
+    char given[ENGINE_PIPE_NAME_BYTES];
+    memcpy(given, name, sizeof(given));
+    char *slash = strrchr(given, '/');
+    *slash = '\0';
+    (void)snprintf(name, ENGINE_PIPE_NAME_BYTES, "%.100s%s%.100s", given, slashes[which],
+                   slash + 1);
 }

@@ -7,6 +7,7 @@
 #include "tests/engine/harness.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <wchar.h>
 
 #include "base/status.h"
@@ -166,4 +167,14 @@ bool os_run_child(const char *const *arguments, uint64_t limit_ns, os_end *ret_e
     (void)CloseHandle(child.hThread);
     (void)CloseHandle(child.hProcess);
     return true;
+}
+
+void os_forge_mark(char name[ENGINE_PIPE_NAME_BYTES], unsigned which) {
+    static const char *const marks[OS_FORGED_NAMES] = {
+        "sluice.broker\\", "SLUICE.Broker\\", "\\sluice.broker\\", "slu\xc4\xb1" "ce.broker\\"};
+    const size_t prefix = strlen("\\\\.\\pipe\\");
+    char given[ENGINE_PIPE_NAME_BYTES];
+    memcpy(given, name, sizeof(given));
+    (void)snprintf(name + prefix, ENGINE_PIPE_NAME_BYTES - prefix, "%s%.100s", marks[which],
+                   given + prefix);
 }

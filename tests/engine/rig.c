@@ -246,6 +246,12 @@ engine_address t_pipe_address(void) {
     return address;
 }
 
+engine_address t_endpoint_address(void) {
+    engine_address address = t_pipe_address();
+    address.is_endpoint = true;
+    return address;
+}
+
 engine_handle *rig_listener(rig *r, stream_kind kind) {
     if (r->listeners[kind] == NULL) {
         engine_listen_options options = {.backlog = 8};

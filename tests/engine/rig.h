@@ -86,6 +86,7 @@ engine_handle *rig_connect(rig *r, stream_kind kind); /* without an accept */
 engine_handle *rig_accept(rig *r, engine_handle *listener);
 /* A fresh pipe address. */
 engine_address t_pipe_address(void);
+engine_address t_endpoint_address(void);
 
 /* ---- transfers ------------------------------------------------------------------------------- */
 

@@ -247,7 +247,7 @@ static void cancel_and_connect_threads(void) {
 
 static void endpoint_life(void) {
     rig *r = rig_open();
-    engine_address name = t_pipe_address();
+    engine_address name = t_endpoint_address();
     engine_endpoint *endpoint = NULL;
     engine_handle *listener = NULL;
     engine_handle *ends[2];
@@ -284,7 +284,7 @@ static void endpoint_life(void) {
  * that waited at it go to the other where the system can do that, and learn the end where not. */
 static void endpoint_leave(void) {
     rig *r = rig_open();
-    engine_address name = t_pipe_address();
+    engine_address name = t_endpoint_address();
     engine_endpoint *endpoint = NULL;
     engine_handle *listeners[2];
     engine_handle *clients[CLIENTS];
@@ -384,7 +384,7 @@ static void run_spread_worker(void *context) {
 /* Clients come one after another; each is greeted before the next comes. */
 static void spread(void) {
     rig *r = rig_open();
-    engine_address name = t_pipe_address();
+    engine_address name = t_endpoint_address();
     engine_endpoint *endpoint = NULL;
     static spread_worker workers[SPREAD_WORKERS];
     unsigned most = 0;

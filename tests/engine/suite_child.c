@@ -103,7 +103,7 @@ static void die_resolve(void) {
 
 static void die_join(void) {
     scene *s = foreign();
-    engine_address name = t_pipe_address();
+    engine_address name = t_endpoint_address();
     engine_endpoint *endpoint = NULL;
     engine_handle *listener;
     EXPECT_STATUS(engine_endpoint_create(s->r->engine, &name, NULL, &endpoint), SLUICE_OK);

@@ -37,6 +37,7 @@ static void expect_own(rig *r, const engine_peer *peer) {
            peer->is_administrator ? ", administrator" : "");
     EXPECT(engine_identity_equal(&peer->user, &own));
     EXPECT(peer->process_id == 0 || t_is_sim() || peer->process_id == os_process_id());
+    EXPECT(peer->is_self);
 }
 
 static void same_user_both_ends(void) {
@@ -120,6 +121,74 @@ static void nobody_to_tell(void) {
     rig_close(r);
 }
 
+/* ---- endpoints and pipes --------------------------------------------------------------------- */
+
+static void expect_no_connection(rig *r, const engine_address *to, int status, bool has_detail) {
+    engine_request_id id = 0;
+    EXPECT_STATUS(engine_connect(r->worker, to, rig_after_ns(r, T_AWAIT_NS), NULL, &id),
+                  SLUICE_OK);
+    engine_completion completion = rig_await(r, id);
+    EXPECT_STATUS(completion.status, status);
+    EXPECT(completion.opened[0] == NULL && (completion.detail != NULL) == has_detail);
+}
+
+/* On Windows these are different names, and nothing is found; elsewhere one name, and the kind is
+ * looked at. */
+static void endpoint_is_no_pipe(void) {
+    rig *r = rig_open();
+    engine_address name = t_endpoint_address();
+    engine_address pipe = name;
+    engine_endpoint *endpoint = NULL;
+    engine_handle *listener = NULL;
+    bool is_shared = !t_is_backend("iocp");
+    pipe.is_endpoint = false;
+    EXPECT_STATUS(engine_listen(r->worker, &name, 1, NULL, &listener), SLUICE_EINVAL);
+    EXPECT_STATUS(engine_endpoint_create(r->engine, &pipe, NULL, &endpoint), SLUICE_EINVAL);
+    EXPECT_STATUS(engine_endpoint_create(r->engine, &name, NULL, &endpoint), SLUICE_OK);
+    EXPECT_STATUS(engine_endpoint_join(endpoint, r->worker, &listener), SLUICE_OK);
+    expect_no_connection(r, &pipe, is_shared ? SLUICE_EACCESS : SLUICE_ENOTFOUND, is_shared);
+    rig_close_handle(r, listener);
+    EXPECT_STATUS(engine_endpoint_destroy(endpoint), SLUICE_OK);
+    rig_close(r);
+}
+
+static void pipe_is_no_endpoint(void) {
+    rig *r = rig_open();
+    engine_handle *listener = rig_listener(r, STREAM_PIPE);
+    engine_address name = r->addresses[STREAM_PIPE];
+    bool is_shared = !t_is_backend("iocp");
+    name.is_endpoint = true;
+    expect_no_connection(r, &name, is_shared ? SLUICE_EUNTRUSTED : SLUICE_ENOTFOUND, is_shared);
+    EXPECT(listener != NULL);
+    rig_close(r);
+}
+
+/* However a pipe's name is written, it does not get the mark of an endpoint. */
+static void mark_is_not_forged(void) {
+    rig *r = rig_open();
+    if (t_is_sim()) {
+        rig_close(r);
+        T_SKIP("names have no parts in the simulator");
+    }
+    for (unsigned i = 0; i < OS_FORGED_NAMES; i++) {
+        engine_address forged = t_pipe_address();
+        engine_handle *listener = NULL;
+        os_forge_mark(forged.pipe, i);
+        t_phase(forged.pipe);
+        int status = engine_listen(r->worker, &forged, 1, NULL, &listener);
+        if (t_is_backend("iocp")) {
+            EXPECT_STATUS(status, SLUICE_EACCESS);
+            expect_no_connection(r, &forged, SLUICE_EACCESS, true);
+        } else {
+            EXPECT_STATUS(status, SLUICE_OK);
+            forged.is_endpoint = true;
+            expect_no_connection(r, &forged, SLUICE_EUNTRUSTED, true);
+            rig_close_handle(r, listener);
+        }
+    }
+    rig_close(r);
+}
+
 static void expect_text(const char *text, bool is_good) {
     engine_identity identity;
     char again[ENGINE_IDENTITY_TEXT_BYTES];
@@ -168,6 +237,9 @@ static const t_case cases[] = {
     {"asking_changes_nothing", 0, asking_changes_nothing},
     {"peer_among", 0, peer_among},
     {"nobody_to_tell", 0, nobody_to_tell},
+    {"endpoint_is_no_pipe", T_SMOKE, endpoint_is_no_pipe},
+    {"pipe_is_no_endpoint", T_SMOKE, pipe_is_no_endpoint},
+    {"mark_is_not_forged", T_SMOKE, mark_is_not_forged},
     {"texts", 0, texts},
 };
 

@@ -245,7 +245,7 @@ static void scene_use(scene *s) {
 }
 
 static void scene_endpoint(scene *s) {
-    engine_address name = t_pipe_address();
+    engine_address name = t_endpoint_address();
     engine_endpoint *endpoint = NULL;
     engine_handle *listener = NULL;
     int status = engine_endpoint_create(s->r->engine, &name, NULL, &endpoint);

@@ -17,6 +17,7 @@ static bool join(script *s, engine_endpoint *endpoint, engine_handle **ret_liste
 static engine_endpoint *create(script *s, engine_address *ret_address) {
     engine_endpoint *endpoint = NULL;
     *ret_address = script_pipe_address();
+    ret_address->is_endpoint = true;
     return script_check(s, "engine_endpoint_create",
                         engine_endpoint_create(s->engine, ret_address, NULL, &endpoint), S_OPEN)
                ? endpoint

@@ -23,6 +23,7 @@
     X(fchmod, ERRNO, E(EPERM), E(ENOMEM)) \
     X(flock, ERRNO, E(EWOULDBLOCK), E(ENOLCK), E(EINTR)) \
     X(fstat, ERRNO, E(ENOMEM), E(EIO)) \
+    X(getpeername, ERRNO, E(ENOBUFS), E(ENOTCONN)) \
     X(getsockname, ERRNO, E(ENOBUFS)) \
     X(getsockopt, ERRNO, E(ENOPROTOOPT), E(ENOMEM), E(ERANGE)) \
     X(listen, ERRNO, E(EADDRINUSE), E(ENOMEM)) \

@@ -32,6 +32,7 @@ static int start_broker(const char *name, sl_log *log, broker **ret_broker) {
     broker_options_init(&options);
     options.log = log;
     options.endpoint = name;
+    options.serves_itself = true; /* all are one process here */
     options.worker_count = WORKERS;
     options.limits.ping_interval_ns = PING_NS;
     options.limits.unresponsive_ns = 2 * PING_NS;

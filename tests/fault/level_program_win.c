@@ -266,9 +266,12 @@ static void put_words(const program_act *act, char ret_words[WORDS_CHARS]) {
 static bool visit(HANDLE program) {
     uint64_t end_ns = script_now_ns() + SCRIPT_WAIT_NS;
     bool is_served = false;
+    char marked[ENGINE_PIPE_NAME_BYTES];
+    (void)snprintf(marked, sizeof(marked), "%s%s", ENGINE_ENDPOINT_PREFIX_WIN,
+                   endpoint + strlen("\\\\.\\pipe\\"));
     while (!is_served && WaitForSingleObject(program, LOOK_MS) == WAIT_TIMEOUT) {
         EXPECT(script_now_ns() < end_ns);
-        is_served = WaitNamedPipeA(endpoint, 1) && act_client_is_served(endpoint);
+        is_served = WaitNamedPipeA(marked, 1) && act_client_is_served(endpoint);
     }
     return is_served;
 }

@@ -97,6 +97,7 @@ typedef struct scene {
     bool is_lost;
     size_t cost; /* when the connection was given up */
     engine_worker *ours;
+    engine_endpoint *endpoint;
     engine_handle *listener;
     engine_handle *connection;
     bool is_closed;
@@ -152,8 +153,9 @@ static void open_scene(scene *s) {
     sl_account_init(&s->account, &s->memory.allocator, "client", SIZE_MAX);
     EXPECT(engine_worker_create(s->rig.engine, &s->worker) == SLUICE_OK);
     EXPECT(engine_worker_create(s->rig.engine, &s->ours) == SLUICE_OK);
-    EXPECT(engine_address_pipe(&address, "ours") == SLUICE_OK);
-    EXPECT(engine_listen(s->ours, &address, 1, NULL, &s->listener) == SLUICE_OK);
+    EXPECT(engine_address_endpoint(&address, "ours") == SLUICE_OK);
+    EXPECT(engine_endpoint_create(s->rig.engine, &address, NULL, &s->endpoint) == SLUICE_OK);
+    EXPECT(engine_endpoint_join(s->endpoint, s->ours, &s->listener) == SLUICE_OK);
     const client_settings settings = {.mode = SLUICE_MODE_SERVICE,
                                       .endpoint = "ours",
                                       .client_name = "test",
@@ -181,6 +183,7 @@ static void close_scene(scene *s) {
     }
     client_core_deinit(&s->core);
     sl_account_deinit(&s->account);
+    EXPECT(engine_endpoint_destroy(s->endpoint) == SLUICE_OK);
     rig_close(&s->rig);
 }
 

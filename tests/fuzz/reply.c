@@ -54,6 +54,7 @@ typedef struct scene {
     uint32_t handle_count;
 
     engine_worker *broker; /* a broker's */
+    engine_endpoint *endpoint;
     engine_handle *listener;
     engine_handle *connection;
     bool is_accepting;
@@ -447,8 +448,9 @@ static void open_all(uint64_t seed) {
     FUZZ_EXPECT(engine_create(&engine_backend_sim, &options, &s.engine) == SLUICE_OK);
     FUZZ_EXPECT(engine_worker_create(s.engine, &s.worker) == SLUICE_OK);
     FUZZ_EXPECT(engine_worker_create(s.engine, &s.broker) == SLUICE_OK);
-    FUZZ_EXPECT(engine_address_pipe(&address, "broker") == SLUICE_OK);
-    FUZZ_EXPECT(engine_listen(s.broker, &address, 1, NULL, &s.listener) == SLUICE_OK);
+    FUZZ_EXPECT(engine_address_endpoint(&address, "broker") == SLUICE_OK);
+    FUZZ_EXPECT(engine_endpoint_create(s.engine, &address, NULL, &s.endpoint) == SLUICE_OK);
+    FUZZ_EXPECT(engine_endpoint_join(s.endpoint, s.broker, &s.listener) == SLUICE_OK);
     const client_settings settings = {.mode = SLUICE_MODE_SERVICE, .endpoint = "broker",
                                       .client_name = "fuzz", .open_timeout_ns = SL_NS_PER_S,
                                       .call_grace_ns = GRACE_NS};
@@ -481,6 +483,7 @@ static void close_all(void) {
         poll_broker();
         hang_up(); /* one that was accepted meanwhile */
     }
+    FUZZ_EXPECT(engine_endpoint_destroy(s.endpoint) == SLUICE_OK);
     FUZZ_EXPECT(engine_destroy(s.engine, SL_NS_PER_S) == SLUICE_OK);
     sim_world_destroy(s.world);
     sl_arena_deinit(&s.arena);

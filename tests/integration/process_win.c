@@ -10,6 +10,7 @@
 #include <windows.h>
 #include <psapi.h>
 
+#include "engine/engine.h"
 #include "tests/wine_win.h"
 
 #define LINE_CHARS 8192
@@ -183,7 +184,7 @@ void process_endpoint(char *ret_name, size_t size, unsigned number) {
 
 uint64_t process_raw_open(const char *endpoint) {
     static wchar_t name[LINE_CHARS];
-    (void)swprintf(name, LINE_CHARS, L"\\\\.\\pipe\\%hs", endpoint);
+    (void)swprintf(name, LINE_CHARS, L"%hs%hs", ENGINE_ENDPOINT_PREFIX_WIN, endpoint);
     HANDLE pipe = INVALID_HANDLE_VALUE;
     while (pipe == INVALID_HANDLE_VALUE) {
         pipe = CreateFileW(name, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING,

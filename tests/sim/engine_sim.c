@@ -381,6 +381,7 @@ static int sim_peer_identity(engine_handle *base, engine_peer *ret_peer) {
         return SLUICE_EBUSY;
     }
     engine_identity_uid(&ret_peer->user, connection->user[1 - side]);
+    ret_peer->is_self = connection->engine[0] == connection->engine[1];
     ret_peer->is_administrator = side == 1 && connection->user[0] == 0;
     return SLUICE_OK;
 }

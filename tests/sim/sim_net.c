@@ -330,6 +330,7 @@ bool sim_deal(sim_world *world, sim_handle *listener) {
 
 static void set_owner(sim_connection *connection, unsigned side, engine *base) {
     const sim_engine *e = SL_CONTAINER_OF(base, sim_engine, engine);
+    connection->engine[side] = base;
     connection->user[side] = e->user;
     connection->group[side] = e->group;
 }
@@ -436,6 +437,11 @@ bool sim_connect_step(sim_world *world, sim_request *request) {
     sim_handle *listener = pick_listener(binding);
     if (listener == NULL) {
         return meet_busy(world, request);
+    }
+    if (binding->address.is_endpoint != to->is_endpoint) { /* seen when it has connected */
+        request->request.detail = to->is_endpoint ? ENGINE_DETAIL_PIPE : ENGINE_DETAIL_ENDPOINT;
+        sim_connection_close_side(world, reach(world, listener, request), 0);
+        return refuse(world, request, to->is_endpoint ? SLUICE_EUNTRUSTED : SLUICE_EACCESS, 0);
     }
     request->connection = reach(world, listener, request);
     if (!request->is_last_try && sim_strikes(world, SIM_LATE)) {

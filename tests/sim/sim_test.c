@@ -186,11 +186,13 @@ static void test_calls(void) {
     engine_address name;
     engine_endpoint *endpoint;
     engine_handle *handle;
-    EXPECT(engine_address_pipe(&name, "calls") == SLUICE_OK);
+    EXPECT(engine_address_endpoint(&name, "calls") == SLUICE_OK);
     rates[SIM_OS_ENDPOINT] = 1000;
     EXPECT(engine_endpoint_create(f.engine, &name, NULL, &endpoint) < 0);
     rates[SIM_OS_ENDPOINT] = 0;
     EXPECT(engine_endpoint_create(f.engine, &name, NULL, &endpoint) == SLUICE_OK);
+    EXPECT(engine_listen(f.worker, &name, 1, NULL, &handle) == SLUICE_EINVAL);
+    name.is_endpoint = false;
     EXPECT(engine_listen(f.worker, &name, 1, NULL, &handle) == SLUICE_ENAMETAKEN);
     rates[SIM_OS_JOIN] = 1000;
     EXPECT(engine_endpoint_join(endpoint, f.worker, &handle) < 0);
@@ -343,7 +345,7 @@ static void test_endpoint(void) {
     engine_endpoint *endpoint;
     sim_options_gentle(&options, 9);
     fixture_open(&f, &options);
-    EXPECT(engine_address_pipe(&name, "spread") == SLUICE_OK);
+    EXPECT(engine_address_endpoint(&name, "spread") == SLUICE_OK);
     EXPECT(engine_endpoint_create(f.engine, &name, NULL, &endpoint) == SLUICE_OK);
     for (unsigned i = 0; i < 4; i++) {
         EXPECT(engine_worker_create(f.engine, &workers[i]) == SLUICE_OK);

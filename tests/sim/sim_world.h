@@ -107,6 +107,7 @@ typedef struct sim_connection {
     bool swallowed;          /* a write to the closed peer has "succeeded" once */
     engine_address local[2]; /* TCP only */
     uint32_t user[2];        /* whose each side is: who connected, who listened */
+    const engine *engine[2]; /* and of which process; only compared */
     uint32_t group[2];
     unsigned peer_busy_count; /* left of the option */
 } sim_connection;

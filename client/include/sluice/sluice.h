@@ -216,7 +216,8 @@ SLUICE_API int32_t sluice_accept(sluice_session *session, sluice_handle listener
                                  uint64_t timeout_ns, sluice_result *ret_result);
 
 /* Connects to "pipe:NAME" or "tcp:HOST:PORT": handles[0], to read and to write.
- * EREFUSED, ENOTFOUND, EUNREACHABLE, EACCESS, ERESET, ENAMETOOLONG, ENOTSUP, EOS. */
+ * EREFUSED, ENOTFOUND, EUNREACHABLE, EACCESS (also: a broker's endpoint), ERESET, ENAMETOOLONG,
+ * ENOTSUP, EOS. */
 SLUICE_API int32_t sluice_connect(sluice_session *session, const char *address,
                                   uint64_t timeout_ns, sluice_result *ret_result);
 
