@@ -164,6 +164,15 @@ static int add_allow(sluiced_config *config, const char *value, config_error *re
     return status;
 }
 
+static int set_allow_as_root(sluiced_config *config, const char *value, config_error *ret_error) {
+    bool is_yes = strcmp(value, "yes") == 0;
+    if (!is_yes && strcmp(value, "no") != 0) {
+        return bad_value(ret_error, value, "yes or no");
+    }
+    config->allow_as_root = is_yes;
+    return SLUICE_OK;
+}
+
 static int set_limit(sluiced_config *config, const sl_limit_info *limit, const char *value,
                      config_error *ret_error) {
     uint64_t number;
@@ -188,6 +197,7 @@ static const struct {
 } settings[] = {
     {"endpoint", set_endpoint, false},   {"engine", set_engine, false},
     {"workers", set_workers, false},     {"allow", add_allow, true},
+    {"allow_as_root", set_allow_as_root, false},
     {"log_level", set_log_level, false}, {"log_file", set_log_file, false},
 };
 

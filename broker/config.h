@@ -24,6 +24,7 @@ typedef struct sluiced_config {
     char allow[CONFIG_ALLOW_MAX][CONFIG_NAME_BYTES];
     unsigned allow_line[CONFIG_ALLOW_MAX]; /* where it is in the file; 0 = the command line's */
     unsigned allow_count;  /* 0 = this user only */
+    bool allow_as_root;    /* others may connect although it runs as root or LocalSystem */
     unsigned worker_count; /* 0 = one for each processor */
     sl_log_level log_level;
     char log_file[CONFIG_PATH_BYTES]; /* "" = standard error */

@@ -18,19 +18,21 @@ typedef struct option_row {
     const char *name;
     const char *setting; /* NULL = not one of the configuration's */
     unsigned commands;
+    const char *fixed; /* the value of an option that takes none; NULL = it takes one */
 } option_row;
 
 static const option_row rows[] = {
-    {"--endpoint", "endpoint", FOR_SETTINGS},
-    {"--workers", "workers", FOR_SETTINGS},
-    {"--engine", "engine", FOR_SETTINGS},
-    {"--allow", "allow", FOR_SETTINGS},
-    {"--log-level", "log_level", FOR_SETTINGS},
-    {"--log-file", "log_file", FOR_SETTINGS},
-    {"--limit", NULL, FOR_SETTINGS},
-    {"--config", NULL, FOR_SETTINGS},
-    {"--private-for", NULL, FOR_RUN},
-    {"--name", NULL, FOR_SERVICE},
+    {"--endpoint", "endpoint", FOR_SETTINGS, NULL},
+    {"--workers", "workers", FOR_SETTINGS, NULL},
+    {"--engine", "engine", FOR_SETTINGS, NULL},
+    {"--allow", "allow", FOR_SETTINGS, NULL},
+    {"--allow-as-root", "allow_as_root", FOR_SETTINGS, "yes"},
+    {"--log-level", "log_level", FOR_SETTINGS, NULL},
+    {"--log-file", "log_file", FOR_SETTINGS, NULL},
+    {"--limit", NULL, FOR_SETTINGS, NULL},
+    {"--config", NULL, FOR_SETTINGS, NULL},
+    {"--private-for", NULL, FOR_RUN, NULL},
+    {"--name", NULL, FOR_SERVICE, NULL},
 };
 
 static const struct {
@@ -132,7 +134,12 @@ static int parse_options(int argc, char *const *argv, int at, unsigned command_b
             return usage(ret_error, "this command has no option ", row->name);
         }
         const char *value = word[length] == '=' ? word + length + 1 : NULL;
-        if (value == NULL) {
+        if (row->fixed != NULL) {
+            if (value != NULL) {
+                return usage(ret_error, "no value belongs to ", row->name);
+            }
+            value = row->fixed;
+        } else if (value == NULL) {
             if (at == argc) {
                 return usage(ret_error, "a value is missing after ", row->name);
             }

@@ -147,7 +147,14 @@ static sluiced_exit prepare(run *r, const sluiced_options *options) {
     if (status == SLUICE_EINVAL) {
         return complain_of_allow(options, &r->config, 0, error.text);
     }
-    return status == SLUICE_OK ? SLUICED_EXIT_OK : complain(SLUICED_EXIT_ENDPOINT, error.text);
+    if (status != SLUICE_OK) {
+        return complain(SLUICED_EXIT_ENDPOINT, error.text);
+    }
+    status = startup_check_account(&r->config, &error);
+    if (status == SLUICE_EINVAL) {
+        return complain_of_allow(options, &r->config, 0, error.text);
+    }
+    return status == SLUICE_OK ? SLUICED_EXIT_OK : complain(SLUICED_EXIT_FAILED, error.text);
 }
 
 /* On the log thread. */

@@ -47,6 +47,10 @@ typedef struct startup_allowed {
 int startup_access(const sluiced_config *config, startup_allowed *ret_allowed,
                    config_error *ret_error);
 
+/* May this account let others in? EINVAL: it is root or LocalSystem, and nobody insists. EOS: the
+ * system cannot tell. */
+int startup_check_account(const sluiced_config *config, config_error *ret_error);
+
 uint64_t startup_process_id(void);
 
 /* So many descriptors this process may have; 0 = the system has no such limit. ret_inherited: so

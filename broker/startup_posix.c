@@ -276,6 +276,17 @@ int startup_access(const sluiced_config *config, startup_allowed *ret_allowed,
     return SLUICE_OK;
 }
 
+int startup_check_account(const sluiced_config *config, config_error *ret_error) {
+    if (config->allow_count == 0 || config->allow_as_root || geteuid() != 0) {
+        return SLUICE_OK;
+    }
+    (void)snprintf(ret_error->text, sizeof(ret_error->text), "%s",
+                   "not as root: what a broker connects to for a client sees the broker's user, "
+                   "and would take each client for root. Run it as a user of its own "
+                   "(deploy/sluice.service), or insist with --allow-as-root");
+    return SLUICE_EINVAL;
+}
+
 uint64_t startup_descriptors(uint64_t *ret_inherited) {
     uint64_t limit = get_limit();
     *ret_inherited = limit == UINT64_MAX ? 0 : inherited_count;

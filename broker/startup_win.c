@@ -215,6 +215,51 @@ int startup_access(const sluiced_config *config, startup_allowed *ret_allowed,
     return SLUICE_OK;
 }
 
+/* LocalSystem. A service under any other account, and an administrator, has a name that servers can
+ * tell from the system's. */
+static bool is_system(DWORD *ret_error) {
+    union {
+        TOKEN_USER user;
+        BYTE bytes[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
+    } info;
+    DWORD size = 0;
+    HANDLE token;
+    bool is_it = false;
+    *ret_error = 0;
+    if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token)) {
+        *ret_error = GetLastError();
+        return false;
+    }
+    if (GetTokenInformation(token, TokenUser, &info, sizeof(info), &size)) {
+        is_it = IsWellKnownSid(info.user.User.Sid, WinLocalSystemSid);
+    } else {
+        *ret_error = GetLastError();
+    }
+    (void)CloseHandle(token);
+    return is_it;
+}
+
+int startup_check_account(const sluiced_config *config, config_error *ret_error) {
+    DWORD os_error = 0;
+    if (config->allow_count == 0 || config->allow_as_root) {
+        return SLUICE_OK;
+    }
+    if (is_system(&os_error)) {
+        (void)snprintf(ret_error->text, sizeof(ret_error->text), "%s",
+                       "not as LocalSystem: what a broker connects to for a client sees the "
+                       "broker's account, and would take each client for the system. Run it under "
+                       "an account of its own (sluiced service install does), or insist with "
+                       "--allow-as-root");
+        return SLUICE_EINVAL;
+    }
+    if (os_error != 0) {
+        (void)snprintf(ret_error->text, sizeof(ret_error->text),
+                       "cannot tell the account of this process: Windows error %lu",
+                       (unsigned long)os_error);
+    }
+    return os_error == 0 ? SLUICE_OK : SLUICE_EOS;
+}
+
 uint64_t startup_descriptors(uint64_t *ret_inherited) {
     *ret_inherited = 0;
     return 0; /* 16 million handles: the sessions' own limits come first */

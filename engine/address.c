@@ -67,7 +67,7 @@ bool engine_address_equal(const engine_address *a, const engine_address *b) {
         return false;
     }
     if (a->family == ENGINE_ADDRESS_PIPE) {
-        return strcmp(a->pipe, b->pipe) == 0;
+        return a->is_endpoint == b->is_endpoint && strcmp(a->pipe, b->pipe) == 0;
     }
     return a->port == b->port && a->scope_id == b->scope_id &&
            memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;

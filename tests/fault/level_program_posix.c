@@ -58,7 +58,7 @@ typedef struct program_act {
 static const program_act acts[] = {
     {.name = "service",
      .words = {"run", "--config", config_file, "--log-file", log_file, "--endpoint", endpoint,
-               "--allow", "root"}},
+               "--allow", "root", "--allow-as-root"}},
     {.name = "default endpoint", .words = {"run", "--workers", "1"}, .is_default = true},
     {.name = "private, by descriptor",
      .words = {"run", "--config", config_file, "--endpoint", endpoint, "--private-for",

@@ -106,6 +106,8 @@ static const struct expectation {
     {"broker/startup_win.c:startup_process:", CODE(OK), false, NULL},
     {"broker/startup_win.c:startup_read_file:CloseHandle", CODE(OK), false, NULL},
     {"broker/startup_win.c:startup_read_file:", CODE(CONFIG), true, NULL},
+    {"broker/startup_win.c:is_system:CloseHandle", CODE(OK), false, NULL},
+    {"broker/startup_win.c:is_system:", CODE(FAILED), true, NULL},
     {"broker/startup_win.c:find_sid:", CODE(USAGE), false, "ERROR_NONE_MAPPED"},
     {"broker/startup_win.c:find_sid:", CODE(FAILED), true, NULL},
     {"broker/control_watch_win.c:open_process:OpenProcess", CODE(OK), false,

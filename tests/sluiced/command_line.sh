@@ -85,6 +85,9 @@ config 'ping_interval = 50s\n'
 expect 4 "c.conf: unresponsive_ns: must be" run --config c.conf
 expect 2 "--allow: allow: there is no user or group \"nobody of this name\"" \
     run --endpoint "$name" --allow "nobody of this name"
+config 'allow_as_root = perhaps\n'
+expect 4 "c.conf:1: allow_as_root: " run --config c.conf
+expect 2 "no value belongs to --allow-as-root" run --allow-as-root=yes
 config 'endpoint = x\nallow = nobody of this name\n'
 expect 4 "c.conf:2: allow: there is no user or group" run --config c.conf
 expect 9 "cannot open the log file none/log: " run --endpoint "$name" --log-file none/log

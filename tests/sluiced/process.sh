@@ -234,7 +234,22 @@ allow)
         exit 77
     fi
     chmod 0711 "$work"
-    start --endpoint "$work/e" --allow "uid 4001" --allow "gid 4002" --allow daemon
+    got=0 # as root only who insists
+    "$program" run --endpoint "$work/e" --allow "uid 4001" 2>"$work/err" || got=$?
+    cat "$work/err"
+    [ "$got" -eq 2 ] || fail "--allow as root: exit code $got, not 2"
+    grep -q -e "--allow: not as root: .*--allow-as-root" "$work/err" || fail "that is not said"
+    printf 'workers = 1\nallow = uid 4001\n' >"$work/c"
+    got=0
+    "$program" run --endpoint "$work/e" --config "$work/c" 2>"$work/err" || got=$?
+    [ "$got" -eq 4 ] || fail "allow in a file as root: exit code $got, not 4"
+    grep -q "/c:2: not as root" "$work/err" || fail "the file's line is not named"
+    printf 'allow = uid 4001\nallow_as_root = yes\n' >"$work/c"
+    start --endpoint "$work/e" --config "$work/c"
+    until_line listening
+    kill -TERM "$pid"
+    ends 0 5
+    start --endpoint "$work/e" --allow-as-root --allow "uid 4001" --allow "gid 4002" --allow daemon
     until_line listening
     as 4001 4003 4003 ok
     as 4003 4002 4002 ok # his first group
