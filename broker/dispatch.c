@@ -203,7 +203,7 @@ static void on_hello(broker_op *op, const dispatch_input *in) {
     sl_version_range ours = {SL_VERSION_MIN, SL_VERSION_MAX};
     sl_version_range theirs = {hello->version_min, hello->version_max};
     uint32_t version;
-    sl_reason reason;
+    sl_reason reason = {"the system does not tell who you are"};
     int status = sl_version_choose(ours, theirs, &version, &reason);
     if (status != SLUICE_OK) {
         op_refuse(op, status, &reason);
