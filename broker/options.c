@@ -33,6 +33,7 @@ static const option_row rows[] = {
     {"--config", NULL, FOR_SETTINGS, NULL},
     {"--private-for", NULL, FOR_RUN, NULL},
     {"--name", NULL, FOR_SERVICE, NULL},
+    {"--from-here", NULL, FOR_INSTALL, "yes"},
 };
 
 static const struct {
@@ -99,6 +100,8 @@ static int take_option(sluiced_options *o, const option_row *row, const char *va
         place = &o->private_for;
     } else if (strcmp(row->name, "--name") == 0) {
         place = &o->service_name;
+    } else if (strcmp(row->name, "--from-here") == 0) {
+        place = &o->from_here;
     }
     if (*value == '\0') {
         return usage(ret_error, "an empty value for ", row->name);

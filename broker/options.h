@@ -52,6 +52,7 @@ typedef struct sluiced_options {
     const char *config_path;  /* NULL = none */
     const char *private_for;  /* NULL = serves everyone that may connect */
     const char *service_name; /* "sluice" unless --name was given */
+    const char *from_here;    /* not NULL: wherever the program lies, who may change it or not */
     sluiced_assignment assignments[OPTIONS_ASSIGNMENTS_MAX];
     unsigned assignment_count;
 } sluiced_options;

@@ -11,7 +11,6 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
-#include <sddl.h>
 #include <stdio.h>
 #include <string.h>
 #include <wchar.h>
@@ -21,6 +20,7 @@
 #include "base/thread.h"
 #include "broker/control.h"
 #include "broker/run.h"
+#include "broker/service_place_win.h"
 
 #define COMMAND_BYTES 8192
 #define PATH_BYTES    2048 /* of UTF-8 */
@@ -51,6 +51,15 @@ static sluiced_exit refuse(const manager *m, const char *step, DWORD os_error) {
     char text[400];
     (void)snprintf(text, sizeof(text), "service %.100s: %.100s: %s (Windows error %lu)",
                    m->options->service_name, step, hint, (unsigned long)os_error);
+    run_complain(text);
+    return SLUICED_EXIT_SERVICE;
+}
+
+/* Of a place that is not what it should be. */
+static sluiced_exit refuse_place(const manager *m, const config_error *error, const char *advice) {
+    char text[690];
+    (void)snprintf(text, sizeof(text), "service %.64s: %.450s: %.150s", m->options->service_name,
+                   error->text, advice);
     run_complain(text);
     return SLUICED_EXIT_SERVICE;
 }
@@ -98,19 +107,23 @@ static void put_word(command_line *line, const char *word) {
     put(line, "\"", 1);
 }
 
-/* Bytes of UTF-8 in the buffer, absolute: the service starts in another directory. If it cannot be
- * told, an empty text. */
-static bool full_path(const char *path, char *ret_path, int size) {
-    WCHAR given[1024];
-    WCHAR full[1024];
+/* Absolute: the service starts in another directory. NULL: our own. Its length, or 0. */
+static DWORD wide_full_path(const char *path, WCHAR ret_path[PLACE_CHARS]) {
+    WCHAR given[PLACE_CHARS];
     DWORD length = 0;
-    ret_path[0] = '\0';
     if (path == NULL) {
-        length = GetModuleFileNameW(NULL, full, (DWORD)SL_ARRAY_COUNT(full));
-    } else if (MultiByteToWideChar(CP_UTF8, 0, path, -1, given, (int)SL_ARRAY_COUNT(given)) > 0) {
-        length = GetFullPathNameW(given, (DWORD)SL_ARRAY_COUNT(full), full, NULL);
+        length = GetModuleFileNameW(NULL, ret_path, PLACE_CHARS);
+    } else if (MultiByteToWideChar(CP_UTF8, 0, path, -1, given, PLACE_CHARS) > 0) {
+        length = GetFullPathNameW(given, PLACE_CHARS, ret_path, NULL);
     }
-    return length > 0 && length < SL_ARRAY_COUNT(full) &&
+    return length < PLACE_CHARS ? length : 0;
+}
+
+/* The same in UTF-8. If it cannot be told, an empty text. */
+static bool full_path(const char *path, char *ret_path, int size) {
+    WCHAR full[PLACE_CHARS];
+    ret_path[0] = '\0';
+    return wide_full_path(path, full) > 0 &&
            WideCharToMultiByte(CP_UTF8, 0, full, -1, ret_path, size, NULL, NULL) > 0;
 }
 
@@ -128,7 +141,7 @@ static void put_assignment(command_line *line, const sluiced_assignment *a) {
     put_word(line, value);
 }
 
-/* log_file: where the log goes if nothing else says it; NULL = it is said. */
+/* log_file: where the log goes if nothing else says it; "" = it is said. */
 static bool make_command(const sluiced_options *o, const char *log_file,
                          WCHAR ret_command[COMMAND_BYTES]) {
     static command_line line;
@@ -147,7 +160,7 @@ static bool make_command(const sluiced_options *o, const char *log_file,
     for (unsigned i = 0; i < o->assignment_count; i++) {
         put_assignment(&line, &o->assignments[i]);
     }
-    if (log_file != NULL) {
+    if (log_file[0] != '\0') {
         put_word(&line, "--log-file");
         put_word(&line, log_file);
     }
@@ -195,35 +208,40 @@ static bool configure(const manager *m, const sluiced_config *config) {
            change(m, SERVICE_CONFIG_REQUIRED_PRIVILEGES_INFO, &privileges, "required privileges");
 }
 
-/* The directory of the services' logs: administrators and LocalSystem, all; services: write, read
- * and delete, so that one who is broken into can spoil the others' logs, but no user can. One that
- * is there is left as it is. */
-#define LOG_ACCESS L"D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1301bf;;;SU)"
-
-/* %ProgramData%\Sluice\NAME.log, in a directory that is there then. */
-static sluiced_exit make_default_log(const manager *m, char ret_path[PATH_BYTES]) {
-    WCHAR directory[MAX_PATH];
-    SECURITY_ATTRIBUTES access = {.nLength = sizeof(access)};
-    char text[PATH_BYTES - CONFIG_NAME_BYTES];
-    DWORD count = ExpandEnvironmentStringsW(L"%ProgramData%\\Sluice", directory, MAX_PATH);
-    if (count == 0 || count > MAX_PATH ||
-        WideCharToMultiByte(CP_UTF8, 0, directory, -1, text, sizeof(text), NULL, NULL) <= 0 ||
-        !ConvertStringSecurityDescriptorToSecurityDescriptorW(
-            LOG_ACCESS, SDDL_REVISION_1, &access.lpSecurityDescriptor, NULL)) {
-        return refuse(m, "find the log's directory", GetLastError());
+/* Who can change the program or its configuration is the service. */
+static sluiced_exit check_origin(const manager *m) {
+    const char *const files[] = {NULL, m->options->config_path};
+    unsigned count = files[1] != NULL ? 2 : 1;
+    for (unsigned i = 0; i < count; i++) {
+        WCHAR path[PLACE_CHARS];
+        config_error error;
+        if (wide_full_path(files[i], path) == 0) {
+            return refuse(m, "find the program and its configuration", GetLastError());
+        }
+        if (place_check_file(path, &error) != SLUICE_OK) {
+            return refuse_place(m, &error,
+                                "install it where only administrators can change anything, "
+                                "%ProgramFiles%\\Sluice, or say --from-here");
+        }
     }
-    if (is_wine()) {
+    return SLUICED_EXIT_OK;
+}
+
+/* %ProgramData%\Sluice\NAME\NAME.log, once the service is there, whose account it is for. */
+static sluiced_exit make_default_log(const manager *m, const WCHAR *path) {
+    place_account account;
+    config_error error;
+    bool has_accounts = !is_wine();
+    int status = has_accounts ? place_find_account(m->name, &account, &error) : SLUICE_OK;
+    if (!has_accounts) {
         say(m->options->service_name, "skipped, Wine does not implement it: the log's protection");
     }
-    bool is_there = CreateDirectoryW(directory, is_wine() ? NULL : &access) ||
-                    GetLastError() == ERROR_ALREADY_EXISTS;
-    DWORD os_error = GetLastError();
-    (void)LocalFree(access.lpSecurityDescriptor);
-    if (!is_there) {
-        return refuse(m, "make the log's directory", os_error);
+    if (status == SLUICE_OK) {
+        status = place_make_log(path, has_accounts ? &account : NULL, &error);
     }
-    (void)snprintf(ret_path, PATH_BYTES, "%s\\%s.log", text, m->options->service_name);
-    return SLUICED_EXIT_OK;
+    return status == SLUICE_OK
+               ? SLUICED_EXIT_OK
+               : refuse_place(m, &error, "somebody else was there first: move it away");
 }
 
 /* Returns what the system said; m->os_service is NULL then. */
@@ -245,25 +263,45 @@ static DWORD create_service(manager *m, const WCHAR *command) {
     return os_error;
 }
 
+/* What comes before the service is there. ret_log: where its log goes if nothing says it, else "".
+ */
+static sluiced_exit prepare(const manager *m, const sluiced_config *config,
+                            WCHAR ret_log[PLACE_CHARS]) {
+    static startup_allowed allowed;
+    config_error error;
+    ret_log[0] = L'\0';
+    sluiced_exit code = run_find_allowed(m->options, config, &allowed);
+    if (code != SLUICED_EXIT_OK) {
+        return code;
+    }
+    if (config->log_file[0] == '\0' && place_log_path(m->name, ret_log, &error) != SLUICE_OK) {
+        return refuse_place(m, &error, "give --log-file");
+    }
+    if (m->options->from_here != NULL) {
+        return SLUICED_EXIT_OK;
+    }
+    if (is_wine()) {
+        say(m->options->service_name,
+            "skipped, Wine does not implement it: who can change the program");
+        return SLUICED_EXIT_OK;
+    }
+    return check_origin(m);
+}
+
 static sluiced_exit install(manager *m) {
     static sluiced_config config;
-    sluiced_exit code = run_load_config(m->options, &config);
-    if (code != SLUICED_EXIT_OK) {
-        return code;
-    }
-    static startup_allowed allowed;
-    code = run_find_allowed(m->options, &config, &allowed);
-    if (code != SLUICED_EXIT_OK) {
-        return code;
-    }
-    char log_file[PATH_BYTES];
-    bool is_default = config.log_file[0] == '\0';
-    code = is_default ? make_default_log(m, log_file) : SLUICED_EXIT_OK;
-    if (code != SLUICED_EXIT_OK) {
-        return code;
-    }
     static WCHAR command[COMMAND_BYTES];
-    if (!make_command(m->options, is_default ? log_file : NULL, command)) {
+    WCHAR log[PLACE_CHARS];
+    char log_file[PATH_BYTES] = "";
+    sluiced_exit code = run_load_config(m->options, &config);
+    if (code == SLUICED_EXIT_OK) {
+        code = prepare(m, &config, log);
+    }
+    if (code != SLUICED_EXIT_OK) {
+        return code;
+    }
+    if (WideCharToMultiByte(CP_UTF8, 0, log, -1, log_file, PATH_BYTES, NULL, NULL) <= 0 ||
+        !make_command(m->options, log_file, command)) {
         run_complain("service install: a path that Windows does not know, a value that cannot be "
                      "quoted, or too many of them");
         return SLUICED_EXIT_USAGE;
@@ -272,9 +310,13 @@ static sluiced_exit install(manager *m) {
     if (m->os_service == NULL) {
         return refuse(m, "install", os_error);
     }
-    if (!configure(m, &config)) {
+    code = configure(m, &config) ? SLUICED_EXIT_OK : SLUICED_EXIT_SERVICE;
+    if (code == SLUICED_EXIT_OK && log[0] != L'\0') {
+        code = make_default_log(m, log);
+    }
+    if (code != SLUICED_EXIT_OK) {
         (void)DeleteService(m->os_service);
-        return SLUICED_EXIT_SERVICE;
+        return code;
     }
     say(m->options->service_name,
         is_wine() ? "installed (Wine runs it as this user)" : "installed");

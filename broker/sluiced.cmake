@@ -21,6 +21,7 @@ add_executable(sluiced
 if(WIN32)
     target_sources(sluiced PRIVATE
         ${CMAKE_CURRENT_LIST_DIR}/control_watch_win.c
+        ${CMAKE_CURRENT_LIST_DIR}/service_place_win.c
         ${CMAKE_CURRENT_LIST_DIR}/service_win.c
         ${CMAKE_CURRENT_LIST_DIR}/service_run_win.c
         ${CMAKE_CURRENT_LIST_DIR}/startup_win.c)

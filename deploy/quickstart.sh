@@ -143,7 +143,7 @@ main_job_wine() {
     service=sluice-quickstart-$$
     # S-1-1-0 is everyone: Wine does not enforce the access list of a pipe anyway.
     run_step install in_wine "$sluiced" service install --name "$service" --endpoint "$service" \
-        --allow S-1-1-0 || return 1
+        --allow S-1-1-0 --from-here || return 1
     run_step start in_wine "$sluiced" service start --name "$service" || return 1
     until_answers in_wine "$sluice" status --endpoint "$service" || return 1
     run_step hangtest hangtest_wine || return 1

@@ -59,7 +59,8 @@ static bool begin(service *s, selftest_question question, const selftest_place *
                      (unsigned long)GetLastError());
         return false;
     }
-    const char *const options[] = {"--allow", place->user, "--endpoint", s->name, NULL};
+    const char *const options[] = {"--allow", place->user, "--endpoint", s->name, "--from-here",
+                                   NULL};
     s->may_be_installed = true;
     int code = command(s, "install", options);
     if (code != 0) {
@@ -78,17 +79,20 @@ static bool begin(service *s, selftest_question question, const selftest_place *
     return true;
 }
 
-/* The log that the service has written, where `sluiced service install` puts it, and its directory
- * if nobody else's is there. */
+/* The log that the service has written, where `sluiced service install` puts it, its folder, and
+ * the one above if nobody else's is there. */
 static void remove_log(const service *s) {
     WCHAR name[NAME_BYTES];
     WCHAR directory[MAX_PATH];
-    WCHAR path[MAX_PATH + NAME_BYTES + 8];
+    WCHAR own[MAX_PATH + NAME_BYTES];
+    WCHAR path[MAX_PATH + 2 * NAME_BYTES + 8];
     DWORD count = ExpandEnvironmentStringsW(L"%ProgramData%\\Sluice", directory, MAX_PATH);
     if (count > 0 && count <= MAX_PATH &&
         MultiByteToWideChar(CP_UTF8, 0, s->name, -1, name, NAME_BYTES) > 0 &&
-        swprintf(path, sizeof(path) / sizeof(path[0]), L"%ls\\%ls.log", directory, name) > 0) {
+        swprintf(own, sizeof(own) / sizeof(own[0]), L"%ls\\%ls", directory, name) > 0 &&
+        swprintf(path, sizeof(path) / sizeof(path[0]), L"%ls\\%ls.log", own, name) > 0) {
         (void)DeleteFileW(path);
+        (void)RemoveDirectoryW(own);
         (void)RemoveDirectoryW(directory);
     }
 }

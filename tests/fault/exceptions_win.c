@@ -9,6 +9,8 @@ const fault_exception fault_exceptions[] = {
     {"base/clock_win.c:resolve_now_ns:GetProcAddress", NULL, "likewise"},
     {"broker/control_watch_win.c:control_watch_open:CloseHandle", NULL,
      "behind uv_async_init alone, which does not fail on Windows (libuv, src/win/async.c)"},
+    {"broker/service_place_win.c:refuse_sid:ConvertSidToStringSidA", NULL,
+     "of what is refused: tests/sluiced/place_test_win.c; without it \"somebody\""},
     {"engine/opener_win.c:engine_opener_os_interrupt:CancelSynchronousIo", "?",
      "when an opener is slow to end; its result is not looked at"},
 };

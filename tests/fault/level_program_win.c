@@ -120,9 +120,11 @@ static const struct expectation {
     {"broker/service_run_win.c:on_request:", CODE(OK), false, NULL},
     {"broker/service_run_win.c:service_main:", CODE(SERVICE), true, NULL},
     {"broker/service_run_win.c:", CODE(SERVICE), false, NULL},
+    {"broker/service_place_win.c:place_check:CloseHandle", CODE(OK), false, NULL},
+    {"broker/service_place_win.c:", CODE(SERVICE), true, NULL},
     {"broker/service_win.c:is_wine:", CODE(OK), false, NULL},
     {"broker/service_win.c:service_manage:CloseServiceHandle", CODE(OK), false, NULL},
-    {"broker/service_win.c:full_path:", CODE(USAGE), false, NULL},
+    {"broker/service_win.c:wide_full_path:", CODE(SERVICE), true, NULL},
     {"broker/service_win.c:query:", CODE(OK) | CODE(SERVICE), true, NULL}, /* uninstall: no need */
     {"broker/service_win.c:stop:", CODE(OK) | CODE(SERVICE), true, NULL}, /* likewise */
     {"broker/service_win.c:install:DeleteService", CODE(SERVICE), false, NULL}, /* of the change */
@@ -364,6 +366,8 @@ static void leave(void) {
     (void)DeleteFileA(config_file);
     (void)DeleteFileA(log_file);
     (void)DeleteFileA(output_file);
+    (void)snprintf(log, sizeof(log), "%s\\Sluice\\sluice", place);
+    (void)RemoveDirectoryA(log);
     (void)snprintf(log, sizeof(log), "%s\\Sluice", place);
     (void)RemoveDirectoryA(log);
     (void)RemoveDirectoryA(place);

@@ -3,6 +3,8 @@
  */
 #include "tests/fault/scm_win.h"
 
+#include <sddl.h>
+#include <shlobj.h>
 #include <string.h>
 
 #include "tests/fault/fault.h"
@@ -176,6 +178,56 @@ static FARPROC WINAPI find_procedure(HMODULE module, LPCSTR name) {
     return find(module, name);
 }
 
+/* ---- what Windows has and Wine has not, of what a service is installed with ------------------ */
+
+static void (*true_look_up)(void);
+static void (*true_look)(void);
+
+/* %ProgramData%, which is the test's. */
+static HRESULT WINAPI find_folder(HWND window, int what, HANDLE token, DWORD flags, LPWSTR ret) {
+    EXPECT(window == NULL && what == CSIDL_COMMON_APPDATA && token == NULL && flags == 0);
+    DWORD length = GetEnvironmentVariableW(L"ProgramData", ret, MAX_PATH);
+    EXPECT(length > 0 && length < MAX_PATH);
+    return S_OK;
+}
+
+static BOOL WINAPI look_up(LPCWSTR system, LPCWSTR name, PSID ret_sid, LPDWORD size, LPWSTR domain,
+                           LPDWORD domain_chars, PSID_NAME_USE ret_use) {
+    BOOL(WINAPI *really)(LPCWSTR, LPCWSTR, PSID, LPDWORD, LPWSTR, LPDWORD, PSID_NAME_USE);
+    memcpy(&really, &true_look_up, sizeof(really));
+    if (wcsncmp(name, L"NT SERVICE\\", 11) != 0) {
+        return really(system, name, ret_sid, size, domain, domain_chars, ret_use);
+    }
+    PSID account = NULL;
+    EXPECT(scm.state != 0 && *size >= SECURITY_MAX_SID_SIZE);
+    EXPECT(ConvertStringSidToSidW(L"S-1-5-80-1-2-3-4-5", &account));
+    EXPECT(CopySid(*size, ret_sid, account));
+    (void)LocalFree(account);
+    return TRUE;
+}
+
+/* All that is installed from, and to, is the administrators'; and where Wine has a mount point
+ * there is none. */
+static BOOL WINAPI get_security(HANDLE handle, SECURITY_INFORMATION what, PSECURITY_DESCRIPTOR ret,
+                                DWORD size, LPDWORD ret_length) {
+    PSECURITY_DESCRIPTOR fine = NULL;
+    EXPECT(handle != NULL && what == (OWNER_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION));
+    EXPECT(ConvertStringSecurityDescriptorToSecurityDescriptorW(
+        L"O:BAD:P(A;;FA;;;SY)(A;;FA;;;BA)", SDDL_REVISION_1, &fine, ret_length));
+    EXPECT(*ret_length <= size);
+    memcpy(ret, fine, *ret_length);
+    (void)LocalFree(fine);
+    return TRUE;
+}
+
+static BOOL WINAPI look(HANDLE handle, LPBY_HANDLE_FILE_INFORMATION ret_info) {
+    BOOL(WINAPI *really)(HANDLE, LPBY_HANDLE_FILE_INFORMATION);
+    memcpy(&really, &true_look, sizeof(really));
+    BOOL result = really(handle, ret_info);
+    ret_info->dwFileAttributes &= ~(DWORD)FILE_ATTRIBUTE_REPARSE_POINT;
+    return result;
+}
+
 /* ---- behind the stubs ------------------------------------------------------------------------ */
 
 /* Returns where it led before. */
@@ -209,6 +261,12 @@ void scm_install(DWORD state, HANDLE stop, bool is_wine) {
     LEAD(RegisterServiceCtrlHandlerExW, register_handler);
     LEAD(SetServiceStatus, set_status);
     true_find = lead("GetProcAddress", (void (*)(void))find_procedure);
+    LEAD(SHGetFolderPathW, find_folder);
+    if (state == 0) { /* one that serves asks the same of pipes */
+        true_look_up = lead("LookupAccountNameW", (void (*)(void))look_up);
+        true_look = lead("GetFileInformationByHandle", (void (*)(void))look);
+        LEAD(GetKernelObjectSecurity, get_security);
+    }
 }
 
 unsigned scm_open_count(void) {

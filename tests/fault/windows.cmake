@@ -5,6 +5,7 @@ set(callers
     base/sink_win.c
     base/thread_win.c
     broker/control_watch_win.c
+    broker/service_place_win.c
     broker/service_run_win.c
     broker/service_win.c
     broker/startup_win.c

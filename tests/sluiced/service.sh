@@ -5,11 +5,16 @@ name=sluice-test-$$
 work=$(mktemp -d)
 emulator=$1 program=$2 tool=$3 client=$4
 pid=''
+folder="%ProgramData%\\Sluice\\$name" # of its log
+
+in_cmd() {
+    timeout 60 "$emulator" cmd.exe /c "$1" </dev/null
+}
 
 clean() {
     [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true
     "$emulator" "$program" service uninstall --name "$name" >/dev/null 2>&1 || true
-    "$emulator" cmd.exe /c "del %ProgramData%\\Sluice\\$name*.log" >/dev/null 2>&1 || true
+    in_cmd "rd /s /q $folder" >/dev/null 2>&1 || true
     rm -rf "$work"
 }
 trap clean EXIT
@@ -19,6 +24,19 @@ trap clean EXIT
 step 8 "no such service" status
 step 4 "cannot read none.conf" install --allow S-1-1-0 --config none.conf
 step 2 "there is no user or group" install --allow "nobody of this name"
+step 2 "no value belongs to --from-here" install --allow S-1-1-0 --from-here=yes
+# Somebody was there first: what a link leads to is not ours to write to.
+in_cmd "md $folder" || true
+in_cmd "echo precious> $folder\\other"
+in_cmd "mklink /H $folder\\$name.log $folder\\other"
+step 8 "$name.log: has a second name (a hard link) somewhere else: somebody else was there first" \
+    install --allow S-1-1-0
+step 8 "no such service" status # nor is a half-made one left
+in_cmd "del $folder\\other"
+in_cmd "del $folder\\$name.log"
+in_cmd "md $folder\\$name.log"
+step 8 "$name.log: is a folder" install --allow S-1-1-0
+in_cmd "rd $folder\\$name.log"
 step 0 "installed" install --allow S-1-1-0 --endpoint "$name" --workers 2 --limit drain_grace=1s
 step 8 "installed already" install --allow S-1-1-0
 step 0 "stopped" status
@@ -47,8 +65,8 @@ pid=''
 [ "$got" -eq 0 ] || { echo "the client's operations: exit code $got"; exit 1; }
 
 step 0 "stopped, process 0, last exit code 0" status
-# The log went where install said: NAME.log in ProgramData, told by its lines.
-"$emulator" cmd.exe /c "type %ProgramData%\\Sluice\\$name.log" >"$work/log" 2>&1 </dev/null || true
+# The log went where install said: NAME.log in its folder in ProgramData, told by its lines.
+in_cmd "type $folder\\$name.log" >"$work/log" 2>&1 || true
 grep -q "listening" "$work/log" && grep -q "stopped" "$work/log" || {
     echo "the service's log:"
     cat "$work/log"
