@@ -353,6 +353,7 @@ void broker_counters_get(const broker *b, broker_counters *ret_counters) {
         sum.cancels += counter_get(&counters->cancels);
         sum.sessions_started += counter_get(&counters->sessions_started);
         sum.protocol_violations += counter_get(&counters->protocol_violations);
+        sum.stray_packets += counter_get(&counters->stray_packets);
         sum.memory_bytes += atomic_load_explicit(&worker->account.used_bytes, memory_order_relaxed);
     }
     sum.is_draining = atomic_load_explicit(&b->is_draining, memory_order_relaxed);

@@ -118,11 +118,12 @@ typedef struct broker_counters {
     uint64_t operations;
     uint64_t zombies; /* handles and requests that are gone for the client only */
     uint64_t memory_bytes;
-    uint64_t operations_started; /* since the start, as the four below */
+    uint64_t operations_started; /* since the start, as the five below */
     uint64_t operations_finished;
     uint64_t cancels;
     uint64_t sessions_started;
     uint64_t protocol_violations;
+    uint64_t stray_packets; /* engine_counters.stray_count */
     bool is_draining;
 } broker_counters;
 

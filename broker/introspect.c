@@ -296,6 +296,7 @@ void introspect_status(const broker_session *session, sl_status_reply *ret_statu
         .cancels = sum.cancels,
         .sessions_started = sum.sessions_started,
         .protocol_violations = sum.protocol_violations,
+        .stray_packets = sum.stray_packets,
         .draining = sum.is_draining,
         .user = session->user->text,
         .user_zombies = peer_zombies(session),

@@ -17,6 +17,7 @@
 #define TIMERS_MAX (1u << 24)
 #define GATHER_OPS 16u
 #define GATHER_NS  (100 * SL_NS_PER_US)
+#define STRAYS_NS  (60 * SL_NS_PER_S) /* between two lines about them */
 #define OWN_TIMERS 2u /* of the worker itself: accept_retry, drain_timer */
 
 static void on_orphan_closed(broker_target *target, const engine_completion *completion) {
@@ -214,6 +215,17 @@ void worker_flush(broker_worker *worker) {
     flush_all(worker, true);
 }
 
+/* Packets at the completion port that are no operation's: whoever can send one can send many. */
+static void note_strays(broker_worker *worker, uint64_t strays) {
+    atomic_store_explicit(&worker->counters.stray_packets, strays, memory_order_relaxed);
+    if (worker->strays_logged_ns == 0 || worker->now_ns - worker->strays_logged_ns >= STRAYS_NS) {
+        sl_log_field fields[] = {{"worker", (int64_t)worker->index}, {"in_all", (int64_t)strays}};
+        sl_log_record(worker->broker->options.log, SL_LOG_WARN, "stray completion packets dropped",
+                      NULL, fields, 2);
+        worker->strays_logged_ns = worker->now_ns;
+    }
+}
+
 bool worker_step(broker_worker *worker, uint64_t deadline_ns) {
     uint64_t timer_ns = sl_heap_deadline_ns(&worker->timers);
     if (worker_is_busy(worker)) {
@@ -223,6 +235,10 @@ bool worker_step(broker_worker *worker, uint64_t deadline_ns) {
     }
     unsigned count = engine_poll(worker->engine, worker->batch, WORKER_BATCH, deadline_ns);
     worker->now_ns = sl_clock_now_ns(worker->broker->options.clock);
+    uint64_t strays = engine_worker_strays(worker->engine);
+    if (strays != counter_get(&worker->counters.stray_packets)) {
+        note_strays(worker, strays);
+    }
     run_left_over(worker);
     for (unsigned i = 0; i < count; i++) {
         handle_completion(worker, &worker->batch[i]);

@@ -27,6 +27,7 @@ typedef struct worker_counters {
     sl_atomic_u64 cancels;
     sl_atomic_u64 sessions_started;
     sl_atomic_u64 protocol_violations;
+    sl_atomic_u64 stray_packets;
 } worker_counters;
 
 typedef enum worker_state {
@@ -73,6 +74,7 @@ struct broker_worker {
     uint32_t accepts; /* in the engine */
     broker_timer accept_retry;
     broker_refusal refusals[REFUSALS_MAX];
+    uint64_t strays_logged_ns;   /* when last, 0 = never */
     broker_target orphan_target; /* the close of a handle that nobody wants any more */
 
     /* drain.c */

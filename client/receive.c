@@ -107,6 +107,7 @@ static int on_status(client_operation *op, const sl_response *response) {
         .cancels = from->cancels,
         .sessions_started = from->sessions_started,
         .protocol_violations = from->protocol_violations,
+        .stray_packets = from->stray_packets,
         .user_zombies = from->user_zombies,
         .sees_all = from->sees_all,
     };

@@ -143,6 +143,7 @@ struct engine_worker {
     bool ended_first; /* what ended came before messages in the last batch; next time it is after */
     bool wants_flush; /* set by start(): engine_poll clears it and calls ops->flush */
     uint32_t os_error;
+    uint64_t stray_count;
     uint32_t closing_count;
     uint32_t retired_handles; /* on `retired`: closed and delivered, not recycled yet */
     uint64_t submitted_count;

@@ -267,9 +267,14 @@ typedef struct engine_counters {
     uint64_t completed_count;
     uint64_t handles_opened_count;
     uint64_t handles_closed_count;
+    /* Windows: packets that were no operation's, dropped. They are forged, or a driver errs. */
+    uint64_t stray_count;
     size_t memory_bytes;      /* held by the worker's pools */
     uint64_t allocated_count; /* heap allocations so far: constant in steady state (R10) */
 } engine_counters;
+
+/* engine_counters.stray_count alone, for looking often. */
+uint64_t engine_worker_strays(const engine_worker *worker);
 
 void engine_worker_counters(const engine_worker *worker, engine_counters *ret_counters);
 

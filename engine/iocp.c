@@ -9,7 +9,8 @@
  *
  * A packet is the only end of an operation the kernel has taken (I3): no result of CancelIoEx, no
  * peeking is one. Skip-on-success is not used, so every accepted call brings exactly one packet.
- * A message for a sleeping worker is a packet with a key of its own.
+ * A message for a sleeping worker is a packet with a key of its own. Any other packet has to be one
+ * of an operation that we have begun: the port rule, iocp.h.
  */
 #include "engine/iocp.h"
 
@@ -18,22 +19,34 @@
 #define PACKETS_PER_WAIT 128
 #define WAIT_MS_MAX      0x7ffffffeu
 
-enum { KEY_IO, KEY_WAKE };
+#define KEY_WAKE 0 /* no slot's id */
+
+/* Each handle has a file; a listener has one for each of its instances or sockets instead. */
+#define FILES_PER_HANDLE (ENGINE_PIPE_BACKLOG_MAX + ENGINE_LISTEN_ADDRESSES_MAX)
+#define FILES_MAX        0x7fffffffu /* sl_slots */
 
 /* ---- operations ---- */
 
-void engine_iocp_op_begin(iocp_op *op, void (*on_packet)(iocp_op *op, DWORD bytes)) {
+void engine_iocp_op_begin(iocp_op *op, iocp_file *file,
+                          void (*on_packet)(iocp_op *op, DWORD bytes)) {
     SL_CHECK(!op->in_kernel, "an OVERLAPPED is not reused before its packet was dequeued");
     memset(&op->overlapped, 0, sizeof(op->overlapped));
     op->on_packet = on_packet;
     op->in_kernel = true;
+    sl_list_init(&op->link);
+    sl_list_push_back(&file->ops, &op->link);
+}
+
+static void op_end(iocp_op *op) {
+    op->in_kernel = false;
+    sl_list_remove(&op->link);
 }
 
 bool engine_iocp_op_accepted(iocp_op *op, DWORD error) {
     if (error == 0 || error == ERROR_IO_PENDING || error == ERROR_MORE_DATA) {
         return true;
     }
-    op->in_kernel = false;
+    op_end(op);
     return false;
 }
 
@@ -43,9 +56,39 @@ void engine_iocp_op_cancel(iocp_op *op, HANDLE os) {
     }
 }
 
-DWORD engine_iocp_associate(engine_worker *worker, HANDLE os) {
+/* ---- files ---- */
+
+DWORD engine_iocp_join(engine_worker *worker, HANDLE os, iocp_file **ret_file) {
     iocp_worker *w = SL_CONTAINER_OF(worker, iocp_worker, worker);
-    return CreateIoCompletionPort(os, w->port, KEY_IO, 0) != NULL ? 0 : GetLastError();
+    void *entry;
+    sl_slot_id key;
+    if (sl_slots_take(&w->files, &entry, &key) != SLUICE_OK) {
+        return ERROR_OUTOFMEMORY; /* no answer of CreateIoCompletionPort's, but its kind */
+    }
+    iocp_file *file = entry;
+    file->key = key;
+    sl_list_init(&file->ops);
+    if (CreateIoCompletionPort(os, w->port, (ULONG_PTR)key, 0) == NULL) {
+        DWORD error = GetLastError();
+        sl_slots_release(&w->files, file);
+        return error;
+    }
+    *ret_file = file;
+    return 0;
+}
+
+int engine_iocp_join_failed(engine_worker *worker, DWORD error) {
+    if (error == ERROR_OUTOFMEMORY) {
+        return SLUICE_ENOMEM;
+    }
+    worker->os_error = error;
+    return engine_iocp_status(error);
+}
+
+void engine_iocp_leave(engine_worker *worker, iocp_file *file) {
+    iocp_worker *w = SL_CONTAINER_OF(worker, iocp_worker, worker);
+    SL_CHECK(sl_list_is_empty(&file->ops), "nothing is closed with an operation in the kernel");
+    sl_slots_release(&w->files, file);
 }
 
 /* ---- engines and workers ---- */
@@ -80,6 +123,12 @@ static void engine_close_iocp(engine *base) {
 
 static int worker_open(engine_worker *worker) {
     iocp_worker *w = SL_CONTAINER_OF(worker, iocp_worker, worker);
+    uint64_t files = (uint64_t)worker->engine->max_handles * FILES_PER_HANDLE;
+    int status = sl_slots_init(&w->files, &worker->account,
+                               files < FILES_MAX ? (uint32_t)files : FILES_MAX, sizeof(iocp_file));
+    if (status != SLUICE_OK) {
+        return status;
+    }
     w->overflow = NULL;
     w->port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
     return w->port != NULL ? SLUICE_OK : SLUICE_EOSLIMIT;
@@ -89,6 +138,7 @@ static void worker_close(engine_worker *worker) {
     iocp_worker *w = SL_CONTAINER_OF(worker, iocp_worker, worker);
     engine_worker_free(worker, w->overflow, IOCP_DATAGRAM_MAX_BYTES);
     (void)CloseHandle(w->port);
+    sl_slots_deinit(&w->files);
 }
 
 static void wake(engine_worker *worker) {
@@ -116,6 +166,34 @@ static DWORD remaining_ms(const engine_worker *worker, uint64_t deadline_ns) {
     return left_ms < WAIT_MS_MAX ? (DWORD)left_ms : WAIT_MS_MAX;
 }
 
+/* The operation that a packet ends, or NULL: its numbers are compared before either is used. */
+static iocp_op *find_op(const iocp_worker *w, const OVERLAPPED_ENTRY *packet) {
+    iocp_file *file = sl_slots_find(&w->files, (sl_slot_id)packet->lpCompletionKey);
+    if (file == NULL) {
+        return NULL;
+    }
+    for (sl_list *node = file->ops.next; node != &file->ops; node = node->next) {
+        iocp_op *op = SL_LIST_ENTRY(node, iocp_op, link);
+        if (&op->overlapped == packet->lpOverlapped) {
+            return op;
+        }
+    }
+    return NULL;
+}
+
+static void dispatch(iocp_worker *w, const OVERLAPPED_ENTRY *packet) {
+    if (packet->lpCompletionKey == KEY_WAKE && packet->lpOverlapped == NULL) {
+        return; /* the message itself is in the mailbox */
+    }
+    iocp_op *op = find_op(w, packet);
+    if (op == NULL) {
+        w->worker.stray_count++;
+        return;
+    }
+    op_end(op);
+    op->on_packet(op, packet->dwNumberOfBytesTransferred);
+}
+
 static void wait_for_packets(engine_worker *worker, uint64_t deadline_ns) {
     iocp_worker *w = SL_CONTAINER_OF(worker, iocp_worker, worker);
     OVERLAPPED_ENTRY packets[PACKETS_PER_WAIT];
@@ -126,13 +204,7 @@ static void wait_for_packets(engine_worker *worker, uint64_t deadline_ns) {
         return;
     }
     for (ULONG i = 0; i < count; i++) {
-        if (packets[i].lpCompletionKey == KEY_WAKE) {
-            continue; /* the message itself is in the mailbox */
-        }
-        iocp_op *op = SL_CONTAINER_OF(packets[i].lpOverlapped, iocp_op, overlapped);
-        SL_CHECK(op->in_kernel, "one packet for each operation");
-        op->in_kernel = false;
-        op->on_packet(op, packets[i].dwNumberOfBytesTransferred);
+        dispatch(w, &packets[i]);
     }
 }
 
@@ -206,7 +278,6 @@ static void closing(engine_worker *worker, engine_handle *handle) {
 
 static void release(engine_worker *worker, engine_handle *handle) {
     iocp_handle *h = engine_iocp_handle(handle);
-    (void)worker;
     switch (h->type) {
     case IOCP_PIPE:
         /* Not DisconnectNamedPipe, which discards what the peer has not read yet [docs]. */
@@ -218,6 +289,10 @@ static void release(engine_worker *worker, engine_handle *handle) {
     case IOCP_UDP_SOCKET: engine_iocp_socket_release(h); break;
     }
     h->os = NULL;
+    if (h->file != NULL) {
+        engine_iocp_leave(worker, h->file);
+        h->file = NULL;
+    }
 }
 
 static const engine_ops iocp_ops = {

@@ -20,6 +20,13 @@
  * with its packet. It lives in a request or, for the standing ConnectNamedPipe or AcceptEx of a
  * listener's instance, in its listener; neither goes away while in_kernel is set, and only the
  * dequeued packet clears it.
+ *
+ * THE PORT RULE. What a packet says is not believed: whoever has a handle to a file object that is
+ * joined to our port can bring packets there with an lpOverlapped of his own [docs:
+ * CreateIoCompletionPort], and one that comes late may name what has gone. So the completion key is
+ * the id of an iocp_file, which a stale one does not find, and lpOverlapped is a number that must
+ * equal that of one of this file's own operations in the kernel. What does not is counted and
+ * dropped (iocp.c, dispatch).
  */
 #ifndef SLUICE_ENGINE_IOCP_H
 #define SLUICE_ENGINE_IOCP_H
@@ -52,9 +59,18 @@
 /* Two addresses as AcceptEx writes them: each with 16 bytes to spare [docs]. */
 #define IOCP_ACCEPT_ADDRESS_BYTES (sizeof(struct sockaddr_in6) + 16)
 
+/* What is joined to the port: a pipe's end or a socket, until it is closed. It is the handle's, the
+ * listener's instance's or the connect's that has the thing just now, and goes with it from one to
+ * the next: the key of a joined file object cannot be changed. */
+typedef struct iocp_file {
+    sl_slot_id key; /* the completion key of its packets */
+    sl_list ops;    /* of it in the kernel: a read and a write, or the accepts of a socket */
+} iocp_file;
+
 typedef struct iocp_op iocp_op;
 struct iocp_op {
     OVERLAPPED overlapped;
+    sl_list link; /* in file->ops while in_kernel */
     void (*on_packet)(iocp_op *op, DWORD bytes);
     bool in_kernel; /* a packet will come */
 };
@@ -74,6 +90,7 @@ typedef struct iocp_engine {
 typedef struct iocp_worker {
     engine_worker worker;
     HANDLE port;
+    sl_slots files;
     void *overflow; /* IOCP_DATAGRAM_MAX_BYTES where the ends of long datagrams go; never read */
     unsigned char accepted[2 * IOCP_ACCEPT_ADDRESS_BYTES]; /* of every AcceptEx; never read */
 } iocp_worker;
@@ -94,6 +111,7 @@ typedef struct iocp_handle {
     iocp_type type;
     iocp_peer peer;
     HANDLE os;                      /* a pipe, or a SOCKET; NULL for a listener */
+    iocp_file *file;                /* likewise */
     bool was_reset;                 /* stream socket: a request met ERESET, see iocp_stream.c */
     bool at_end;                    /* stream socket: a read met the end of file before that */
     struct iocp_listener *listener; /* listener */
@@ -103,6 +121,7 @@ typedef struct iocp_request {
     engine_request request;
     iocp_op op;
     SOCKET socket;   /* connect: the socket in the making */
+    iocp_file *file; /* its */
     unsigned buffer; /* write: the next byte to send is at buffers[buffer] + offset */
     size_t offset;
     size_t issued;      /* write, send: bytes in the kernel */
@@ -127,8 +146,9 @@ typedef struct iocp_endpoint {
 
 /* ---- iocp.c ---- */
 
-/* Prepares an operation for its system call. */
-void engine_iocp_op_begin(iocp_op *op, void (*on_packet)(iocp_op *op, DWORD bytes));
+/* Prepares an operation of that file for its system call. */
+void engine_iocp_op_begin(iocp_op *op, iocp_file *file,
+                          void (*on_packet)(iocp_op *op, DWORD bytes));
 
 /* After the call: `error` is 0 or what it failed with. True: a packet will come and decides
  * (ERROR_MORE_DATA is a warning [src asio, .NET]). False: none will; the operation is over. */
@@ -138,7 +158,12 @@ bool engine_iocp_op_accepted(iocp_op *op, DWORD error);
 void engine_iocp_op_cancel(iocp_op *op, HANDLE os);
 
 /* Joins a pipe or socket to the worker's port. 0 or a Windows error. */
-DWORD engine_iocp_associate(engine_worker *worker, HANDLE os);
+DWORD engine_iocp_join(engine_worker *worker, HANDLE os, iocp_file **ret_file);
+/* The status of a call that ends because of that error, with worker->os_error: the memory may be
+ * ours. (A completion says EOSLIMIT of either.) */
+int engine_iocp_join_failed(engine_worker *worker, DWORD error);
+/* It is closed, with nothing in the kernel. */
+void engine_iocp_leave(engine_worker *worker, iocp_file *file);
 
 static inline iocp_engine *engine_iocp_engine(engine_worker *worker) {
     return SL_CONTAINER_OF(worker->engine, iocp_engine, engine);
@@ -188,8 +213,8 @@ HANDLE engine_iocp_pipe_create(const WCHAR *path, PSECURITY_DESCRIPTOR access, D
                                DWORD instances_max);
 
 /* Makes a joined pipe end a handle of the engine. */
-void engine_iocp_pipe_opened(engine_handle *handle, HANDLE pipe, unsigned capabilities,
-                             iocp_peer peer);
+void engine_iocp_pipe_opened(engine_handle *handle, HANDLE pipe, iocp_file *file,
+                             unsigned capabilities, iocp_peer peer);
 
 int engine_iocp_pipe_listen(engine_worker *worker, iocp_handle *h, const engine_address *address,
                             const engine_listen_options *options);
@@ -233,16 +258,15 @@ SOCKET engine_iocp_tcp_listener_socket(const iocp_handle *h);
 int engine_iocp_sockets_open(iocp_engine *e);
 void engine_iocp_sockets_close(iocp_engine *e);
 SOCKET engine_iocp_socket_create(int family, int type);
-/* A bound socket that is joined to the port, `is_dual`: IPv6 for IPv4 as well; or a status and
- * worker->os_error. */
+/* A bound socket, `is_dual`: IPv6 for IPv4 as well; or a status and worker->os_error. */
 int engine_iocp_socket_bound(engine_worker *worker, const engine_address *address, int type,
                              bool is_dual, SOCKET *ret_socket);
 /* What it is bound to. 0 or a Winsock error. */
 DWORD engine_iocp_bound_to(SOCKET socket, engine_address *ret_address);
 /* Makes a joined socket a handle of the engine. */
 void engine_iocp_socket_opened(engine_handle *handle, iocp_type type, SOCKET socket,
-                               unsigned capabilities);
-void engine_iocp_stream_opened(engine_handle *handle, SOCKET socket);
+                               iocp_file *file, unsigned capabilities);
+void engine_iocp_stream_opened(engine_handle *handle, SOCKET socket, iocp_file *file);
 void engine_iocp_tcp_connect_start(iocp_request *r);
 void engine_iocp_half_close_start(iocp_request *r);
 void engine_iocp_socket_release(iocp_handle *h);

@@ -75,7 +75,8 @@ static DWORD accept_once(iocp_instance *instance, void (*on_packet)(iocp_op *op,
     iocp_worker *w = SL_CONTAINER_OF(worker, iocp_worker, worker);
     DWORD received = 0;
     DWORD error = 0;
-    engine_iocp_op_begin(&instance->op, on_packet);
+    engine_iocp_op_begin(&instance->op, instance->listener->places[instance->place].file,
+                         on_packet);
     if (!engine_iocp_engine(worker)->accept_ex((SOCKET)instance->target, (SOCKET)instance->os,
                                                w->accepted, 0, IOCP_ACCEPT_ADDRESS_BYTES,
                                                IOCP_ACCEPT_ADDRESS_BYTES, &received,
@@ -107,9 +108,10 @@ static DWORD instance_give(iocp_instance *instance, engine_handle *handle) {
                    (int)sizeof(from)) != 0) {
         return last_error();
     }
-    DWORD error = engine_iocp_associate(handle->worker, (HANDLE)socket);
+    iocp_file *file;
+    DWORD error = engine_iocp_join(handle->worker, (HANDLE)socket, &file);
     if (error == 0) {
-        engine_iocp_stream_opened(handle, socket);
+        engine_iocp_stream_opened(handle, socket, file);
     }
     return error;
 }
@@ -121,8 +123,12 @@ static void instance_close(iocp_instance *instance) {
 /* ---- listeners ---- */
 
 static void deinit(iocp_listener *listener) {
+    engine_worker *worker = listener->owner->handle.worker;
     for (unsigned i = 0; i < listener->place_count; i++) {
-        close_socket(listener->owner->handle.worker, (uintptr_t)listener->places[i].socket);
+        close_socket(worker, (uintptr_t)listener->places[i].socket);
+        if (listener->places[i].file != NULL) {
+            engine_iocp_leave(worker, listener->places[i].file);
+        }
     }
 }
 
@@ -136,6 +142,16 @@ static const iocp_listener_ops ops = {
     .close = instance_close,
     .deinit = deinit,
 };
+
+static DWORD join_all(iocp_listener *listener) {
+    DWORD error = 0;
+    for (unsigned i = 0; i < listener->place_count && error == 0; i++) {
+        iocp_place *place = &listener->places[i];
+        error =
+            engine_iocp_join(listener->owner->handle.worker, (HANDLE)place->socket, &place->file);
+    }
+    return error;
+}
 
 int engine_iocp_tcp_listen(engine_worker *worker, iocp_handle *h, const engine_address *addresses,
                            unsigned address_count, const engine_listen_options *options) {
@@ -164,6 +180,11 @@ int engine_iocp_tcp_listen(engine_worker *worker, iocp_handle *h, const engine_a
     /* In turn, so that the first round of a shortage leaves out no address. */
     for (unsigned i = 0; i < listener->instance_count; i++) {
         listener->instances[i].place = i % sockets.count;
+    }
+    DWORD error = join_all(listener);
+    if (error != 0) {
+        engine_iocp_listener_destroy(listener);
+        return engine_iocp_join_failed(worker, error);
     }
     engine_iocp_listener_opened(listener);
     return SLUICE_OK;

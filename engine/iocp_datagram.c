@@ -47,6 +47,7 @@ int engine_iocp_udp_open(engine_worker *worker, engine_handle *handle,
                          const engine_address *address) {
     iocp_worker *w = SL_CONTAINER_OF(worker, iocp_worker, worker);
     SOCKET socket;
+    iocp_file *file;
     if (w->overflow == NULL) {
         w->overflow = engine_worker_alloc(worker, IOCP_DATAGRAM_MAX_BYTES);
         if (w->overflow == NULL) {
@@ -57,8 +58,13 @@ int engine_iocp_udp_open(engine_worker *worker, engine_handle *handle,
     if (status != SLUICE_OK) {
         return status;
     }
+    DWORD error = engine_iocp_join(worker, (HANDLE)socket, &file);
+    if (error != 0) {
+        (void)closesocket(socket);
+        return engine_iocp_join_failed(worker, error);
+    }
     ignore_send_errors(socket);
-    engine_iocp_socket_opened(handle, IOCP_UDP_SOCKET, socket, ENGINE_CAN_DATAGRAM);
+    engine_iocp_socket_opened(handle, IOCP_UDP_SOCKET, socket, file, ENGINE_CAN_DATAGRAM);
     return SLUICE_OK;
 }
 
@@ -73,7 +79,7 @@ static DWORD receive_issue(iocp_request *r) {
     unsigned first = r->request.length > 0 ? 0 : 1;
     r->flags = 0;
     r->address_length = (int)sizeof(r->socket_address);
-    engine_iocp_op_begin(&r->op, on_receive_packet);
+    engine_iocp_op_begin(&r->op, engine_iocp_handle(r->request.handle)->file, on_receive_packet);
     if (WSARecvFrom(socket_of(engine_iocp_handle(r->request.handle)), buffers + first, 2 - first,
                     NULL, &r->flags, (struct sockaddr *)&r->socket_address,
                     &r->address_length, &r->op.overlapped, NULL) == 0) {
@@ -155,7 +161,7 @@ void engine_iocp_send_to_start(iocp_request *r) {
         buffers[count].buf = NULL;
         buffers[count++].len = 0;
     }
-    engine_iocp_op_begin(&r->op, on_send_packet);
+    engine_iocp_op_begin(&r->op, engine_iocp_handle(r->request.handle)->file, on_send_packet);
     DWORD error = 0;
     if (WSASendTo(socket_of(engine_iocp_handle(r->request.handle)), buffers, count, NULL, 0,
                   (struct sockaddr *)&r->socket_address, length, &r->op.overlapped,

@@ -226,6 +226,7 @@ void engine_iocp_listener_opened(iocp_listener *listener) {
     iocp_handle *h = listener->owner;
     h->type = listener->ops->type;
     h->os = NULL;
+    h->file = NULL;
     h->listener = listener;
     /* No accept is in the kernel: as many as one likes wait in the queue. */
     engine_handle_opened(&h->handle, ENGINE_CAN_ACCEPT, UINT32_MAX);

@@ -16,6 +16,7 @@ typedef struct iocp_instance {
     iocp_op op;
     sl_list link;  /* in listener->connected */
     HANDLE os;     /* the client's pipe or SOCKET; NULL: empty */
+    iocp_file *file; /* pipes: its */
     HANDLE target; /* whom the operation was asked of: the pipe, or the listening socket */
     struct iocp_listener *listener;
     unsigned place; /* index in listener->places */
@@ -23,8 +24,9 @@ typedef struct iocp_instance {
 
 /* Where clients come to: a pipe's name, or one of a TCP listener's sockets. */
 typedef struct iocp_place {
-    SOCKET socket; /* TCP */
-    int family;    /* TCP */
+    SOCKET socket;   /* TCP */
+    iocp_file *file; /* TCP: its */
+    int family;      /* TCP */
     unsigned in_kernel_count;
 } iocp_place;
 

@@ -174,12 +174,13 @@ HANDLE engine_iocp_pipe_create(const WCHAR *path, PSECURITY_DESCRIPTOR access, D
         IOCP_PIPE_QUOTA_BYTES, IOCP_PIPE_QUOTA_BYTES, 0, &attributes);
 }
 
-void engine_iocp_pipe_opened(engine_handle *handle, HANDLE pipe, unsigned capabilities,
-                             iocp_peer peer) {
+void engine_iocp_pipe_opened(engine_handle *handle, HANDLE pipe, iocp_file *file,
+                             unsigned capabilities, iocp_peer peer) {
     iocp_handle *h = engine_iocp_handle(handle);
     h->type = IOCP_PIPE;
     h->peer = peer;
     h->os = pipe;
+    h->file = file;
     h->listener = NULL;
     engine_handle_opened(handle, capabilities, 1);
 }
@@ -233,7 +234,7 @@ static int take_name(const iocp_name *name, HANDLE *ret_pipe, uint32_t *ret_erro
 
 /* Takes the pipe, whatever happens. */
 static DWORD instance_join(iocp_instance *instance, HANDLE pipe) {
-    DWORD error = engine_iocp_associate(instance->listener->owner->handle.worker, pipe);
+    DWORD error = engine_iocp_join(instance->listener->owner->handle.worker, pipe, &instance->file);
     if (error != 0) {
         (void)CloseHandle(pipe);
         return error;
@@ -250,7 +251,7 @@ static DWORD instance_open(iocp_instance *instance) {
 
 static DWORD instance_wait(iocp_instance *instance, void (*on_packet)(iocp_op *op, DWORD bytes)) {
     DWORD error = 0;
-    engine_iocp_op_begin(&instance->op, on_packet);
+    engine_iocp_op_begin(&instance->op, instance->file, on_packet);
     if (!ConnectNamedPipe(instance->os, &instance->op.overlapped)) {
         error = GetLastError();
     }
@@ -266,13 +267,14 @@ static bool instance_is_client(DWORD code) {
 }
 
 static DWORD instance_give(iocp_instance *instance, engine_handle *handle) {
-    engine_iocp_pipe_opened(handle, instance->os, ENGINE_CAN_READ | ENGINE_CAN_WRITE,
-                            IOCP_PEER_CLIENT);
+    engine_iocp_pipe_opened(handle, instance->os, instance->file,
+                            ENGINE_CAN_READ | ENGINE_CAN_WRITE, IOCP_PEER_CLIENT);
     return 0;
 }
 
 static void instance_close(iocp_instance *instance) {
     (void)CloseHandle(instance->os);
+    engine_iocp_leave(instance->listener->owner->handle.worker, instance->file);
 }
 
 static void deinit(iocp_listener *listener) {
@@ -303,8 +305,7 @@ static int listener_open(iocp_listener *listener, HANDLE first) {
     }
     engine_iocp_listener_refill(listener);
     if (listener->in_kernel_count == 0 && sl_list_is_empty(&listener->connected)) {
-        int status = engine_iocp_status(listener->last_error);
-        h->handle.worker->os_error = listener->last_error;
+        int status = engine_iocp_join_failed(h->handle.worker, listener->last_error);
         engine_iocp_listener_destroy(listener);
         return status;
     }

@@ -90,6 +90,10 @@ static void drop_socket(iocp_request *r) {
     SL_CHECK(!r->op.in_kernel, "no socket is closed with an operation in the kernel");
     (void)closesocket(r->socket);
     r->socket = INVALID_SOCKET;
+    if (r->file != NULL) {
+        engine_iocp_leave(r->request.worker, r->file);
+        r->file = NULL;
+    }
 }
 
 static bool set_flag(SOCKET socket, int level, int option, BOOL value) {
@@ -97,19 +101,20 @@ static bool set_flag(SOCKET socket, int level, int option, BOOL value) {
 }
 
 void engine_iocp_socket_opened(engine_handle *handle, iocp_type type, SOCKET socket,
-                               unsigned capabilities) {
+                               iocp_file *file, unsigned capabilities) {
     iocp_handle *h = engine_iocp_handle(handle);
     h->type = type;
     h->os = (HANDLE)socket;
+    h->file = file;
     h->was_reset = false;
     h->at_end = false;
     h->listener = NULL;
     engine_handle_opened(handle, capabilities, 1);
 }
 
-void engine_iocp_stream_opened(engine_handle *handle, SOCKET socket) {
+void engine_iocp_stream_opened(engine_handle *handle, SOCKET socket, iocp_file *file) {
     (void)set_flag(socket, IPPROTO_TCP, TCP_NODELAY, TRUE); /* refused: slower, not wrong */
-    engine_iocp_socket_opened(handle, IOCP_STREAM_SOCKET, socket,
+    engine_iocp_socket_opened(handle, IOCP_STREAM_SOCKET, socket, file,
                               ENGINE_CAN_READ | ENGINE_CAN_WRITE | ENGINE_CAN_HALF_CLOSE);
 }
 
@@ -185,9 +190,6 @@ int engine_iocp_socket_bound(engine_worker *worker, const engine_address *addres
         error = bind_socket(socket, &storage, length, is_dual);
     }
     if (error == 0) {
-        error = engine_iocp_associate(worker, (HANDLE)socket);
-    }
-    if (error == 0) {
         *ret_socket = socket;
         return SLUICE_OK;
     }
@@ -233,8 +235,9 @@ static void on_connect_packet(iocp_op *op, DWORD bytes) {
         connect_failed(r, code);
         return;
     }
-    engine_iocp_stream_opened(r->request.opening[0], r->socket);
+    engine_iocp_stream_opened(r->request.opening[0], r->socket, r->file);
     r->socket = INVALID_SOCKET;
+    r->file = NULL;
     engine_request_finish(&r->request, SLUICE_OK, 0, 0, 0);
 }
 
@@ -243,6 +246,7 @@ static DWORD prepare_connect(iocp_request *r, int length) {
     struct sockaddr_storage any;
     memset(&any, 0, sizeof(any));
     any.ss_family = r->socket_address.ss_family;
+    r->file = NULL;
     r->socket = engine_iocp_socket_create(any.ss_family, SOCK_STREAM);
     if (r->socket == INVALID_SOCKET) {
         return last_error();
@@ -251,7 +255,7 @@ static DWORD prepare_connect(iocp_request *r, int length) {
     if (bind(r->socket, (struct sockaddr *)&any, length) != 0) {
         error = last_error();
     } else {
-        error = engine_iocp_associate(r->request.worker, (HANDLE)r->socket);
+        error = engine_iocp_join(r->request.worker, (HANDLE)r->socket, &r->file);
     }
     if (error != 0) {
         drop_socket(r);
@@ -271,7 +275,7 @@ void engine_iocp_tcp_connect_start(iocp_request *r) {
         connect_failed(r, error);
         return;
     }
-    engine_iocp_op_begin(&r->op, on_connect_packet);
+    engine_iocp_op_begin(&r->op, r->file, on_connect_packet);
     if (!e->connect_ex(r->socket, (struct sockaddr *)&r->socket_address, length, NULL, 0,
                        NULL, &r->op.overlapped)) {
         error = last_error();

@@ -75,7 +75,7 @@ void engine_iocp_read_start(iocp_request *r) {
     DWORD length = (DWORD)r->request.length;
     DWORD error = 0;
     r->request.done = 0;
-    engine_iocp_op_begin(&r->op, on_read_packet);
+    engine_iocp_op_begin(&r->op, engine_iocp_handle(r->request.handle)->file, on_read_packet);
     if (is_pipe(r)) {
         void *buffer = r->request.buffer != NULL ? r->request.buffer : &r->socket_address;
         HANDLE pipe = engine_iocp_handle(r->request.handle)->os;
@@ -131,7 +131,7 @@ static DWORD socket_write(iocp_request *r) {
 static void on_write_packet(iocp_op *op, DWORD bytes);
 
 static void write_issue(iocp_request *r) {
-    engine_iocp_op_begin(&r->op, on_write_packet);
+    engine_iocp_op_begin(&r->op, engine_iocp_handle(r->request.handle)->file, on_write_packet);
     DWORD error = is_pipe(r) ? pipe_write(r) : socket_write(r);
     if (!engine_iocp_op_accepted(&r->op, error)) {
         stream_failed(r, error, 0);

@@ -35,18 +35,25 @@ static void close_handles(engine_opener_job *job) {
 static DWORD take_handles(engine_opener_job *job) {
     static const unsigned pair[2] = {ENGINE_CAN_READ, ENGINE_CAN_WRITE};
     engine_request *request = job->request;
-    for (unsigned i = 0; i < SL_ARRAY_COUNT(job->os_handles); i++) {
+    iocp_file *files[SL_ARRAY_COUNT(job->os_handles)] = {NULL};
+    DWORD error = 0;
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(job->os_handles) && error == 0; i++) {
         if (job->os_handles[i] != 0) {
-            DWORD error = engine_iocp_associate(request->worker, (HANDLE)job->os_handles[i]);
-            if (error != 0) {
-                return error;
-            }
+            error = engine_iocp_join(request->worker, (HANDLE)job->os_handles[i], &files[i]);
         }
+    }
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(files) && error != 0; i++) {
+        if (files[i] != NULL) {
+            engine_iocp_leave(request->worker, files[i]);
+        }
+    }
+    if (error != 0) {
+        return error;
     }
     for (unsigned i = 0; i < SL_ARRAY_COUNT(job->os_handles); i++) {
         if (job->os_handles[i] != 0) {
             bool is_pair = request->kind == ENGINE_PAIR;
-            engine_iocp_pipe_opened(request->opening[i], (HANDLE)job->os_handles[i],
+            engine_iocp_pipe_opened(request->opening[i], (HANDLE)job->os_handles[i], files[i],
                                     is_pair ? pair[i] : ENGINE_CAN_READ | ENGINE_CAN_WRITE,
                                     is_pair ? IOCP_PEER_NONE : IOCP_PEER_SERVER);
             job->os_handles[i] = 0;

@@ -283,8 +283,13 @@ void engine_worker_counters(const engine_worker *w, engine_counters *ret) {
     ret->completed_count = w->completed_count;
     ret->handles_opened_count = w->handles_opened_count;
     ret->handles_closed_count = w->handles_closed_count;
+    ret->stray_count = w->stray_count;
     ret->memory_bytes = atomic_load_explicit(&w->account.used_bytes, memory_order_relaxed);
     ret->allocated_count = atomic_load_explicit(&w->account.acquired_count, memory_order_relaxed);
+}
+
+uint64_t engine_worker_strays(const engine_worker *w) {
+    return w->stray_count;
 }
 
 uint32_t engine_worker_os_error(const engine_worker *w) {

@@ -222,6 +222,7 @@ typedef struct sl_status_reply {
     const char *user;
     uint64_t user_zombies;
     bool sees_all;
+    uint64_t stray_packets;
 } sl_status_reply;
 
 typedef enum sl_operation_state {

@@ -112,6 +112,7 @@ static void take_status(const Sluice__StatusReply *from, sl_response *to) {
         .cancels = from->cancels,
         .sessions_started = from->sessions_started,
         .protocol_violations = from->protocol_violations,
+        .stray_packets = from->stray_packets,
         .draining = from->draining != 0,
         .user = from->user,
         .user_zombies = from->user_zombies,
@@ -346,6 +347,7 @@ static bool put_status(const sl_response *from, wire_response *to) {
     wire->cancels = status->cancels;
     wire->sessions_started = status->sessions_started;
     wire->protocol_violations = status->protocol_violations;
+    wire->stray_packets = status->stray_packets;
     wire->draining = status->draining;
     wire->user_zombies = status->user_zombies;
     wire->sees_all = status->sees_all;

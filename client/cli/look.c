@@ -41,6 +41,7 @@ static void print_status(const sluice_broker_info *info, const sluice_session_in
         {"cancels", "cancels, ever", info->cancels, false},
         {"sessions_started", "sessions, ever", info->sessions_started, false},
         {"protocol_violations", "protocol violations, ever", info->protocol_violations, false},
+        {"stray_packets", "stray completion packets, ever", info->stray_packets, false},
     };
     out_text text = {0};
     char number[OUT_NUMBER_BYTES];

@@ -255,6 +255,24 @@ static void test_credits(test_rig *rig) {
     client_close(c);
 }
 
+/* What the engine dropped is counted, and shown. */
+static void test_strays(test_rig *rig) {
+    raw_client *c = client_open(rig);
+    raw_reply reply;
+    uint64_t since = 0;
+    EXPECT(call_plain(c, SL_REQUEST_STATUS, 0, &reply) == SLUICE_OK);
+    EXPECT(reply.counters.stray_packets == 0);
+    if (rig->is_simulated) {
+        sim_world_stray(rig->world);
+        while (rig_counters(rig).stray_packets < rig->worker_count) {
+            rig_wait(rig, &since);
+        }
+        EXPECT(call_plain(c, SL_REQUEST_STATUS, 0, &reply) == SLUICE_OK);
+        EXPECT(reply.counters.stray_packets == rig->worker_count);
+    }
+    client_close(c);
+}
+
 static void test_ops(test_rig *rig) {
     raw_client *c = client_open(rig);
     uint64_t ends[2];
@@ -371,6 +389,7 @@ static void run_all(const sim_options *sim, uint32_t workers) {
     test_addresses(&rig);
     test_violations(&rig);
     test_credits(&rig);
+    test_strays(&rig);
     test_ops(&rig);
     test_guesses(&rig, 6400);
     test_own_endpoint(&rig);

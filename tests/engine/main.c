@@ -18,9 +18,12 @@
 #define CASES_MAX 64
 
 static const t_suite *const suites[] = {
-    &suite_streams, &suite_eof,    &suite_cancel, &suite_close,    &suite_race, &suite_accept,
-    &suite_socket,  &suite_errors, &suite_limits, &suite_messages, &suite_many, &suite_memory,
-    &suite_identity, &suite_listen, &suite_inside,
+    &suite_streams, &suite_eof,    &suite_cancel,   &suite_close,  &suite_race,
+    &suite_accept,  &suite_socket, &suite_errors,   &suite_limits, &suite_messages,
+    &suite_many,    &suite_memory, &suite_identity, &suite_listen, &suite_inside,
+#if defined(T_UNAUDITED)
+    &suite_port,
+#endif
 };
 
 static const char usage[] =

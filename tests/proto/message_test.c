@@ -107,6 +107,7 @@ static void assert_same_status(const sl_status_reply *left, const sl_status_repl
     assert_int_equal(left->cancels, right->cancels);
     assert_int_equal(left->sessions_started, right->sessions_started);
     assert_int_equal(left->protocol_violations, right->protocol_violations);
+    assert_int_equal(left->stray_packets, right->stray_packets);
     assert_int_equal(left->draining, right->draining);
     assert_same_text(left->user, right->user);
     assert_int_equal(left->user_zombies, right->user_zombies);

@@ -264,6 +264,9 @@ void sim_sync_end(sim_world *world, uint32_t number);
 /* Do threads wait for each other in a circle? Then in words, who for whom. */
 bool sim_thread_circle(sim_world *world, char *text, size_t size);
 
+/* Every worker gets a packet that is no operation's (Windows: the port rule). */
+void sim_world_stray(sim_world *world);
+
 /* The faults stop (all rates 0 but REORDER), and cancels that had no effect so far take it. */
 void sim_world_calm(sim_world *world);
 

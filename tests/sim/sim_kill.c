@@ -69,6 +69,12 @@ bool sim_worker_has_work(engine_worker *worker) {
            sim_worker_timer_ns(worker) <= world->clock->now_ns;
 }
 
+void sim_world_stray(sim_world *world) {
+    for (sl_list *node = world->workers.next; node != &world->workers; node = node->next) {
+        SL_LIST_ENTRY(node, sim_worker, link)->worker.stray_count++;
+    }
+}
+
 bool sim_world_is_firing(const sim_world *world) {
     return world->firing != 0;
 }

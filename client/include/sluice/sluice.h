@@ -367,6 +367,9 @@ typedef struct sluice_broker_info {
     uint32_t sees_all;     /* 1: sluice_ops shows everybody's operations, not only this user's */
     uint32_t reserved;
     char user[184]; /* whom the broker takes us for: "uid 1000", or a SID */
+    /* Windows: completions that are no operation's, dropped. Somebody forges them, or a driver
+     * errs. */
+    uint64_t stray_packets;
 } sluice_broker_info;
 
 /* The broker's counters. EACCESS. */
