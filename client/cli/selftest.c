@@ -180,6 +180,10 @@ static const selftest_check checks[] = {
     {"service-restart", "killed, the service comes back", SELFTEST_SERVICE_RESTART, NULL},
     {"service-preshutdown", "the service is told before a shutdown, with its time",
      SELFTEST_PRESHUTDOWN, NULL},
+    {"service-log", "the service's log goes to no folder that somebody else planted",
+     SELFTEST_SERVICE_LOG, NULL},
+    {"service-program", "no service is installed from where others can change its program",
+     SELFTEST_SERVICE_PROGRAM, NULL},
 };
 
 /* ---- the command ---- */

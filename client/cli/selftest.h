@@ -48,7 +48,9 @@ typedef enum selftest_question {
     SELFTEST_TOKEN,
     SELFTEST_SERVICE_ACCOUNT,
     SELFTEST_SERVICE_RESTART,
-    SELFTEST_PRESHUTDOWN
+    SELFTEST_PRESHUTDOWN,
+    SELFTEST_SERVICE_LOG,
+    SELFTEST_SERVICE_PROGRAM
 } selftest_question;
 
 void selftest_say(selftest_result *result, selftest_outcome outcome, const char *format, ...);

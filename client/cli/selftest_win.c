@@ -121,8 +121,7 @@ static PSID user_of(HANDLE token, selftest_sid *buffer) {
                : NULL;
 }
 
-/* Our token, in which we and the administrators count for denying only. NULL: refused. */
-static HANDLE other_user(void) {
+HANDLE selftest_other_user(void) {
     selftest_sid user;
     BYTE administrators[SECURITY_MAX_SID_SIZE];
     DWORD size = sizeof(administrators);
@@ -318,16 +317,18 @@ void selftest_ask(selftest_question question, const selftest_place *place,
     switch (question) {
     case SELFTEST_FIRST_INSTANCE: must_refuse(ATTACK_FIRST, NULL, place, ret_result); break;
     case SELFTEST_OTHER_USER:
-        must_refuse_other(ATTACK_OPEN, other_user(), place, ret_result);
+        must_refuse_other(ATTACK_OPEN, selftest_other_user(), place, ret_result);
         break;
     case SELFTEST_LOW_INTEGRITY:
         must_refuse_other(ATTACK_OPEN, low_token(), place, ret_result);
         break;
     case SELFTEST_NEW_INSTANCE:
-        must_refuse_other(ATTACK_INSTANCE, other_user(), place, ret_result);
+        must_refuse_other(ATTACK_INSTANCE, selftest_other_user(), place, ret_result);
         break;
     case SELFTEST_REMOTE: remote(place, ret_result); break;
     case SELFTEST_TOKEN: token(place, ret_result); break;
+    case SELFTEST_SERVICE_LOG:
+    case SELFTEST_SERVICE_PROGRAM: selftest_places(question, place, ret_result); break;
     default: selftest_service(question, place, ret_result); break;
     }
 }

@@ -15,10 +15,18 @@ typedef union selftest_sid {
     BYTE bytes[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
 } selftest_sid;
 
+/* Our token, in which we and the administrators count for denying only: another user, to whom
+ * nobody has granted anything. To be closed; NULL: refused. */
+HANDLE selftest_other_user(void);
+
 bool selftest_wide(const char *text, WCHAR ret_text[SELFTEST_PATH_BYTES]);
 
 /* selftest_service_win.c: a service of its own, from its installation to its end. */
 void selftest_service(selftest_question question, const selftest_place *place,
                       selftest_result *ret_result);
+
+/* selftest_place_win.c: what such an installation relies on. */
+void selftest_places(selftest_question question, const selftest_place *place,
+                     selftest_result *ret_result);
 
 #endif
