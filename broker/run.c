@@ -68,9 +68,15 @@ sluiced_exit run_load_config(const sluiced_options *options, sluiced_config *ret
     return SLUICED_EXIT_OK;
 }
 
+/* For people, who have no raw code to look at. */
+static const char *sentence_of(int status) {
+    return status == SLUICE_EOS ? "the system refused, for a reason of its own"
+                                : sl_status_sentence(status);
+}
+
 static sluiced_exit complain_of_status(sluiced_exit code, const char *what, int status) {
     char text[200];
-    (void)snprintf(text, sizeof(text), "%s: %s", what, sl_status_sentence(status));
+    (void)snprintf(text, sizeof(text), "%s: %s", what, sentence_of(status));
     return complain(code, text);
 }
 
@@ -200,7 +206,7 @@ static sluiced_exit start_control(run *r, const sluiced_options *options,
     bool is_usage = status == SLUICE_EINVAL;
     (void)snprintf(text, sizeof(text), "--private-for %.100s: %s%s", options->private_for,
                    is_usage ? "no process can be watched by that" : "cannot watch it: ",
-                   is_usage ? "" : sl_status_sentence(status));
+                   is_usage ? "" : sentence_of(status));
     return complain(is_usage ? SLUICED_EXIT_USAGE : SLUICED_EXIT_FAILED, text);
 }
 
@@ -243,7 +249,7 @@ static sluiced_exit start_broker(run *r) {
     /* The status's own sentence is about connecting. */
     const char *why = code == SLUICED_EXIT_ENDPOINT && status == SLUICE_ENOTFOUND
                           ? "the directory that it would be in does not exist"
-                          : sl_status_sentence(status);
+                          : sentence_of(status);
     char text[600];
     (void)snprintf(text, sizeof(text), "%s %.300s: %s",
                    code == SLUICED_EXIT_ENDPOINT ? "cannot listen on" : "cannot start at",

@@ -27,7 +27,8 @@ int startup_open_log(const char *path, config_error *ret_error);
 
 /* The endpoint as the engine takes it: what was given, or for "" the default, whose directory is
  * made and verified to be this user's alone. SLUICE_OK, EACCESS, ENAMETOOLONG, EOS; ENOTSUP: a
- * relative path (Linux), a path (Windows); EINVAL: the allow list wants an endpoint. */
+ * relative path (Linux), a path (Windows); ENAMETAKEN: what is there is no socket; EINVAL: the
+ * allow list wants an endpoint. */
 int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAME_BYTES],
                      config_error *ret_error);
 

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -127,7 +128,10 @@ static int bad_directory(config_error *error, const char *path, const char *what
 
 static int make_private_directory(const char *path, config_error *ret_error) {
     if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-        return bad_directory(ret_error, path, strerror(errno));
+        char what[150];
+        (void)snprintf(what, sizeof(what), "%.100s; give XDG_RUNTIME_DIR or --endpoint",
+                       strerror(errno));
+        return bad_directory(ret_error, path, what);
     }
     struct stat info;
     if (lstat(path, &info) != 0) {
@@ -145,17 +149,46 @@ static int make_private_directory(const char *path, config_error *ret_error) {
     return SLUICE_OK;
 }
 
+/* With its NUL; the engine makes it a byte longer (engine/epoll_mark.c). */
+#define ENDPOINT_BYTES (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
+
+static int check_length(const char *path, config_error *ret_error) {
+    if (strlen(path) < ENDPOINT_BYTES) {
+        return SLUICE_OK;
+    }
+    (void)snprintf(ret_error->text, sizeof(ret_error->text),
+                   "endpoint: %.260s: %u bytes long, and a socket's path has at most %u", path,
+                   (unsigned)strlen(path), (unsigned)ENDPOINT_BYTES - 1);
+    return SLUICE_ENAMETOOLONG;
+}
+
+/* What the engine would find out, too, but for the reason. */
+static int check_given(const char *path, config_error *ret_error) {
+    struct stat info;
+    if (path[0] != '/') {
+        (void)snprintf(ret_error->text, sizeof(ret_error->text),
+                       "endpoint: %.200s is a relative path, another socket in every folder "
+                       "that somebody is in; begin it with /", path);
+        return SLUICE_ENOTSUP;
+    }
+    if (lstat(path, &info) == 0 && !S_ISSOCK(info.st_mode)) {
+        (void)snprintf(ret_error->text, sizeof(ret_error->text),
+                       "endpoint: %.200s is a %s; name a socket, which is made there", path,
+                       S_ISDIR(info.st_mode)    ? "folder"
+                       : S_ISLNK(info.st_mode)  ? "symbolic link"
+                       : S_ISFIFO(info.st_mode) ? "FIFO"
+                       : S_ISREG(info.st_mode)  ? "file"
+                                                : "device");
+        return SLUICE_ENAMETAKEN;
+    }
+    return check_length(path, ret_error);
+}
+
 int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAME_BYTES],
                      config_error *ret_error) {
     if (config->endpoint[0] != '\0') {
-        if (config->endpoint[0] != '/') {
-            (void)snprintf(ret_error->text, sizeof(ret_error->text),
-                           "endpoint: %.200s is a relative path, another socket in every folder "
-                           "that somebody is in; begin it with /", config->endpoint);
-            return SLUICE_ENOTSUP;
-        }
         memcpy(ret_name, config->endpoint, ENGINE_PIPE_NAME_BYTES);
-        return SLUICE_OK;
+        return check_given(ret_name, ret_error);
     }
     if (config->allow_count > 0) {
         (void)snprintf(ret_error->text, sizeof(ret_error->text),
@@ -164,15 +197,15 @@ int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAM
     }
     char directory[ENGINE_PIPE_NAME_BYTES];
     const char *runtime = getenv("XDG_RUNTIME_DIR");
-    int length;
-    if (runtime != NULL && runtime[0] == '/') {
-        length = snprintf(directory, sizeof(directory), "%s/sluice", runtime);
-    } else {
-        length =
-            snprintf(directory, sizeof(directory), "/tmp/sluice-%lu", (unsigned long)geteuid());
-    }
-    if (length < 0 || (size_t)length + sizeof("/broker") > sizeof(directory)) {
-        return bad_directory(ret_error, "XDG_RUNTIME_DIR", "is too long for an endpoint");
+    bool is_given = runtime != NULL && runtime[0] == '/';
+    int length = is_given ? snprintf(directory, sizeof(directory), "%s/sluice", runtime)
+                          : snprintf(directory, sizeof(directory), "/tmp/sluice-%lu",
+                                     (unsigned long)geteuid());
+    if (length < 0 || (size_t)length + sizeof("/broker") > ENDPOINT_BYTES) {
+        (void)snprintf(ret_error->text, sizeof(ret_error->text),
+                       "XDG_RUNTIME_DIR: %.260s: too long for an endpoint in it, whose path has at "
+                       "most %u bytes; give --endpoint", runtime, (unsigned)ENDPOINT_BYTES - 1);
+        return SLUICE_ENAMETOOLONG;
     }
     int status = make_private_directory(directory, ret_error);
     if (status == SLUICE_OK) {

@@ -106,7 +106,15 @@ windows)
     expect 8 "service run is for the service manager" service run
     ;;
 linux)
-    expect 5 "cannot listen on /0000" run --endpoint "/$long_name"
+    expect 5 "0: 251 bytes long, and a socket's path has at most 106" run --endpoint "/$long_name"
+    mkdir deep
+    export XDG_RUNTIME_DIR="/$long_name"
+    expect 5 "too long for an endpoint in it" run
+    export XDG_RUNTIME_DIR="$work/none"
+    expect 5 "$work/none/sluice: No such file or directory; give XDG_RUNTIME_DIR or" run
+    unset XDG_RUNTIME_DIR
+    expect 5 "endpoint: $work/deep is a folder; name a socket, which is made there" \
+        run --endpoint "$work/deep"
     for relative in x ./x none/e; do
         expect 5 "endpoint: $relative is a relative path, another socket in every folder" \
             run --endpoint $relative
@@ -118,9 +126,12 @@ linux)
     expect 4 "c.conf:2: allow: wants an endpoint" run --config c.conf
     expect 5 "cannot listen on $work/none/e: the directory" run --endpoint "$work/none/e"
     : >file
-    expect 5 "cannot listen on $work/file" run --endpoint "$work/file" # no socket
+    expect 5 "endpoint: $work/file is a file; name a socket" run --endpoint "$work/file"
     [ -f file ] || { echo "a file at the endpoint was removed"; failures=$((failures + 1)); }
     mkfifo fifo
+    expect 5 "endpoint: $work/fifo is a FIFO; name a socket" run --endpoint "$work/fifo"
+    ln -s "$work/deep/x" link
+    expect 5 "endpoint: $work/link is a symbolic link; name a socket" run --endpoint "$work/link"
     expect 4 "cannot read fifo: this is no file" run --config fifo
     expect 9 "cannot open the log file fifo: " run --log-file fifo
     expect 5 "cannot listen on $work/none/e" run --endpoint "$work/none/e" --log-file log
