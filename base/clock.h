@@ -33,6 +33,11 @@ static inline uint64_t sl_clock_after_ns(uint64_t now_ns, uint64_t delta_ns) {
 /* The operating system's clock. Static, never freed. */
 sl_clock *sl_clock_system(void);
 
+/* What the time is: nanoseconds since the beginning of 1970, UTC. For people; it may jump, and no
+ * deadline is counted on it. Static, never freed.
+ * Linux: CLOCK_REALTIME. Windows: GetSystemTimePreciseAsFileTime (docs: Windows 8 and later). */
+sl_clock *sl_clock_utc(void);
+
 /* A clock that stands still until it is moved, for tests and the simulator. One thread. */
 typedef struct sl_clock_manual {
     sl_clock clock;

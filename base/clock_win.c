@@ -61,6 +61,19 @@ static uint64_t system_now_ns(sl_clock *clock) {
     return atomic_load_explicit(&now_source, memory_order_acquire)();
 }
 
+static uint64_t utc_now_ns(sl_clock *clock) {
+    FILETIME now; /* 100 ns since 1601-01-01 [docs]; 1970-01-01 is 11644473600 s later */
+    (void)clock;
+    GetSystemTimePreciseAsFileTime(&now);
+    uint64_t since_1601 = (uint64_t)now.dwHighDateTime << 32 | now.dwLowDateTime;
+    return (since_1601 - UINT64_C(116444736000000000)) * 100;
+}
+
+sl_clock *sl_clock_utc(void) {
+    static sl_clock utc_clock = {utc_now_ns};
+    return &utc_clock;
+}
+
 sl_clock *sl_clock_system(void) {
     static sl_clock system_clock = {system_now_ns};
     return &system_clock;

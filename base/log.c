@@ -126,6 +126,10 @@ void sl_log_record(sl_log *log, sl_log_level level, const char *message, const c
     sl_event_set(&log->wake);
 }
 
+sl_log_level sl_log_level_of(const sl_log *log) {
+    return log->level;
+}
+
 /* ---- writing: the log thread ---- */
 
 static bool take_record(sl_log *log, log_record *ret_record) {
@@ -145,9 +149,7 @@ static const char *level_name(sl_log_level level) {
 }
 
 static void format_record(sl_text *line, const log_record *record, uint64_t dropped) {
-    sl_text_append_u64(line, record->time_ns / SL_NS_PER_S);
-    sl_text_append(line, ".");
-    sl_text_append_padded(line, record->time_ns % SL_NS_PER_S, 9);
+    sl_text_append_utc(line, record->time_ns);
     sl_text_append(line, " ");
     sl_text_append(line, level_name(record->level));
     sl_text_append(line, " thread=");

@@ -9,9 +9,10 @@
  *
  * Message and field names are static strings: only their addresses go into the ring.
  *
- * A line: seconds since the clock's start, level, recording thread, message, then text="..."
- * (escaped: a line stays one line whatever the text holds), the fields, and dropped=N when records
- * were lost: 12.000000345 warn thread=77 client refused text="quota" session=3 limit=64 dropped=2
+ * A line: the time (UTC), level, recording thread, message, then text="..." (escaped, text.h: a
+ * line stays one line whatever the text holds), the fields, and dropped=N when records were lost:
+ *
+ *   2026-11-27T21:15:48.123Z warn thread=77 client refused text="uid 7" worker=3 dropped=2
  */
 #ifndef SLUICE_BASE_LOG_H
 #define SLUICE_BASE_LOG_H
@@ -34,7 +35,7 @@ typedef struct sl_log sl_log;
 
 typedef struct sl_log_options {
     sl_allocator *allocator;
-    sl_clock *clock;
+    sl_clock *clock; /* nanoseconds since the beginning of 1970, UTC: sl_clock_utc */
     uint32_t ring_records; /* a power of two; 0 = 1024 */
     sl_log_level level;    /* records above it are not recorded */
     /* Where lines go, called on the log thread only; returns false if the line could not be
@@ -55,6 +56,9 @@ typedef struct sl_log_counters {
 /* Starts the log thread. SLUICE_OK, SLUICE_ENOMEM, SLUICE_EOSLIMIT, or SLUICE_EINVAL for
  * a ring that is no power of two or above 2^20 records. */
 int sl_log_create(const sl_log_options *options, sl_log **ret_log);
+
+/* What is recorded; the others cost nothing. */
+sl_log_level sl_log_level_of(const sl_log *log);
 
 /* Ends the log thread after it has written what is in the ring, waiting for it at most
  * SL_LOG_SHUTDOWN_NS. Returns true when the thread has ended: the counters are final and may still

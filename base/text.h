@@ -23,11 +23,29 @@ void sl_text_append_u64(sl_text *text, uint64_t value);
 void sl_text_append_i64(sl_text *text, int64_t value);
 /* With leading zeros to at least `digits` digits (at most 20). */
 void sl_text_append_padded(sl_text *text, uint64_t value, unsigned digits);
-/* Quotes, backslashes, control characters and all bytes above 126 as \xNN; the rest as it is. */
+/* To stand between quotes, readable and without ambiguity: quotes, control characters and bytes
+ * that are no UTF-8 as \xNN, other unsafe characters as \u{N}; a backslash as \x5c where it could
+ * be taken for the beginning of one of these. The rest is as it is. */
 void sl_text_append_escaped(sl_text *text, const char *string);
-/* The bytes of the control character that `at`, UTF-8 with its NUL, begins with: of ASCII, or of
- * Latin 1 (U+0080 to U+009F), which terminals obey, too. 0 = none. */
-size_t sl_text_control(const char *at);
+/* "2026-11-27T21:15:48.123Z": nanoseconds since the beginning of 1970, UTC. */
+void sl_text_append_utc(sl_text *text, uint64_t utc_ns);
+
+/* The length of the UTF-8 sequence at `at`, of which `room` > 0 bytes are there; 0: it is none
+ * (overlong, a surrogate, above U+10FFFF, cut). */
+size_t sl_text_utf8_length(const char *at, size_t room);
+/* Text that others chose must not speak to a terminal, nor forge a line of a log, nor show what it
+ * is not. A character is safe unless it is a control or format character, a line or
+ * paragraph separator, or none at all. */
+typedef struct sl_text_character {
+    size_t length; /* in bytes; 0 = the end; 1 for a byte that is no UTF-8 */
+    uint32_t code; /* then U+FFFD */
+    bool is_safe;
+} sl_text_character;
+
+/* The first one of `at`, which ends with a NUL. */
+sl_text_character sl_text_character_at(const char *at);
+/* What is not safe becomes '?', each. */
+void sl_text_make_safe(char *text);
 /* Ends the line: a newline, preceded by "..." if anything was cut. Needs a size of at least 4. */
 void sl_text_end_line(sl_text *text);
 

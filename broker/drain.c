@@ -131,6 +131,9 @@ void drain_report(broker_worker *worker, uint64_t stuck_count) {
         return;
     }
     worker->has_reported = true;
+    if (worker->engine != NULL) { /* else it did not start */
+        worker_log_end(worker);
+    }
     atomic_fetch_add_explicit(&b->stuck_count, stuck_count, memory_order_relaxed);
     uint32_t before = atomic_fetch_add_explicit(&b->reported_count, 1, memory_order_acq_rel);
     if (before + 1 == b->worker_count) {

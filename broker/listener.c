@@ -24,7 +24,7 @@ static void on_accepted(broker_target *target, const engine_completion *completi
         sl_log_field fields[] = {{"worker", (int64_t)worker->index},
                                  {"status", completion->status},
                                  {"os_error", (int64_t)completion->os_error}};
-        sl_log_record(worker->broker->options.log, SL_LOG_WARN, "accept failed", NULL, fields, 3);
+        worker_log(worker, NULL, SL_LOG_WARN, "accept failed", NULL, fields, 3);
         deadline_set(worker, &worker->accept_retry, sl_clock_after_ns(worker->now_ns, RETRY_NS));
     }
 }

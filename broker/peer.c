@@ -26,8 +26,8 @@ static void log_refusal(const broker_session *session, int status, const engine_
     if (peer != NULL) {
         engine_identity_text(&peer->user, text);
     }
-    sl_log_record(session->worker->broker->options.log, SL_LOG_WARN, "client refused", text, fields,
-                  3);
+    worker_log(session->worker, peer != NULL ? &peer->user : NULL, SL_LOG_WARN, "client refused",
+               text, fields, 3);
 }
 
 static bool is_ruler(const broker *b, const engine_peer *peer) {

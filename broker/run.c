@@ -171,7 +171,7 @@ static bool write_to_log_file(void *context, const char *line, size_t length_byt
 
 static sluiced_exit start_log(run *r) {
     sl_log_options log = {.allocator = sl_allocator_system(),
-                          .clock = sl_clock_system(),
+                          .clock = sl_clock_utc(),
                           .level = r->config.log_level,
                           .write = r->config.log_file[0] != '\0' ? write_to_log_file : NULL};
     int status = sl_log_create(&log, &r->log);

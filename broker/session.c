@@ -34,8 +34,8 @@ static void log_end(const broker_session *session, sl_log_level level, const cha
         {"status", status},
     };
     const char *why = session->leave_reason.text;
-    sl_log_record(session->worker->broker->options.log, level, message, why[0] != '\0' ? why : NULL,
-                  fields, 3);
+    worker_log(session->worker, &session->identity, level, message, why[0] != '\0' ? why : NULL,
+               fields, 3);
 }
 
 /* ---- begin ---- */
@@ -172,8 +172,7 @@ static void refuse(broker_worker *worker, engine_handle *pipe, int status,
                    const sl_reason *reason) {
     if (status != SLUICE_EACCESS) { /* that has been logged */
         sl_log_field fields[] = {{"worker", (int64_t)worker->index}, {"status", status}};
-        sl_log_record(worker->broker->options.log, SL_LOG_WARN, "connection refused", reason->text,
-                      fields, 2);
+        worker_log(worker, NULL, SL_LOG_WARN, "connection refused", reason->text, fields, 2);
     }
     refusal_send(worker, pipe, status, reason->text);
 }

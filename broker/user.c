@@ -46,7 +46,7 @@ void users_deinit(broker_users *users) {
 }
 
 /* FNV-1a. Who fills the table with users that fall together has that many users. */
-static uint32_t hash(const engine_identity *identity) {
+uint32_t users_hash(const engine_identity *identity) {
     uint32_t mixed = 2166136261u;
     for (uint32_t i = 0; i < identity->length; i++) {
         mixed = (mixed ^ identity->bytes[i]) * 16777619u;
@@ -67,7 +67,7 @@ static broker_user *create(broker_users *users, const engine_identity *identity)
 int users_find(broker_users *users, const engine_identity *identity, broker_user **ret_user) {
     broker_user *made = NULL;
     broker_user *found = NULL;
-    uint32_t start = hash(identity);
+    uint32_t start = users_hash(identity);
     for (uint32_t i = 0; i < BROKER_USERS_MAX && found == NULL; i++) {
         _Atomic(broker_user *) *place = &users->places[(start + i) % BROKER_USERS_MAX];
         broker_user *there = atomic_load_explicit(place, memory_order_acquire);

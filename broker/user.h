@@ -44,6 +44,9 @@ void users_init(broker_users *users, sl_account *account, const broker_user_limi
 /* When no worker runs any more. */
 void users_deinit(broker_users *users);
 
+/* For a table. Equal for equal identities only, mostly. */
+uint32_t users_hash(const engine_identity *identity);
+
 /* Any worker; does not wait. SLUICE_OK, ENOMEM. */
 int users_find(broker_users *users, const engine_identity *identity, broker_user **ret_user);
 

@@ -18,7 +18,8 @@
 #define GATHER_OPS 16u
 #define GATHER_NS  (100 * SL_NS_PER_US)
 #define STRAYS_NS  (60 * SL_NS_PER_S) /* between two lines about them */
-#define OWN_TIMERS 2u /* of the worker itself: accept_retry, drain_timer */
+#define OWN_TIMERS 3u /* of the worker itself: accept_retry, drain_timer, gate_timer */
+#define TELL_NS    (60 * SL_NS_PER_S) /* so often it is logged how much was left out of the log */
 
 static void on_orphan_closed(broker_target *target, const engine_completion *completion) {
     (void)target;
@@ -27,6 +28,29 @@ static void on_orphan_closed(broker_target *target, const engine_completion *com
 
 void worker_close_orphan(broker_worker *worker, engine_handle *handle) {
     (void)engine_close(handle, &worker->orphan_target);
+}
+
+/* ---- the log ---- */
+
+static void on_tell(broker_timer *timer) {
+    broker_worker *worker = SL_CONTAINER_OF(timer, broker_worker, gate_timer);
+    sl_log_gate_tell(&worker->gate, worker->now_ns);
+}
+
+void worker_log(broker_worker *worker, const engine_identity *whom, sl_log_level level,
+                const char *message, const char *text, const sl_log_field *fields,
+                unsigned field_count) {
+    uint64_t key = whom != NULL ? users_hash(whom) : 0;
+    sl_log_gate_record(&worker->gate, worker->now_ns, key, level, message, text, fields,
+                       field_count);
+    if (sl_log_gate_owes(&worker->gate) && !sl_heap_contains(&worker->gate_timer.node)) {
+        deadline_set(worker, &worker->gate_timer, sl_clock_after_ns(worker->now_ns, TELL_NS));
+    }
+}
+
+void worker_log_end(broker_worker *worker) {
+    deadline_clear(worker, &worker->gate_timer);
+    sl_log_gate_tell(&worker->gate, worker->now_ns);
 }
 
 void worker_trim(broker_worker *worker) {
@@ -94,7 +118,9 @@ static void init(broker_worker *worker) {
     sl_list_init(&worker->reaping);
     sl_list_init(&worker->feeding);
     worker->orphan_target.on_completion = on_orphan_closed;
+    worker->gate_timer.on_due = on_tell;
     worker->now_ns = sl_clock_now_ns(b->options.clock);
+    sl_log_gate_init(&worker->gate, b->options.log);
     drain_init(worker);
 }
 

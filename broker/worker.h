@@ -4,6 +4,7 @@
 #ifndef SLUICE_BROKER_WORKER_H
 #define SLUICE_BROKER_WORKER_H
 
+#include "base/log_gate.h"
 #include "base/slots.h"
 #include "base/thread.h"
 #include "broker/book.h"
@@ -80,6 +81,8 @@ struct broker_worker {
     /* drain.c */
     broker_letter drain_letter;
     broker_letter exit_letter;
+    sl_log_gate gate; /* worker_log */
+    broker_timer gate_timer;
     sl_atomic_bool is_drain_posted;
     sl_atomic_u64 drain_grace_ns; /* the latest wish; SL_CLOCK_NEVER = the limit */
     broker_timer drain_timer;
@@ -157,6 +160,14 @@ int worker_close(broker_worker *worker);
 
 /* Its last session has gone: gives back what the pools kept, to the byte. */
 void worker_trim(broker_worker *worker);
+
+/* What a client or a stranger can provoke is logged through here: so many lines of a kind about a
+ * user, and the number of the others (log_gate.h). `whom` NULL = nobody known. */
+void worker_log(broker_worker *worker, const engine_identity *whom, sl_log_level level,
+                const char *message, const char *text, const sl_log_field *fields,
+                unsigned field_count);
+/* ... which is told at the end, too. */
+void worker_log_end(broker_worker *worker);
 
 /* Closes a handle that no session has (a connection that came too late). */
 void worker_close_orphan(broker_worker *worker, engine_handle *handle);

@@ -23,11 +23,9 @@ void client_detail_copy(char *to, size_t size, const char *from) {
             length--;
         }
     }
-    size_t at = 0;
-    for (size_t i = 0; i < length;) {
-        size_t control = sl_text_control(from + i);
-        to[at++] = control != 0 ? '?' : from[i];
-        i += control != 0 ? control : 1;
+    if (length > 0) {
+        memcpy(to, from, length);
     }
-    to[at] = '\0';
+    to[length] = '\0';
+    sl_text_make_safe(to);
 }

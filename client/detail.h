@@ -1,8 +1,8 @@
 /*
  * detail.h - sentences for people, from the broker to the application (SLUICE_DETAIL_BYTES).
  *
- * A broker's text is a peer's text: what the application may print to a terminal or a log has no
- * control characters.
+ * A broker's text is a peer's text: what the application may print to a terminal or a log has
+ * nothing that these would obey (sl_text_character).
  */
 #ifndef SLUICE_CLIENT_DETAIL_H
 #define SLUICE_CLIENT_DETAIL_H
@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 /* Copies `from` (UTF-8; NULL = "") with a NUL into `size` bytes; of 0 bytes nothing is touched.
- * What does not fit is cut, between characters; control characters become '?'. */
+ * What does not fit is cut, between characters; what may not be shown becomes '?'. */
 void client_detail_copy(char *to, size_t size, const char *from);
 
 #endif

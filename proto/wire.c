@@ -56,33 +56,13 @@ static bool read_varint(cursor *in, uint64_t *ret_value) {
     return width > 0;
 }
 
-/* The length of the UTF-8 sequence at `at`, or 0: overlong, surrogate, above U+10FFFF, cut. */
-static size_t utf8_length(const uint8_t *at, size_t room) {
-    uint8_t first = at[0];
-    if (first < 0x80) {
-        return 1;
-    }
-    size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || room < length) {
-        return 0;
-    }
-    for (size_t i = 1; i < length; i++) {
-        if ((at[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    bool is_bad = (first == 0xe0 && at[1] < 0xa0) || (first == 0xed && at[1] >= 0xa0) ||
-                  (first == 0xf0 && at[1] < 0x90) || (first == 0xf4 && at[1] >= 0x90);
-    return is_bad ? 0 : length;
-}
-
 static void check_text(wire_walk *walk, const uint8_t *bytes, size_t count) {
     for (size_t i = 0; i < count;) {
         if (bytes[i] == 0) {
             refuse_value(walk, "a NUL byte in text");
             return;
         }
-        size_t length = utf8_length(bytes + i, count - i);
+        size_t length = sl_text_utf8_length((const char *)bytes + i, count - i);
         if (length == 0) {
             refuse_value(walk, "text that is not UTF-8");
             return;

@@ -128,7 +128,7 @@ static void add_row(out_table *table, const sluice_ops_row *row) {
     out_table_cell(table, "%llu", (unsigned long long)row->session_id);
     out_table_cell(table, "%s", row->user);
     out_table_cell(table, "%.32s (%llu)", row->client_name, (unsigned long long)row->process_id);
-    out_table_cell(table, row->handle != 0 ? "%llx" : "-", (unsigned long long)row->handle);
+    out_table_cell(table, row->handle != 0 ? "%llu" : "-", (unsigned long long)row->handle);
     out_table_cell(table, "%s", row->kind_name);
     out_table_cell(table, "%s%s", state_word(row), row->stuck != 0 ? ", STUCK" : "");
     out_table_cell(table, "%s", out_duration(row->age_ns, age));

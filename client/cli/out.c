@@ -107,18 +107,31 @@ void out_complain(const char *format, ...) {
 
 /* ---- JSON ---------------------------------------------------------------------------------- */
 
+/* One UTF-16 unit, or two. */
+static void append_code(out_text *text, uint32_t code) {
+    if (code >= 0x10000) {
+        code -= 0x10000;
+        out_print(text, "\\u%04x", (unsigned)(0xd800 + (code >> 10)));
+        code = 0xdc00 + (code & 0x3ff);
+    }
+    out_print(text, "\\u%04x", (unsigned)code);
+}
+
+/* What may not be shown is escaped, so that a terminal does not obey it, and a reader gets it as it
+ * was; a byte that is no UTF-8 cannot be told in JSON: U+FFFD. */
 static void append_quoted(out_text *text, const char *string) {
     append_string(text, "\"");
-    for (; *string != '\0'; string++) {
-        unsigned char byte = (unsigned char)*string;
-        if (byte == '"' || byte == '\\') {
-            char escape[2] = {'\\', (char)byte};
+    while (*string != '\0') {
+        sl_text_character character = sl_text_character_at(string);
+        if (!character.is_safe) {
+            append_code(text, character.code);
+        } else if (*string == '"' || *string == '\\') {
+            char escape[2] = {'\\', *string};
             out_append(text, escape, 2);
-        } else if (byte < 32 || byte == 127) {
-            out_print(text, "\\u%04x", (unsigned)byte);
         } else {
-            out_append(text, string, 1);
+            out_append(text, string, character.length);
         }
+        string += character.length;
     }
     append_string(text, "\"");
 }
@@ -221,39 +234,6 @@ void out_table_init(out_table *table, const char *const *headings, unsigned colu
     *table = (out_table){.headings = headings, .columns = columns};
 }
 
-/* How many bytes the character there has; 0: it is cut, or none. */
-static size_t character_length(const char *text) {
-    unsigned char first = (unsigned char)text[0];
-    size_t length = first >= 0xf8   ? 0
-                    : first >= 0xf0 ? 4
-                    : first >= 0xe0 ? 3
-                    : first >= 0xc0 ? 2
-                                    : first < 0x80;
-    for (size_t i = 1; i < length; i++) {
-        if (((unsigned char)text[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return length;
-}
-
-/* What others chose (a client's name) must not speak to the terminal: control characters, those of
- * Latin 1 too (U+0080 to U+009F), and what is no UTF-8 are shown as '?'. */
-static void make_harmless(char *text) {
-    char *to = text;
-    for (const char *from = text; *from != '\0';) {
-        size_t length = character_length(from);
-        if (length == 0 || sl_text_control(from) != 0) {
-            *to++ = '?';
-        } else {
-            memmove(to, from, length);
-            to += length;
-        }
-        from += length == 0 ? 1 : length;
-    }
-    *to = '\0';
-}
-
 void out_table_cell(out_table *table, const char *format, ...) {
     sl_allocator *heap = sl_allocator_system();
     if (table->count == table->room && !table->failed) {
@@ -277,7 +257,8 @@ void out_table_cell(out_table *table, const char *format, ...) {
     va_start(arguments, format);
     (void)vsnprintf(table->cells[table->count].text, OUT_CELL_BYTES, format, arguments);
     va_end(arguments);
-    make_harmless(table->cells[table->count].text);
+    /* What others chose (a client's name) must not speak to the terminal. */
+    sl_text_make_safe(table->cells[table->count].text);
     table->count++;
 }
 

@@ -4,6 +4,7 @@
 #include "tests/broker/rig.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/broker/client.h"
@@ -208,4 +209,19 @@ void rig_close_stuck(test_rig *rig, uint64_t stuck_count) {
     sim_world_destroy(rig->world);
     sl_arena_deinit(&rig->arena);
     sl_account_deinit(&rig->account);
+}
+
+uint64_t rig_count_records(const char *log, const char *message, unsigned *ret_lines) {
+    uint64_t count = 0;
+    unsigned lines = 0;
+    while ((log = strstr(log, message)) != NULL) {
+        const char *end = strchr(log, '\n');
+        const char *left_out = strstr(log, " left_out=");
+        EXPECT(end != NULL);
+        count += left_out != NULL && left_out < end ? strtoull(left_out + 10, NULL, 10) : 1;
+        lines++;
+        log = end;
+    }
+    *ret_lines = lines;
+    return count;
 }

@@ -70,6 +70,9 @@ void rig_run_for(test_rig *rig, uint64_t time_ns);
  * from before the first session. */
 void rig_await_empty(test_rig *rig);
 broker_counters rig_counters(const test_rig *rig);
+/* How many records of that message a log tells of, those included that it only counts
+ * (left_out=N); and in how many lines. */
+uint64_t rig_count_records(const char *log, const char *message, unsigned *ret_lines);
 /* Until the broker has so many sessions, those with zombies included. */
 void rig_await_sessions(test_rig *rig, uint64_t count);
 

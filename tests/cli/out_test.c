@@ -27,16 +27,45 @@ static void expect(const char *given, const char *shown) {
     out_deinit(&text);
 }
 
+/* In JSON all of it can be told, but bytes that are none; and none of it is obeyed. */
+static void expect_json(const char *given, const char *written) {
+    out_text text = {0};
+    out_json json;
+    char wanted[200];
+    (void)snprintf(wanted, sizeof(wanted), "{\n  \"x\": \"%s\"\n}\n", written);
+    out_json_init(&json, &text);
+    out_json_object(&json, NULL);
+    out_json_string(&json, "x", given);
+    out_json_end_object(&json);
+    bool is_right = text.length == strlen(wanted) && memcmp(text.bytes, wanted, text.length) == 0;
+    if (!is_right) {
+        fprintf(stderr, "written: %.*s wanted: %s\n", (int)text.length, text.bytes, wanted);
+    }
+    SL_CHECK(is_right, "a string is written as it should be");
+    out_deinit(&text);
+}
+
 int main(void) {
     expect("plain name", "plain name");
     expect("\x1b]0;owned\a\x1b[2J", "?]0;owned??[2J");
     expect("a\nforged row\t\x7f", "a?forged row??");
     expect("\xc2\x9b"
-           "31m red \xc3\xa9", "?31m red \xc3\xa9"); /* U+009B, and U+00E9 */
+           "31m red \xc3\xa9",
+           "?31m red \xc3\xa9"); /* U+009B, and U+00E9 */
     expect("\xe2\x82\xac \xf0\x9f\x98\x80", "\xe2\x82\xac \xf0\x9f\x98\x80");
     expect("cut \xe2\x82", "cut ??");
     expect("\xff\x80 no text", "?? no text");
+    expect("rtl\xe2\x80\xae"
+           "evil",
+           "rtl?evil");
+    expect("two\xe2\x80\xa8lines\xef\xbb\xbf", "two?lines?");
     expect("12345678901234567890123456789012\x1b[", "12345678901234567890123456789012");
+    expect_json("\xc3\xa4 \xe2\x82\xac \"quoted\" \\\\.\\pipe\\x",
+                "\xc3\xa4 \xe2\x82\xac \\\"quoted\\\" \\\\\\\\.\\\\pipe\\\\x");
+    expect_json("\x1b]0;\a\n\x7f\xc2\x9b", "\\u001b]0;\\u0007\\u000a\\u007f\\u009b");
+    expect_json("rtl\xe2\x80\xae\xe2\x80\xa8\xef\xbb\xbf\xd8\x9c",
+                "rtl\\u202e\\u2028\\ufeff\\u061c");
+    expect_json("\xf3\xa0\x80\x81 \xff", "\\udb40\\udc01 \\ufffd");
     puts("ok");
     return 0;
 }

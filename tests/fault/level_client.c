@@ -70,7 +70,7 @@ static void act_broker(client_act *a) {
     char name[ENGINE_PIPE_NAME_BYTES];
     const char *service = a->endpoint;
     const sl_log_options options = {.allocator = sl_allocator_system(),
-                                    .clock = sl_clock_system(),
+                                    .clock = sl_clock_utc(),
                                     .level = SL_LOG_DEBUG,
                                     .write = forget_line};
     broker *second;

@@ -113,10 +113,10 @@ static void test_what_a_line_looks_like(void **state) {
     assert_int_equal(counters.recorded, 3);
     assert_int_equal(counters.written, 3);
     (void)snprintf(expected, sizeof(expected),
-                   "12.000000345 warn thread=%" PRIu64
+                   "1970-01-01T00:00:12.000Z warn thread=%" PRIu64
                    " client refused text=\"quo\\x22ta\\x0aforged line\" a=1 b=-2\n"
-                   "12.000000345 error thread=%" PRIu64 " plain\n"
-                   "12.000000345 info thread=%" PRIu64
+                   "1970-01-01T00:00:12.000Z error thread=%" PRIu64 " plain\n"
+                   "1970-01-01T00:00:12.000Z info thread=%" PRIu64
                    " cut text=\"%.63s\" a=1 b=-2 c=-9223372036854775808 d=9223372036854775807"
                    " e=5 f=6\n",
                    sl_thread_self(), sl_thread_self(), sl_thread_self(), long_text);
