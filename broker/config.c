@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "base/text.h"
 
 void config_init(sluiced_config *ret_config) {
     memset(ret_config, 0, sizeof(*ret_config));
@@ -20,11 +21,7 @@ void config_init(sluiced_config *ret_config) {
 
 /* An error is one line, whatever the text was that it quotes. */
 static int refused(config_error *error) {
-    for (char *at = error->text; *at != '\0'; at++) {
-        if ((unsigned char)*at < ' ' || *at == 127) {
-            *at = '?';
-        }
-    }
+    sl_text_make_safe(error->text);
     return SLUICE_EINVAL;
 }
 
@@ -219,13 +216,34 @@ static int find_setting(const char *name) {
     return -1;
 }
 
+void config_suggest_limit(suggestion *nearest) {
+    for (unsigned i = 0; sl_limit_at(i) != NULL; i++) {
+        suggest_consider(nearest, sl_limit_at(i)->name);
+    }
+}
+
+static int no_setting(const char *name, config_error *ret_error) {
+    suggestion nearest;
+    suggest_init(&nearest, name, strlen(name));
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(settings); i++) {
+        suggest_consider(&nearest, settings[i].name);
+    }
+    config_suggest_limit(&nearest);
+    if (nearest.best != NULL) {
+        (void)snprintf(ret_error->text, sizeof(ret_error->text),
+                       "there is no setting \"%.100s\"; did you mean %s?", name, nearest.best);
+    } else {
+        (void)snprintf(ret_error->text, sizeof(ret_error->text),
+                       "there is no setting \"%.100s\" (sluiced --help lists them)", name);
+    }
+    return refused(ret_error);
+}
+
 int config_set(sluiced_config *config, const char *name, const char *value,
                config_error *ret_error) {
     int index = find_setting(name);
     if (index < 0) {
-        (void)snprintf(ret_error->text, sizeof(ret_error->text),
-                       "there is no setting \"%.100s\" (sluiced --help lists them)", name);
-        return refused(ret_error);
+        return no_setting(name, ret_error);
     }
     config_error detail;
     int status = SLUICE_OK;
@@ -243,6 +261,12 @@ int config_set(sluiced_config *config, const char *name, const char *value,
         return refused(ret_error);
     }
     return SLUICE_OK;
+}
+
+const char *config_without_name(const char *text, const char *name) {
+    size_t length = strlen(name);
+    bool has_name = strncmp(text, name, length) == 0 && strncmp(text + length, ": ", 2) == 0;
+    return has_name ? text + length + 2 : text;
 }
 
 int config_check(const sluiced_config *config, config_error *ret_error) {

@@ -9,6 +9,7 @@
 #define SLUICE_BROKER_CONFIG_H
 
 #include "base/log.h"
+#include "broker/suggest.h"
 #include "engine/engine.h"
 #include "proto/limits.h"
 
@@ -42,6 +43,12 @@ void config_init(sluiced_config *ret_config);
 /* Sets one thing. SLUICE_OK, or EINVAL with an error that tells what was wrong with it. */
 int config_set(sluiced_config *config, const char *name, const char *value,
                config_error *ret_error);
+
+/* An error of config_set without the setting's name before it, for one who has said which it is. */
+const char *config_without_name(const char *text, const char *name);
+
+/* Which limit was meant? (suggest_init before.) */
+void config_suggest_limit(suggestion *nearest);
 
 /* Reads a file's text; `path` is only for the error, which begins with "PATH:LINE: ". */
 int config_parse(sluiced_config *config, const char *path, const char *text, size_t length,

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "base/text.h"
 
 enum { FOR_RUN = 1, FOR_INSTALL = 2, FOR_OTHER_SERVICE = 4, FOR_SERVICE_RUN = 8 };
 #define FOR_SETTINGS (FOR_RUN | FOR_INSTALL | FOR_SERVICE_RUN)
@@ -52,7 +53,31 @@ static const struct {
 static int usage(config_error *error, const char *what, const char *which) {
     (void)snprintf(error->text, sizeof(error->text), "%.200s%.200s (see sluiced --help)", what,
                    which);
+    sl_text_make_safe(error->text);
     return SLUICE_EINVAL;
+}
+
+/* There is no such name; but there may be one that is like it. */
+static int unknown(config_error *error, const char *what, const suggestion *nearest) {
+    if (nearest->best == NULL) {
+        return usage(error, what, nearest->word);
+    }
+    (void)snprintf(error->text, sizeof(error->text), "%.200s%.200s; did you mean %s?", what,
+                   nearest->word, nearest->best);
+    sl_text_make_safe(error->text);
+    return SLUICE_EINVAL;
+}
+
+static int unknown_option(config_error *error, const char *word, size_t length,
+                          unsigned command_bit) {
+    suggestion nearest;
+    suggest_init(&nearest, word, length);
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(rows); i++) {
+        if ((rows[i].commands & command_bit) != 0) {
+            suggest_consider(&nearest, rows[i].name);
+        }
+    }
+    return unknown(error, word[0] == '-' ? "unknown option " : "unexpected word ", &nearest);
 }
 
 static const option_row *find_row(const char *word, size_t length) {
@@ -83,7 +108,10 @@ static int assign(sluiced_options *o, const option_row *row, const char *value,
         memcpy(a->name, value, length);
         a->name[length] = '\0';
         if (sl_limit_find(a->name) == NULL) {
-            return usage(ret_error, "--limit: there is no limit ", a->name);
+            suggestion nearest;
+            suggest_init(&nearest, a->name, length);
+            config_suggest_limit(&nearest);
+            return unknown(ret_error, "--limit: there is no limit ", &nearest);
         }
         a->value = equals + 1;
     }
@@ -131,7 +159,7 @@ static int parse_options(int argc, char *const *argv, int at, unsigned command_b
         size_t length = strcspn(word, "=");
         const option_row *row = find_row(word, length);
         if (row == NULL) {
-            return usage(ret_error, word[0] == '-' ? "unknown option " : "unexpected word ", word);
+            return unknown_option(ret_error, word, length, command_bit);
         }
         if ((row->commands & command_bit) == 0) {
             return usage(ret_error, "this command has no option ", row->name);
@@ -235,8 +263,10 @@ int options_apply(const sluiced_options *options, sluiced_config *config, config
         const sluiced_assignment *a = &options->assignments[i];
         config_error detail;
         if (config_set(config, a->name, a->value, &detail) != SLUICE_OK) {
-            (void)snprintf(ret_error->text, sizeof(ret_error->text), "%s: %.440s", a->option,
-                           detail.text);
+            /* An option says which setting it is; --limit does not. */
+            bool says_which = strcmp(a->option, "--limit") != 0;
+            const char *what = config_without_name(detail.text, says_which ? a->name : "");
+            (void)snprintf(ret_error->text, sizeof(ret_error->text), "%s: %.440s", a->option, what);
             return SLUICE_EINVAL;
         }
     }

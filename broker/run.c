@@ -86,7 +86,7 @@ static sluiced_exit complain_of_allow(const sluiced_options *options, const slui
     char text[700];
     unsigned line = config->allow_line[at];
     if (line == 0) {
-        (void)snprintf(text, sizeof(text), "--allow: %.450s", what);
+        (void)snprintf(text, sizeof(text), "--allow: %.450s", config_without_name(what, "allow"));
         return complain(SLUICED_EXIT_USAGE, text);
     }
     (void)snprintf(text, sizeof(text), "%.200s:%u: %.450s", options->config_path, line, what);

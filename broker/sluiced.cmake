@@ -4,6 +4,7 @@
 # Pure: what the unit tests of tests/sluiced link.
 add_library(sluiced_config STATIC
     ${CMAKE_CURRENT_LIST_DIR}/config.c
+    ${CMAKE_CURRENT_LIST_DIR}/suggest.c
     ${CMAKE_CURRENT_LIST_DIR}/options.c
     ${CMAKE_CURRENT_LIST_DIR}/usage.c)
 target_link_libraries(sluiced_config PUBLIC sluice_proto sluice_engine sluice_base sluice_options)

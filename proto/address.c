@@ -19,8 +19,8 @@ static int copy_name(const char *name, size_t length, sl_address *ret_address,
         return sl_reason_set(ret_reason, SLUICE_EINVAL, "address", "the name is empty");
     }
     if (length >= SL_ADDRESS_NAME_BYTES) {
-        return sl_reason_range(ret_reason, SLUICE_ENAMETOOLONG, "address: length of the name",
-                               length, 1, SL_ADDRESS_NAME_BYTES - 1);
+        return sl_reason_too_long(ret_reason, SLUICE_ENAMETOOLONG, "address: the name", length,
+                                  SL_ADDRESS_NAME_BYTES - 1);
     }
     for (size_t i = 0; i < length; i++) {
         if ((unsigned char)name[i] < ' ' || name[i] == 0x7f) {

@@ -37,6 +37,19 @@ int sl_reason_value(sl_reason *reason, int status, const char *where, const char
     return status;
 }
 
+int sl_reason_too_long(sl_reason *reason, int status, const char *where, uint64_t length,
+                       uint64_t max) {
+    if (reason != NULL) {
+        sl_text text;
+        begin(reason, &text, where);
+        sl_text_append_u64(&text, length);
+        sl_text_append(&text, " bytes, at most ");
+        sl_text_append_u64(&text, max);
+        end(reason, &text);
+    }
+    return status;
+}
+
 int sl_reason_range(sl_reason *reason, int status, const char *where, uint64_t value, uint64_t min,
                     uint64_t max) {
     if (reason != NULL) {

@@ -21,6 +21,9 @@ int sl_reason_set(sl_reason *reason, int status, const char *where, const char *
 /* "WHERE: WHAT (VALUE)". */
 int sl_reason_value(sl_reason *reason, int status, const char *where, const char *what,
                     uint64_t value);
+/* "WHERE: LENGTH bytes, at most MAX". */
+int sl_reason_too_long(sl_reason *reason, int status, const char *where, uint64_t length,
+                       uint64_t max);
 /* "WHERE: VALUE is out of range: MIN to MAX". */
 int sl_reason_range(sl_reason *reason, int status, const char *where, uint64_t value, uint64_t min,
                     uint64_t max);

@@ -229,6 +229,9 @@ typedef struct check_input {
     sl_reason *reason;
 } check_input;
 
+/* What a program can do wrong is told in the words of its calls (client/include): it knows no
+ * Request.listen.backlog. What breaks the protocol names the message's field. */
+
 static int check_handle(const check_input *in, uint64_t handle, const char *where) {
     if (handle == 0) {
         return sl_reason_set(in->reason, SLUICE_EBADHANDLE, where, "0 is no handle");
@@ -244,7 +247,7 @@ static int check_text_length(const check_input *in, const char *text, size_t max
         return sl_reason_set(in->reason, SLUICE_EINVAL, where, "is empty");
     }
     if (length > max_bytes) {
-        return sl_reason_range(in->reason, SLUICE_EINVAL, where, length, 1, max_bytes);
+        return sl_reason_too_long(in->reason, SLUICE_EINVAL, where, length, max_bytes);
     }
     return SLUICE_OK;
 }
@@ -257,12 +260,12 @@ static int check_range(const check_input *in, uint64_t value, uint64_t max, cons
 }
 
 static int check_read(const check_input *in) {
-    int status = check_handle(in, in->request->as.read.handle, "Request.read.handle");
+    int status = check_handle(in, in->request->as.read.handle, "handle");
     if (status != SLUICE_OK) {
         return status;
     }
     return check_range(in, in->request->as.read.max_bytes, in->limits->payload_bytes,
-                       "Request.read.max_bytes");
+                       "bytes of a read");
 }
 
 static int check_write(const check_input *in) {
@@ -271,11 +274,11 @@ static int check_write(const check_input *in) {
         return sl_reason_range(in->reason, SLUICE_EPROTOCOL, "Request.write: payload length",
                                in->payload_length, 0, length);
     }
-    int status = check_handle(in, in->request->as.write.handle, "Request.write.handle");
+    int status = check_handle(in, in->request->as.write.handle, "handle");
     if (status != SLUICE_OK) {
         return status;
     }
-    return check_range(in, length, in->limits->payload_bytes, "Request.write.length_bytes");
+    return check_range(in, length, in->limits->payload_bytes, "bytes of a write");
 }
 
 static int check_write_data(const check_input *in) {
@@ -295,11 +298,11 @@ static int check_cancel(const check_input *in) {
 }
 
 static int check_close(const check_input *in) {
-    return check_handle(in, in->request->as.close.handle, "Request.close.handle");
+    return check_handle(in, in->request->as.close.handle, "handle");
 }
 
 static int check_accept(const check_input *in) {
-    return check_handle(in, in->request->as.accept.listener, "Request.accept.listener");
+    return check_handle(in, in->request->as.accept.listener, "listener");
 }
 
 static int check_address(const check_input *in, const char *text, const char *where,
@@ -311,9 +314,9 @@ static int check_address(const check_input *in, const char *text, const char *wh
 static int check_connect(const check_input *in) {
     sl_address address;
     int status =
-        check_address(in, in->request->as.connect.address, "Request.connect.address", &address);
+        check_address(in, in->request->as.connect.address, "address", &address);
     if (status == SLUICE_OK && address.kind == SL_ADDRESS_TCP && address.port == 0) {
-        return sl_reason_set(in->reason, SLUICE_EINVAL, "Request.connect.address",
+        return sl_reason_set(in->reason, SLUICE_EINVAL, "address",
                              "port 0 cannot be connected to");
     }
     return status;
@@ -322,35 +325,35 @@ static int check_connect(const check_input *in) {
 static int check_listen(const check_input *in) {
     sl_address address;
     int status =
-        check_address(in, in->request->as.listen.address, "Request.listen.address", &address);
+        check_address(in, in->request->as.listen.address, "address", &address);
     if (status != SLUICE_OK) {
         return status;
     }
     return check_range(in, in->request->as.listen.backlog, SL_BACKLOG_MAX,
-                       "Request.listen.backlog");
+                       "backlog");
 }
 
 static int check_half_close(const check_input *in) {
-    return check_handle(in, in->request->as.half_close.handle, "Request.half_close.handle");
+    return check_handle(in, in->request->as.half_close.handle, "handle");
 }
 
 static int check_acknowledge_torn(const check_input *in) {
     return check_handle(in, in->request->as.acknowledge_torn.handle,
-                        "Request.acknowledge_torn.handle");
+                        "handle");
 }
 
 static int check_hello(const check_input *in) {
     return check_text_length(in, in->request->as.hello.client_name, SL_CLIENT_NAME_BYTES,
-                             "Request.hello.client_name");
+                             "client_name");
 }
 
 static int check_ops(const check_input *in) {
-    int status = check_range(in, in->request->as.ops.limit, SL_OPS_ROWS_MAX, "Request.ops.limit");
+    int status = check_range(in, in->request->as.ops.limit, SL_OPS_ROWS_MAX, "rows");
     if (status != SLUICE_OK) {
         return status;
     }
     if (in->request->as.ops.filter > SL_OPS_FILTER_STUCK) {
-        return sl_reason_value(in->reason, SLUICE_ENOTSUP, "Request.ops.filter",
+        return sl_reason_value(in->reason, SLUICE_ENOTSUP, "filter",
                                "this broker knows no such filter",
                                (uint64_t)in->request->as.ops.filter);
     }
@@ -438,7 +441,7 @@ int sl_request_check(const sl_request *request, uint32_t payload_length,
                      const sl_session_limits *limits, sl_reason *ret_reason) {
     const kind_row *row = find_row(request->kind);
     if (row == NULL) {
-        return sl_reason_set(ret_reason, SLUICE_ENOTSUP, "Request",
+        return sl_reason_set(ret_reason, SLUICE_ENOTSUP, "request",
                              "of no kind that this broker knows");
     }
     bool has_id = request->kind != SL_REQUEST_CANCEL;

@@ -28,13 +28,14 @@ typedef struct cursor {
     const uint8_t *end;
 } cursor;
 
-static int refuse(wire_walk *walk, int status, const char *what) {
+/* With the names from that depth on. */
+static int refuse_at(wire_walk *walk, int status, unsigned first, const char *what) {
     if (walk->reason != NULL) {
         char where[96];
         sl_text text;
         sl_text_init(&text, where, sizeof(where) - 1);
-        for (unsigned i = 0; i < walk->depth; i++) {
-            sl_text_append(&text, i > 0 ? "." : "");
+        for (unsigned i = first; i < walk->depth; i++) {
+            sl_text_append(&text, i > first ? "." : "");
             sl_text_append(&text, walk->names[i]);
         }
         where[text.length] = '\0';
@@ -43,10 +44,17 @@ static int refuse(wire_walk *walk, int status, const char *what) {
     return status;
 }
 
-/* The first value that is refused is the one that is reported. */
+static int refuse(wire_walk *walk, int status, const char *what) {
+    return refuse_at(walk, status, 0, what);
+}
+
+/* The first value that is refused is the one that is reported. One of a request is a program's,
+ * which knows the field's name as its own, and not what it is in. */
 static void refuse_value(wire_walk *walk, const char *what) {
+    bool is_request = walk->names[0] == sluice__request__descriptor.short_name;
     if (walk->value_status == SLUICE_OK) {
-        walk->value_status = refuse(walk, SLUICE_EINVAL, what);
+        walk->value_status =
+            refuse_at(walk, SLUICE_EINVAL, is_request ? walk->depth - 1 : 0, what);
     }
 }
 

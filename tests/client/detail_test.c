@@ -168,7 +168,7 @@ static void test_real_broker(void **state) {
     }
     sluice_open_options options = {.mode = SLUICE_MODE_PRIVATE, .broker_path = broker_path,
                                    .client_name = "\xff"};
-    expect_no_session(&options, SLUICE_EINVAL, "Request.hello.client_name: text that is not UTF-8");
+    expect_no_session(&options, SLUICE_EINVAL, "client_name: text that is not UTF-8");
 }
 
 static void expect_copy(const char *from, size_t size, const char *wanted) {

@@ -60,9 +60,14 @@ expect 2 "--limit wants NAME=VALUE" run --limit handles
 expect 2 "there is no limit colours" run --limit colours=1
 expect 2 "is not a log level: error, warn" run --log-level loud
 expect 2 "is not an engine of this program; it has: " run --engine steam
-expect 2 "--workers: workers: \"many\" is not a whole number" run --workers many
-expect 2 "unknown option --colour" run --colour red
-expect 2 "--workers: workers: 65 is out of range" run --workers 65
+expect 2 "sluiced: --workers: \"many\" is not a whole number" run --workers many
+expect 2 "unknown option --colour (see" run --colour red
+expect 2 "unknown option --log_level; did you mean --log-level?" run --log_level debug
+expect 2 "unknown option --wrokers; did you mean --workers?" run --wrokers 2
+expect 2 "unknown option --work (see" run --work 2
+expect 2 "there is no limit handels; did you mean handles?" run --limit handels=1
+expect 2 "there is no limit user-sessions; did you mean user_sessions?" run --limit user-sessions=1
+expect 2 "sluiced: --workers: 65 is out of range" run --workers 65
 expect 2 "--limit: handles: 1 is out of range" run --limit handles=1
 expect 2 "unresponsive_ns: must be at least twice" run --limit ping_interval=50s
 expect 2 "service install wants --allow" service install
@@ -71,6 +76,13 @@ expect 4 "cannot read none.conf" run --config none.conf
 expect 4 "cannot read ." run --config .
 config 'workers = 1\ncolour = red\n'
 expect 4 "c.conf:2: there is no setting \"colour\"" run --config c.conf
+config 'workers = 1\nlog-level = debug\n'
+expect 4 "c.conf:2: there is no setting \"log-level\"; did you mean log_level?" run --config c.conf
+config 'user_memory_byte = 1GiB\n'
+expect 4 "c.conf:1: there is no setting \"user_memory_byte\"; did you mean user_memory_bytes?" \
+    run --config c.conf
+config 'user_memory = 1KiB\n'
+expect 4 "c.conf:1: user_memory: 1KiB is out of range: 1 MiB to" run --config c.conf
 config 'close_grace = 5\n'
 expect 4 "c.conf:1: close_grace: \"5\" is not a time" run --config c.conf
 config 'workers = 1\n\n# x\nworkers = 2\n'
@@ -83,7 +95,7 @@ config 'workers = 1\033\n'
 expect 4 "c.conf:1: a control character" run --config c.conf
 config 'ping_interval = 50s\n'
 expect 4 "c.conf: unresponsive_ns: must be" run --config c.conf
-expect 2 "--allow: allow: there is no user or group \"nobody of this name\"" \
+expect 2 "sluiced: --allow: there is no user or group \"nobody of this name\"" \
     run --endpoint "$name" --allow "nobody of this name"
 config 'allow_as_root = perhaps\n'
 expect 4 "c.conf:1: allow_as_root: " run --config c.conf
@@ -121,7 +133,7 @@ linux)
     done
     config 'endpoint = x\n'
     expect 5 "endpoint: x is a relative path" run --config c.conf
-    expect 2 "--allow: allow: wants an endpoint" run --allow everyone
+    expect 2 "sluiced: --allow: wants an endpoint" run --allow everyone
     config 'workers = 1\nallow = everyone\n'
     expect 4 "c.conf:2: allow: wants an endpoint" run --config c.conf
     expect 5 "cannot listen on $work/none/e: the directory" run --endpoint "$work/none/e"
