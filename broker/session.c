@@ -75,6 +75,7 @@ static void init_lists(broker_session *session) {
     sl_list_init(&session->in_runnable);
     sl_list_init(&session->in_flushing);
     sl_list_init(&session->in_reaping);
+    sl_list_init(&session->in_unknown);
     sl_list_init(&session->ops);
     sl_list_init(&session->ending);
     sl_list_init(&session->openings);
@@ -177,6 +178,21 @@ static void refuse(broker_worker *worker, engine_handle *pipe, int status,
     refusal_send(worker, pipe, status, reason->text);
 }
 
+/* Those whose user is not known yet share one account. A client says who it is with its first
+ * frame, at once; whoever only holds a connection must not keep others out with it, so that when
+ * half of the places are taken the oldest goes for the next one. */
+static void make_room_for_unknown(broker_session *session) {
+    const broker_book *places = &session->user->sessions;
+    sl_list *node = sl_list_first(&session->worker->unknown);
+    if (node != NULL && book_used(places) > places->limit / 2) {
+        sl_reason reason;
+        broker_session *oldest = SL_LIST_ENTRY(node, broker_session, in_unknown);
+        int status = sl_limit_reached(&reason, SL_LIMIT_USER, "user_sessions", places->limit);
+        session_leave(oldest, status, reason.text);
+    }
+    sl_list_push_back(&session->worker->unknown, &session->in_unknown);
+}
+
 void session_accept(broker_worker *worker, engine_handle *pipe) {
     broker *b = worker->broker;
     broker_session *session = NULL;
@@ -198,6 +214,9 @@ void session_accept(broker_worker *worker, engine_handle *pipe) {
     counter_add(&worker->counters.sessions_started, 1);
     deadline_set(worker, &session->timer,
                  sl_clock_after_ns(worker->now_ns, worker_limits(worker)->hello_timeout_ns));
+    if (!session->is_admitted) {
+        make_room_for_unknown(session);
+    }
     input_arm(session);
 }
 
@@ -205,6 +224,9 @@ int session_admit_late(broker_session *session, sl_reason *ret_reason) {
     broker_user *before = session->user;
     int status = peer_admit(session, ret_reason);
     broker_user *user = session->user;
+    if (status == SLUICE_OK) {
+        sl_list_remove(&session->in_unknown);
+    }
     if (status != SLUICE_OK || user == before) {
         return status;
     }
@@ -228,6 +250,7 @@ void session_leave(broker_session *session, int status, const char *detail) {
         return;
     }
     session->state = SESSION_LEAVING;
+    sl_list_remove(&session->in_unknown);
     session->leave_status = status;
     session->output.owes_goodbye = status != 0;
     if (session->leave_reason.text[0] == '\0') {
@@ -305,6 +328,7 @@ void session_end(broker_session *session, int status) {
     }
     SL_FAILPOINT_PASS(broker, end);
     session->state = SESSION_CLOSING;
+    sl_list_remove(&session->in_unknown);
     session->closed_ns = session->worker->now_ns;
     if (session->leave_status != 0) {
         status = session->leave_status;

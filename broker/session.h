@@ -91,6 +91,7 @@ struct broker_session {
     uint64_t flush_ns; /* since when it has been there */
     sl_list in_reaping;
     sl_list in_feeding;
+    sl_list in_unknown;  /* while it is not known whose it is */
     bool is_held;        /* nothing is parsed until an answer has gone out (charge.h) */
     bool has_place;      /* among the broker's sessions, and its user's */
     engine_handle *pipe; /* NULL: closed */

@@ -117,6 +117,7 @@ static void init(broker_worker *worker) {
     sl_list_init(&worker->flushing);
     sl_list_init(&worker->reaping);
     sl_list_init(&worker->feeding);
+    sl_list_init(&worker->unknown);
     worker->orphan_target.on_completion = on_orphan_closed;
     worker->gate_timer.on_due = on_tell;
     worker->now_ns = sl_clock_now_ns(b->options.clock);

@@ -66,6 +66,7 @@ struct broker_worker {
     sl_list runnable;     /* sessions with work left over (session.in_runnable) */
     sl_list flushing;     /* sessions with something to say (session.in_flushing) */
     sl_list reaping;      /* sessions that may be over (session.in_reaping) */
+    sl_list unknown;      /* sessions whose user is not known yet, oldest first (in_unknown) */
     sl_list feeding;      /* sessions with reads that wait for memory (session.in_feeding) */
 
     /* listener.c */

@@ -84,6 +84,12 @@ static uint64_t fill(raw_client *c, const uint64_t ends[2], const char *limit) {
     return held;
 }
 
+static void fill_all(raw_client *c, const char *limit) {
+    uint64_t ends[2];
+    EXPECT(call_pair(c, ends) == SLUICE_OK);
+    EXPECT(fill(c, ends, limit) > 0);
+}
+
 static void expect_alive(raw_client *c) {
     raw_reply reply;
     EXPECT(call_plain(c, SL_REQUEST_PING, 0, &reply) == SLUICE_OK);
@@ -313,6 +319,61 @@ static void test_user_sessions(uint64_t seed) {
     close_rig(&s);
 }
 
+/* Where the system tells only later who it is, the one too many is refused in its Hello. */
+static void test_late_identity(uint64_t seed) {
+    share_rig s;
+    raw_client *alice[CROWD + 1];
+    raw_reply reply;
+    open_rig(&s, seed);
+    for (unsigned i = 0; i <= CROWD; i++) {
+        sim_world_options(s.rig.world)->peer_busy_count = 1;
+        alice[i] = open_as(&s, ALICE);
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        sim_world_options(s.rig.world)->peer_busy_count = 1;
+        raw_client *late = client_connect(&s.rig);
+        sl_request hello = {.id = client_id(late), .kind = SL_REQUEST_HELLO};
+        hello.as.hello.version_min = 1;
+        hello.as.hello.version_max = 1;
+        hello.as.hello.client_name = "late";
+        client_send(late, &hello, NULL, 0);
+        expect_quota(late, hello.id, "this user's limit user_sessions of 7 is reached");
+        client_close(late);
+        rig_await_sessions(&s.rig, CROWD + 1);
+    }
+    fill_all(alice[0], USER_LIMIT); /* what was taken before it was known is Alice's now */
+    sim_world_options(s.rig.world)->peer_busy_count = 1;
+    raw_client *bob = open_as(&s, BOB);
+    use(bob);
+    EXPECT(call_plain(bob, SL_REQUEST_STATUS, 0, &reply) == SLUICE_OK);
+    EXPECT(strcmp(reply.user, "uid 2002") == 0);
+    client_close(bob);
+    for (unsigned i = 0; i <= CROWD; i++) {
+        client_close(alice[i]);
+    }
+    close_rig(&s);
+}
+
+/* Connections of which nobody has said whose they are keep nobody out. */
+static void test_unknown(uint64_t seed) {
+    share_rig s;
+    raw_client *silent[20];
+    open_rig(&s, seed);
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(silent); i++) {
+        sim_engine_become(s.rig.engine, ALICE, ALICE);
+        sim_world_options(s.rig.world)->peer_busy_count = 1;
+        silent[i] = client_connect(&s.rig);
+        sim_world_options(s.rig.world)->peer_busy_count = 1;
+        raw_client *bob = open_as(&s, BOB);
+        use(bob);
+        client_close(bob);
+    }
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(silent); i++) {
+        client_close(silent[i]);
+    }
+    close_rig(&s);
+}
+
 /* All of the broker's: also more at once than there are places to say so in. */
 static void test_sessions(const sim_options *sim) {
     test_rig rig;
@@ -419,6 +480,8 @@ int main(void) {
         test_flow(seed);
         test_broker_memory(seed);
         test_user_sessions(seed);
+        test_late_identity(seed);
+        test_unknown(seed);
         test_sessions(&sim);
     }
     test_sessions(NULL);
