@@ -28,6 +28,7 @@ static uint32_t class_of(size_t size_bytes) {
     return class_index;
 }
 
+_Static_assert(offsetof(broker_chunk, bytes) % 16 == 0, "aligned for whatever is put there");
 _Static_assert(CHUNK_BYTES_MIN << ((CHUNK_CLASSES - 1) / STEPS) == CHUNK_BYTES_MAX &&
                    (CHUNK_CLASSES - 1) % STEPS == 0,
                "the last size");

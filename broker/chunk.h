@@ -29,7 +29,8 @@ typedef struct broker_chunk {
     uint32_t class_index;
     uint32_t references;
     uint32_t size; /* at least what was asked for */
-    bool is_spare; /* charged with its payer's handles */
+    bool is_spare;       /* charged with its payer's handles */
+    uint8_t padding[11]; /* structures are put into the bytes, too */
     uint8_t bytes[];
 } broker_chunk;
 

@@ -123,8 +123,8 @@ int call_read(raw_client *client, uint64_t handle, uint32_t max_bytes, bool all,
         return SLUICE_EBROKERLOST;
     }
     EXPECT(reply.length == reply.done && reply.done <= max_bytes);
-    EXPECT(expected == NULL || memcmp(reply.payload, expected, reply.length) == 0 ||
-           reply.length == 0);
+    EXPECT(expected == NULL || reply.length == 0 ||
+           memcmp(reply.payload, expected, reply.length) == 0);
     *ret_done = reply.done;
     reply_free(&reply);
     return reply.status;
