@@ -114,7 +114,7 @@ void sl_log_record(sl_log *log, sl_log_level level, const char *message, const c
     log_cell *cell = cell_at(log, position);
     log_record *record = &cell->record;
     record->time_ns = sl_clock_now_ns(log->clock);
-    record->thread = sl_thread_self();
+    record->thread = sl_thread_system_id();
     record->message = message;
     record->level = level;
     copy_text(record->text, text != NULL ? text : "");
@@ -207,7 +207,7 @@ static void write_closing_line(sl_log *log) {
         return;
     }
     log_record record = {.time_ns = sl_clock_now_ns(log->clock),
-                         .thread = sl_thread_self(),
+                         .thread = sl_thread_system_id(),
                          .message = "log closes",
                          .level = SL_LOG_WARN};
     (void)write_record(log, &record);

@@ -27,8 +27,16 @@ void sl_thread_join(sl_thread *thread);
  * joinable). */
 bool sl_thread_join_until(sl_thread *thread, uint64_t deadline_ns);
 
-/* A number that names the calling thread, never 0, not reused while the thread lives. Cheap. */
+/* Nobody joins it any more: what it holds is given back at its end. */
+void sl_thread_detach(sl_thread *thread);
+
+/* A number that names the calling thread among those of this process, never 0, not reused while the
+ * thread lives. Cheap. A child of fork has its parent's number, whatever its system id is. */
 uint64_t sl_thread_self(void);
+
+/* The system's number of the calling thread, as debuggers and `top` show it. For people: in a child
+ * of fork it is still its parent's. Cheap. */
+uint64_t sl_thread_system_id(void);
 
 /* Processors the calling thread may use, at least 1. Ask before pinning. */
 unsigned sl_thread_cpu_count(void);

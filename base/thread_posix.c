@@ -1,10 +1,10 @@
 /*
  * thread_posix.c - threads and synchronisation on POSIX threads and, for the event, a futex.
  *
- * Owner: a started thread shares a small record with its joiner, who frees it. The record carries
- * the event `ended`, so that joining with a deadline needs no pthread_clockjoin_np (which thread
- * sanitizers do not know). Mutexes and condition variables live in the opaque bytes of their
- * structures. Deadlines are times of CLOCK_MONOTONIC, the same as sl_clock_system's.
+ * Owner: a started thread shares a small record with its joiner; the last of the two frees it. The
+ * record carries the event `ended`, so that joining with a deadline needs no pthread_clockjoin_np
+ * (which thread sanitizers do not know). Mutexes and condition variables live in the opaque bytes
+ * of their structures. Deadlines are times of CLOCK_MONOTONIC, the same as sl_clock_system's.
  */
 #include "base/thread.h"
 
@@ -30,6 +30,7 @@ typedef struct thread_record {
     void *context;
     char name[NAME_BYTES];
     sl_event ended;
+    sl_atomic_u32 owner_count; /* the thread, and who joins or detaches it */
 } thread_record;
 
 _Static_assert(sizeof(pthread_t) <= sizeof(uint64_t), "a thread's handle fits");
@@ -45,11 +46,19 @@ static struct timespec to_timespec(uint64_t time_ns) {
 
 /* ---- threads ---- */
 
+static void drop_record(thread_record *record) {
+    if (atomic_fetch_sub(&record->owner_count, 1) == 1) {
+        sl_event_deinit(&record->ended);
+        sl_allocator_system()->release(sl_allocator_system(), record, sizeof(*record));
+    }
+}
+
 static void *thread_main(void *context) {
     thread_record *record = context;
     (void)pthread_setname_np(pthread_self(), record->name);
     record->run(record->context);
     sl_event_set(&record->ended);
+    drop_record(record);
     return NULL;
 }
 
@@ -66,11 +75,6 @@ static void block_signals(sigset_t *ret_before) {
     (void)pthread_sigmask(SIG_SETMASK, &blocked, ret_before);
 }
 
-static void free_record(thread_record *record) {
-    sl_event_deinit(&record->ended);
-    sl_allocator_system()->release(sl_allocator_system(), record, sizeof(*record));
-}
-
 int sl_thread_start(sl_thread *ret_thread, const char *name, sl_thread_fn run, void *context) {
     thread_record *record = sl_allocator_system()->acquire(sl_allocator_system(), sizeof(*record));
     if (record == NULL) {
@@ -81,6 +85,7 @@ int sl_thread_start(sl_thread *ret_thread, const char *name, sl_thread_fn run, v
     size_t name_length = strlen(name);
     memcpy(record->name, name, name_length < NAME_BYTES ? name_length : NAME_BYTES - 1);
     (void)sl_event_init(&record->ended);
+    atomic_init(&record->owner_count, 2);
 
     sigset_t before;
     pthread_t thread;
@@ -88,7 +93,8 @@ int sl_thread_start(sl_thread *ret_thread, const char *name, sl_thread_fn run, v
     int error = pthread_create(&thread, NULL, thread_main, record);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0) {
-        free_record(record);
+        drop_record(record);
+        drop_record(record);
         return SLUICE_EOSLIMIT;
     }
     ret_thread->os_handle[0] = (uint64_t)thread;
@@ -96,12 +102,22 @@ int sl_thread_start(sl_thread *ret_thread, const char *name, sl_thread_fn run, v
     return SLUICE_OK;
 }
 
+static void forget(sl_thread *thread) {
+    drop_record((thread_record *)(uintptr_t)thread->os_handle[1]);
+    thread->os_handle[0] = 0;
+    thread->os_handle[1] = 0;
+}
+
 void sl_thread_join(sl_thread *thread) {
     SL_CHECK(thread->os_handle[1] != 0, "a thread is joined once");
     SL_CHECK(pthread_join((pthread_t)thread->os_handle[0], NULL) == 0, "a thread can be joined");
-    free_record((thread_record *)(uintptr_t)thread->os_handle[1]);
-    thread->os_handle[0] = 0;
-    thread->os_handle[1] = 0;
+    forget(thread);
+}
+
+void sl_thread_detach(sl_thread *thread) {
+    SL_CHECK(thread->os_handle[1] != 0, "a thread is joined or detached once");
+    SL_CHECK(pthread_detach((pthread_t)thread->os_handle[0]) == 0, "a thread can be detached");
+    forget(thread);
 }
 
 bool sl_thread_join_until(sl_thread *thread, uint64_t deadline_ns) {
@@ -114,12 +130,19 @@ bool sl_thread_join_until(sl_thread *thread, uint64_t deadline_ns) {
     return true;
 }
 
+/* The address of something that each thread has of its own: the system's number would cost a call
+ * or, kept, be another thread's in a child of fork (a new pid namespace counts from 1). */
 uint64_t sl_thread_self(void) {
-    static _Thread_local uint64_t self;
-    if (self == 0) {
-        self = (uint64_t)gettid();
+    static _Thread_local char self;
+    return (uint64_t)(uintptr_t)&self;
+}
+
+uint64_t sl_thread_system_id(void) {
+    static _Thread_local uint64_t id;
+    if (id == 0) {
+        id = (uint64_t)gettid();
     }
-    return self;
+    return id;
 }
 
 unsigned sl_thread_cpu_count(void) {

@@ -122,8 +122,18 @@ bool sl_thread_join_until(sl_thread *thread, uint64_t deadline_ns) {
     return true;
 }
 
+void sl_thread_detach(sl_thread *thread) {
+    SL_CHECK(thread->os_handle[0] != 0, "a thread is joined or detached once");
+    (void)CloseHandle((HANDLE)(uintptr_t)thread->os_handle[0]);
+    thread->os_handle[0] = 0;
+}
+
 uint64_t sl_thread_self(void) {
     return GetCurrentThreadId(); /* reads the thread's own block; never 0 */
+}
+
+uint64_t sl_thread_system_id(void) {
+    return GetCurrentThreadId();
 }
 
 unsigned sl_thread_cpu_count(void) {

@@ -119,7 +119,7 @@ static void test_what_a_line_looks_like(void **state) {
                    "1970-01-01T00:00:12.000Z info thread=%" PRIu64
                    " cut text=\"%.63s\" a=1 b=-2 c=-9223372036854775808 d=9223372036854775807"
                    " e=5 f=6\n",
-                   sl_thread_self(), sl_thread_self(), sl_thread_self(), long_text);
+                   sl_thread_system_id(), sl_thread_system_id(), sl_thread_system_id(), long_text);
     assert_string_equal(s.text, expected);
     assert_true(sl_log_destroy(log));
     sink_deinit(&s);

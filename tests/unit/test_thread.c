@@ -55,11 +55,30 @@ static void test_join_after_giving_up(void **state) {
     sl_event_deinit(&h.release);
 }
 
+static void run_briefly(void *context) {
+    atomic_fetch_add((sl_atomic_u32 *)context, 1);
+}
+
+static void test_detached_threads_end_by_themselves(void **state) {
+    static sl_atomic_u32 count;
+    (void)state;
+    for (unsigned i = 0; i < 100; i++) {
+        sl_thread thread;
+        unit_thread_start(&thread, run_briefly, &count);
+        sl_thread_detach(&thread);
+    }
+    uint64_t deadline_ns = unit_deadline_ns(UNIT_PATIENCE_NS);
+    while (atomic_load(&count) < 100 && sl_clock_now_ns(sl_clock_system()) < deadline_ns) {
+        sl_thread_yield();
+    }
+    assert_int_equal(atomic_load(&count), 100);
+}
+
 static void test_processors(void **state) {
     (void)state;
     assert_true(sl_thread_cpu_count() >= 1);
     assert_int_equal(sl_thread_pin(1000000), SLUICE_ENOTSUP);
-    assert_true(sl_thread_self() != 0);
+    assert_true(sl_thread_self() != 0 && sl_thread_system_id() != 0);
     sl_thread_yield();
 }
 
@@ -314,6 +333,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_join_until_gives_up_and_can_join_later),
         cmocka_unit_test(test_join_after_giving_up),
+        cmocka_unit_test(test_detached_threads_end_by_themselves),
         cmocka_unit_test(test_processors),
         cmocka_unit_test(test_slice),
         cmocka_unit_test(test_pin),
