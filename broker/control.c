@@ -2,8 +2,8 @@
  * control.c - see control.h.
  *
  * The only user of libuv in the broker. Its loop does no pipe or socket I/O of ours: signals,
- * timers, wake-ups, and on Linux one pidfd. Other threads reach it by uv_async_send only, which
- * neither waits nor allocates.
+ * timers, wake-ups, and on Linux a pidfd and a life line of the private broker's client. Other
+ * threads reach it by uv_async_send only, which neither waits nor allocates.
  *
  * A signal, the service manager or the end of the client begins a drain (begin_drain, the only
  * place). Then the loop waits for the broker's on_end or for the limit, whichever is first.
@@ -40,6 +40,7 @@ struct control {
     uv_timer_t tick;
     uv_timer_t limit;
     control_watch watch;
+    control_watch life_line;
     sl_atomic_u32 stop_count; /* asked for from outside */
     sl_atomic_u32 has_ended;
     broker_end end; /* written before has_ended */
@@ -113,6 +114,9 @@ static void on_signal(uv_signal_t *handle, int number) {
 
 static void on_client_gone(void *user) {
     control *c = user;
+    if (c->is_client_gone) {
+        return; /* both watches tell */
+    }
     c->is_client_gone = true;
     ask_stop(c, "the client of this private broker has ended", 0);
 }
@@ -195,6 +199,9 @@ int control_create(const control_options *options, control **ret_control) {
     if (status == SLUICE_OK && options->private_for != NULL) {
         status = control_watch_open(&c->watch, &c->loop, options->private_for, on_client_gone, c);
     }
+    if (status == SLUICE_OK && options->life_line != NULL) {
+        status = control_watch_open(&c->life_line, &c->loop, options->life_line, on_client_gone, c);
+    }
     if (status != SLUICE_OK) {
         control_destroy(c);
         return status;
@@ -208,6 +215,7 @@ void control_destroy(control *c) {
         return;
     }
     control_watch_close(&c->watch);
+    control_watch_close(&c->life_line);
     uv_walk(&c->loop, close_handle, NULL);
     (void)uv_run(&c->loop, UV_RUN_DEFAULT);
     SL_CHECK(uv_loop_close(&c->loop) == 0, "the control loop has no handle left");

@@ -14,6 +14,7 @@ typedef struct control control;
 typedef struct control_options {
     sl_log *log;
     const char *private_for; /* the process whose end is ours (control_watch.h), or NULL */
+    const char *life_line;   /* its other end's end is that process's, too; or NULL */
     sl_limits limits;        /* for control_drain_limit_ns */
     /* While it drains, at once and then every 500 ms. May be NULL. */
     void (*on_draining)(void *user);
@@ -22,7 +23,7 @@ typedef struct control_options {
 
 /* From here on signals are remembered: one that comes before control_run stops that at once.
  * SLUICE_OK; ENOMEM, EOSLIMIT, EOS; ENOTFOUND: the process in private_for is gone; EINVAL: it is no
- * notation of a process; EACCESS. */
+ * notation of a process, or life_line none of a life line; EACCESS. */
 int control_create(const control_options *options, control **ret_control);
 
 /* Ask for the drain; again: without grace. */

@@ -33,6 +33,7 @@ static const option_row rows[] = {
     {"--limit", NULL, FOR_SETTINGS, NULL},
     {"--config", NULL, FOR_SETTINGS, NULL},
     {"--private-for", NULL, FOR_RUN, NULL},
+    {"--life-line", NULL, FOR_RUN, NULL},
     {"--name", NULL, FOR_SERVICE, NULL},
     {"--from-here", NULL, FOR_INSTALL, "yes"},
 };
@@ -126,6 +127,8 @@ static int take_option(sluiced_options *o, const option_row *row, const char *va
         place = &o->config_path;
     } else if (strcmp(row->name, "--private-for") == 0) {
         place = &o->private_for;
+    } else if (strcmp(row->name, "--life-line") == 0) {
+        place = &o->life_line;
     } else if (strcmp(row->name, "--name") == 0) {
         place = &o->service_name;
     } else if (strcmp(row->name, "--from-here") == 0) {

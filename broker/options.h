@@ -51,6 +51,7 @@ typedef struct sluiced_options {
     options_command command;
     const char *config_path;  /* NULL = none */
     const char *private_for;  /* NULL = serves everyone that may connect */
+    const char *life_line;    /* NULL = none (control_watch.h) */
     const char *service_name; /* "sluice" unless --name was given */
     const char *from_here;    /* not NULL: wherever the program lies, who may change it or not */
     sluiced_assignment assignments[OPTIONS_ASSIGNMENTS_MAX];

@@ -191,6 +191,7 @@ static sluiced_exit start_control(run *r, const sluiced_options *options,
                                   bool *ret_is_client_gone) {
     control_options o = {.log = r->log,
                          .private_for = options->private_for,
+                         .life_line = options->life_line,
                          .limits = r->config.limits,
                          .on_draining = on_draining,
                          .user = r};
@@ -317,6 +318,9 @@ sluiced_exit run_broker(const sluiced_options *options, const run_hooks *hooks) 
     code = start_control(r, options, &is_client_gone);
     if (code == SLUICED_EXIT_OK && !is_client_gone) {
         code = with_control(r, hooks);
+    }
+    if (options->life_line != NULL) {
+        startup_remove_folder(r->endpoint);
     }
     if (code == SLUICED_EXIT_STUCK) {
         (void)sl_log_stop(r->log); /* writes what it has; the rest is left to the process's end */

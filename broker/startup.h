@@ -32,6 +32,10 @@ int startup_open_log(const char *path, config_error *ret_error);
 int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAME_BYTES],
                      config_error *ret_error);
 
+/* The folder of a private broker's endpoint, which its client has made for that alone (Linux): it
+ * goes with the broker. */
+void startup_remove_folder(const char *endpoint);
+
 /* Who may connect: the allow list as the engine and the broker take it. */
 #define STARTUP_ACCESS_BYTES 2048
 #define STARTUP_ALLOW_MAX    (2 * CONFIG_ALLOW_MAX) /* a name may be a user's and a group's */

@@ -215,6 +215,16 @@ int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAM
     return status;
 }
 
+void startup_remove_folder(const char *endpoint) {
+    char folder[ENGINE_PIPE_NAME_BYTES];
+    const char *slash = strrchr(endpoint, '/');
+    if (slash != NULL && slash != endpoint) {
+        memcpy(folder, endpoint, (size_t)(slash - endpoint));
+        folder[slash - endpoint] = '\0';
+        (void)rmdir(folder); /* only an empty one goes */
+    }
+}
+
 /* ---- who may connect ---- */
 
 static void add_allowed(startup_allowed *allowed, const engine_identity *who) {

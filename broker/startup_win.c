@@ -130,6 +130,10 @@ int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAM
     return SLUICE_OK;
 }
 
+void startup_remove_folder(const char *endpoint) {
+    (void)endpoint; /* a pipe's name has none */
+}
+
 /* ---- who may connect ---- */
 
 /* LookupAccountNameW: these say that nobody has the name, or that it is none; all else, that the

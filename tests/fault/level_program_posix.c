@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -39,6 +40,7 @@ extern int sluiced_main(int argc, char **argv); /* broker/main.c */
 static char endpoint[ENGINE_PIPE_NAME_BYTES];
 static char config_file[ENGINE_PIPE_NAME_BYTES];
 static char log_file[ENGINE_PIPE_NAME_BYTES];
+static char own_endpoint[ENGINE_PIPE_NAME_BYTES]; /* in a folder of its own */
 static char client_word[32];
 
 typedef enum program_end {
@@ -53,6 +55,7 @@ typedef struct program_act {
     program_end end;
     bool by_descriptor; /* it knows that process by */
     bool is_default;    /* its endpoint is the one of this user */
+    bool has_folder;    /* ... own_endpoint, whose folder is to go with it */
 } program_act;
 
 static const program_act acts[] = {
@@ -65,10 +68,11 @@ static const program_act acts[] = {
                client_word},
      .end = END_WITH_CLIENT,
      .by_descriptor = true},
-    {.name = "private, by process",
-     .words = {"run", "--config", config_file, "--endpoint", endpoint, "--private-for",
-               client_word},
-     .end = END_WITH_CLIENT},
+    {.name = "private, by process, with a life line",
+     .words = {"run", "--config", config_file, "--endpoint", own_endpoint, "--private-for",
+               client_word, "--life-line", client_word},
+     .end = END_WITH_CLIENT,
+     .has_folder = true},
     {.name = "help into a full pipe", .words = {"--help"}, .end = END_BY_ITSELF},
 };
 
@@ -93,6 +97,7 @@ static const struct expectation {
     {"broker/startup_posix.c:startup_process:", CODE(OK), false},
     {"broker/startup_posix.c:get_limit:", CODE(OK), false},
     {"broker/startup_posix.c:count_inherited:", CODE(OK), false},
+    {"broker/startup_posix.c:startup_remove_folder:", CODE(OK), false},
     {"broker/startup_posix.c:startup_read_file:close", CODE(OK) | CODE(CONFIG), false},
     {"broker/startup_posix.c:startup_read_file:", CODE(CONFIG), true},
     {"broker/startup_posix.c:read_all:", CODE(OK) | CODE(CONFIG), true},
@@ -311,6 +316,8 @@ static int run_service(const program_act *act, bool goes_on, bool *ret_has_serve
     memcpy(name, endpoint, sizeof(name));
     if (act->is_default) {
         default_endpoint(name);
+    } else if (act->has_folder) {
+        memcpy(name, own_endpoint, sizeof(name));
     }
     int output = memfd_create("output", 0);
     EXPECT(output >= 0);
@@ -353,10 +360,35 @@ typedef struct outcome {
     unsigned names; /* left over */
 } outcome;
 
+static void own_folder(char ret_path[ENGINE_PIPE_NAME_BYTES]) {
+    memcpy(ret_path, own_endpoint, ENGINE_PIPE_NAME_BYTES);
+    *strrchr(ret_path, '/') = '\0';
+}
+
+static void make_folder(void) {
+    char path[ENGINE_PIPE_NAME_BYTES];
+    own_folder(path);
+    EXPECT(mkdir(path, 0700) == 0);
+}
+
+/* false: it was gone already. */
+static bool remove_folder(void) {
+    char path[ENGINE_PIPE_NAME_BYTES];
+    char lock[ENGINE_PIPE_NAME_BYTES + sizeof(".lock")];
+    own_folder(path);
+    (void)snprintf(lock, sizeof(lock), "%s.lock", own_endpoint);
+    (void)unlink(own_endpoint);
+    (void)unlink(lock);
+    return rmdir(path) == 0;
+}
+
 static outcome play(const program_act *act, bool goes_on) {
     outcome o = {.has_served = false};
     child program;
     write_config();
+    if (act->has_folder) {
+        make_folder();
+    }
     reported->descriptors = 0;
     int status = act->end == END_BY_ITSELF ? run_help(act, &program)
                                            : run_service(act, goes_on, &o.has_served);
@@ -367,7 +399,10 @@ static outcome play(const program_act *act, bool goes_on) {
         EXPECT(!"the program ends by itself");
     }
     o.code = is_stopped_late ? SLUICED_EXIT_OK : (unsigned)WEXITSTATUS(status);
-    o.names = tidy_up();
+    if (act->has_folder && remove_folder()) {
+        o.names = o.has_served; /* else its client clears it away */
+    }
+    o.names += tidy_up();
     return o;
 }
 
@@ -400,7 +435,8 @@ static void expect_documented(const program_act *act, const outcome *o, const fa
         expect(!e->says_why || strstr(text, strerror(plan->error->value)) != NULL,
                "it did not say what the system said", o);
     }
-    expect(o->names == 0 || !is_ours, "a name is left", o);
+    bool may_leave = is_ours && strstr(plan->site->name, ":startup_remove_folder:") != NULL;
+    expect(o->names == 0 || !is_ours || may_leave, "a name is left", o);
 }
 
 static void set_up(void) {
@@ -409,6 +445,9 @@ static void set_up(void) {
         engine_address address = script_pipe_address();
         memcpy(names[i], address.pipe, ENGINE_PIPE_NAME_BYTES);
     }
+    engine_address folder = script_pipe_address();
+    int length = snprintf(own_endpoint, sizeof(own_endpoint), "%.200s/broker", folder.pipe);
+    EXPECT(length > 0 && (size_t)length < sizeof(own_endpoint));
     reported = fault_share(sizeof(*reported));
     script_client_place();
     for (unsigned i = 0; i < SL_ARRAY_COUNT(acts); i++) {
