@@ -86,8 +86,10 @@ static void on_failed(client_core *core, int status, uint32_t os_error) {
     }
     core->down_status = status;
     core->down_os_error = os_error;
+    bool is_no_place = status == SLUICE_ENAMETOOLONG && core->settings.endpoint_is_default;
     if (core->mode == SLUICE_MODE_AUTO &&
-        (status == SLUICE_ENOBROKER || status == SLUICE_EACCESS || status == SLUICE_EUNTRUSTED)) {
+        (status == SLUICE_ENOBROKER || status == SLUICE_EACCESS || status == SLUICE_EUNTRUSTED ||
+         is_no_place)) {
         core->mode = SLUICE_MODE_PRIVATE;
         launch(core);
         return;
@@ -119,6 +121,10 @@ void client_connect_want(client_core *core) {
         return;
     }
     core->phase_deadline_ns = sl_clock_after_ns(core->now_ns, core->settings.open_timeout_ns);
+    if (core->settings.open_deadline_ns != 0) { /* the caller's time has begun before */
+        core->phase_deadline_ns = core->settings.open_deadline_ns;
+        core->settings.open_deadline_ns = 0;
+    }
     core->attempt_count = 0;
     if (core->mode == SLUICE_MODE_PRIVATE) {
         launch(core);
@@ -323,6 +329,11 @@ void client_connect_tick(client_core *core) {
     }
     if (core->phase == CLIENT_GREETING || core->now_ns >= core->phase_deadline_ns) {
         bool was_refused = core->phase == CLIENT_BACKOFF;
+        if (core->phase == CLIENT_LAUNCHING) {
+            client_connect_explain(core, "the system has not started the private broker in time");
+        } else if (was_refused && core->mode == SLUICE_MODE_PRIVATE) {
+            client_connect_explain(core, "the private broker was started, but does not listen");
+        }
         int status = core->phase == CLIENT_GREETING ? SLUICE_EUNRESPONSIVE : SLUICE_ETIMEDOUT;
         drop_link(core);
         give_up(core, was_refused ? core->down_status : status, 0);

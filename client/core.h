@@ -55,10 +55,12 @@ typedef struct client_hooks {
 typedef struct client_settings {
     uint32_t mode; /* SLUICE_MODE_* */
     const char *endpoint;    /* of the service; must outlive the core */
+    bool endpoint_is_default; /* nobody has named it */
     const char *client_name; /* must outlive the core */
     client_trust trust;      /* whose broker it may be */
     uint64_t process_id;
     uint64_t open_timeout_ns;
+    uint64_t open_deadline_ns; /* of the first connection; 0 = by open_timeout_ns */
     uint64_t call_grace_ns;
     uint32_t credit_operations; /* wish; 0 = any */
 } client_settings;

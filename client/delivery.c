@@ -1,10 +1,12 @@
 /*
- * delivery.c - see delivery.h. A callback may do anything but close the session: it may start
- * calls, release its operation, wait in a synchronous call (except INLINE: on the I/O thread).
+ * delivery.c - see delivery.h. A callback may do anything but close its session: it may start
+ * calls, release its operation, wait in a synchronous call (except INLINE: on the I/O thread),
+ * close another session (which then waits for nobody: session.c).
  */
 #include "client/delivery.h"
 
 #include "base/failpoint.h"
+#include "client/registry.h"
 #include "client/session.h"
 #include "client/waitable.h"
 
@@ -67,6 +69,10 @@ int client_delivery_open(client_delivery *delivery, uint32_t mode) {
         status = SLUICE_EINVAL;
     }
     delivery->is_open = status == SLUICE_OK;
+    if (delivery->is_open) {
+        sl_list_init(&delivery->registered);
+        client_registry_add(delivery);
+    }
     return status;
 }
 
@@ -88,6 +94,7 @@ void client_delivery_close(client_delivery *delivery) {
         } while (count != 0);
         client_waitable_close(delivery->waitable);
     }
+    client_registry_remove(delivery);
 }
 
 void client_delivery_put(client_delivery *delivery, client_operation *op) {
@@ -109,6 +116,10 @@ void client_delivery_put(client_delivery *delivery, client_operation *op) {
 bool client_delivery_is_callback(const client_delivery *delivery) {
     return atomic_load_explicit(&delivery->callback_thread_id, memory_order_relaxed) ==
            sl_thread_self();
+}
+
+bool client_delivery_is_dispatching(client_delivery *delivery) {
+    return delivery->mode == SLUICE_DELIVERY_POLL && atomic_load(&delivery->is_dispatching);
 }
 
 /* The next one that is due, or NULL. The mailbox is emptied once: callbacks that start calls which

@@ -24,6 +24,7 @@ typedef struct client_delivery {
     sl_atomic_u64 undelivered_count; /* callbacks that are to come */
     /* The thread that runs a callback now; 0 = none. */
     sl_atomic_u64 callback_thread_id;
+    sl_list registered; /* registry.c */
 } client_delivery;
 
 /* SLUICE_OK, EINVAL, EOSLIMIT, ENOMEM. */
@@ -34,8 +35,10 @@ void client_delivery_close(client_delivery *delivery);
 /* The I/O thread: op's outcome is fixed; takes over a reference. */
 void client_delivery_put(client_delivery *delivery, client_operation *op);
 
-/* Is this thread inside a callback? */
+/* Is this thread inside a callback of this session? */
 bool client_delivery_is_callback(const client_delivery *delivery);
+/* POLL: another thread is in sluice_dispatch. */
+bool client_delivery_is_dispatching(client_delivery *delivery);
 
 /* sluice_dispatch. */
 int client_delivery_dispatch(client_delivery *delivery, uint32_t max, uint32_t *ret_count);

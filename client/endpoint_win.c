@@ -18,16 +18,3 @@ int client_endpoint_service(const char *given, char ret_endpoint[ENGINE_PIPE_NAM
                           name);
     return length < 0 || length >= ENGINE_PIPE_NAME_BYTES ? SLUICE_ENAMETOOLONG : SLUICE_OK;
 }
-
-int client_endpoint_private(const uint64_t random[2], char ret_endpoint[ENGINE_PIPE_NAME_BYTES],
-                            uint32_t *ret_os_error) {
-    *ret_os_error = 0;
-    (void)snprintf(ret_endpoint, ENGINE_PIPE_NAME_BYTES, "%ssluice-private-%016llx%016llx", prefix,
-                   (unsigned long long)random[0], (unsigned long long)random[1]);
-    return SLUICE_OK;
-}
-
-/* A pipe's name goes with its process. */
-void client_endpoint_forget(const char *endpoint) {
-    (void)endpoint;
-}

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#define STOP_GRACE_NS SL_NS_PER_S
+#define STOP_TURN_NS (50 * SL_NS_PER_MS)
 
 _Static_assert(sizeof(((sluice_session_info *)0)->broker_user) == ENGINE_IDENTITY_TEXT_BYTES,
                "the public header has room for every user");
@@ -60,7 +60,7 @@ static void on_connection(void *user) {
     info->epoch = hello->epoch;
     info->connection_count = core->connection_count;
     info->broker_process_id = core->mode == SLUICE_MODE_PRIVATE && core->phase == CLIENT_READY
-                                  ? session->launcher.launch.process_id
+                                  ? client_launcher_process_id(&session->launcher)
                                   : 0;
     info->payload_bytes = hello->limits.payload_bytes;
     info->credit_operations = hello->limits.credit_operations;
@@ -107,25 +107,29 @@ static void on_stop(client_core *core, client_mail *mail) {
     client_core_stop(core);
 }
 
-/* The engine has given back everything, or its time is up. */
+static uint64_t left_ns(uint64_t deadline_ns) {
+    uint64_t now_ns = sl_clock_now_ns(sl_clock_system());
+    return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+}
+
+/* The engine has given back everything, or its time is up. A start of a private broker is left;
+ * what it has told already is heard. */
 static void end(sluice_session *session) {
-    uint64_t deadline_ns = sl_clock_after_ns(sl_clock_now_ns(sl_clock_system()), STOP_GRACE_NS);
-    bool is_idle = false;
-    while (!is_idle && sl_clock_now_ns(sl_clock_system()) < deadline_ns) {
-        is_idle = client_core_is_idle(&session->core) &&
-                  !client_launcher_is_busy(&session->launcher) &&
+    bool is_told;
+    bool is_idle;
+    for (;;) {
+        is_told = client_launcher_leave(&session->launcher);
+        is_idle = is_told && client_core_is_idle(&session->core) &&
                   engine_worker_destroy(session->worker) == SLUICE_OK;
-        if (!is_idle) {
-            uint64_t now_ns = sl_clock_now_ns(sl_clock_system());
-            client_core_run(&session->core, sl_clock_after_ns(now_ns, STOP_GRACE_NS / 8));
+        if (is_idle || (is_told && left_ns(session->close_deadline_ns) == 0)) {
+            break;
         }
-    }
-    while (client_launcher_is_busy(&session->launcher)) {
-        client_core_run(&session->core, SL_CLOCK_NEVER); /* a start of a process is bounded */
+        uint64_t now_ns = sl_clock_now_ns(sl_clock_system());
+        client_core_run(&session->core, sl_clock_after_ns(now_ns, STOP_TURN_NS));
     }
     if (is_idle) {
         client_core_deinit(&session->core);
-        (void)engine_destroy(session->engine, STOP_GRACE_NS);
+        is_idle = engine_destroy(session->engine, left_ns(session->close_deadline_ns)) == SLUICE_OK;
     }
     session->is_left_behind = !is_idle;
 }
@@ -162,7 +166,8 @@ int client_io_thread_start(sluice_session *session) {
     return status;
 }
 
-void client_io_thread_stop(sluice_session *session) {
+void client_io_thread_stop(sluice_session *session, uint64_t deadline_ns) {
+    session->close_deadline_ns = deadline_ns; /* published by the mail */
     session->stop_mail.on_core = on_stop;
     client_core_post(session->worker, &session->stop_mail);
     sl_thread_join(&session->io_thread);

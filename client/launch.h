@@ -1,23 +1,45 @@
 /*
- * launch.h - a private broker as a child process. launch_posix.c, launch_win.c.
+ * launch.h - a private broker as a process of its own. launch_posix.c, launch_win.c.
  *
  * It ends with this process, however that ends: Windows kills it with the job whose only handle is
  * ours and not inheritable; on Linux it watches a pidfd of ours, which also does not care about
- * forks. These calls are synchronous: for the launch thread and for closing threads, never the I/O
- * thread (but client_launch_has_ended, which only looks).
+ * forks. And it ends when we let it go: Windows closes the job; on Linux we shut down the life
+ * line, a socket that the broker watches, which needs no right to signal it (a program that gave
+ * its rights up has none).
+ *
+ * Starting and stopping may block: for the launch thread and for closing threads, never the I/O
+ * thread (but client_launch_has_ended and client_launch_let_go, which do not).
  */
 #ifndef SLUICE_CLIENT_LAUNCH_H
 #define SLUICE_CLIENT_LAUNCH_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "base/atomic.h"
+#include "client/place.h"
+
+#define CLIENT_PATH_BYTES 2048u
+
+/* What it is started with. */
+typedef struct client_launch_options {
+    char path[CLIENT_PATH_BYTES]; /* of sluiced */
+    /* Where its standard error goes: a file to append to; "" = `log`. */
+    char log_path[CLIENT_PATH_BYTES];
+    uint64_t log;       /* a descriptor or HANDLE, or CLIENT_LOG_NOWHERE */
+    uint32_t log_level; /* SLUICE_LOG_* */
+} client_launch_options;
+
+#define CLIENT_LOG_NOWHERE UINT64_MAX
 
 typedef struct client_launch {
     uint64_t process_id; /* 0 = there is none */
     uint64_t os_process; /* pidfd, process handle */
-    uint64_t os_job;     /* Windows */
+    uint64_t os_life;    /* our end of the life line, the job */
+    client_place place;
+    /* Linux: the pidfd while exec has not come back; UINT32_MAX = there is none. */
+    sl_atomic_u32 os_starting;
 } client_launch;
+
+/* There is none. */
+void client_launch_init(client_launch *launch);
 
 /* Where sluiced is, by absolute path; the first that is there (docs/design.md, "Where a private
  * broker is looked for"). SLUICE_OK, ENOTFOUND. */
@@ -26,14 +48,37 @@ int client_launch_find(char *ret_path, size_t size);
 /* Is that an absolute path? */
 bool client_launch_is_absolute(const char *path);
 
-/* Starts `path` listening at `endpoint`. SLUICE_OK; ENOTFOUND, EACCESS, ENOMEM, EOSLIMIT, EOS. */
-int client_launch_start(client_launch *launch, const char *path, const char *endpoint,
-                        uint32_t *ret_os_error);
+/* The program's standard error, if it is open, else CLIENT_LOG_NOWHERE. The first call of a process
+ * decides whether it is: later the number may be something else's, ours for example. */
+uint64_t client_launch_standard_error(void);
+
+/* A copy of a descriptor or HANDLE for a log; of CLIENT_LOG_NOWHERE that. SLUICE_OK; EINVAL: it is
+ * none; EOSLIMIT. */
+int client_launch_log_copy(uint64_t log, uint64_t *ret_log);
+void client_launch_log_close(uint64_t log);
+
+/* Starts one that listens at launch->place, which is made. SLUICE_OK; ENOTFOUND: no program there;
+ * EACCESS, ENAMETOOLONG, ENOMEM, EOSLIMIT, EOS. *ret_detail is static; it stays if there is nothing
+ * special to say. */
+int client_launch_start(client_launch *launch, const client_launch_options *options,
+                        const char **ret_detail, uint32_t *ret_os_error);
+
+/* Any thread, while client_launch_start is under way on another, and until the launch is stopped:
+ * gets it out of an exec that does not come back, if the system lets it. */
+void client_launch_interrupt(client_launch *launch);
 
 bool client_launch_has_ended(const client_launch *launch);
 
-/* Asks it to end, waits up to grace_ns, ends it. Harmless without one. */
-void client_launch_stop(client_launch *launch, uint64_t grace_ns);
+/* It is to end. Does not wait. */
+void client_launch_let_go(client_launch *launch);
+
+/* Lets it go, waits until polite_ns for its end, then kills it and waits until deadline_ns (times
+ * of the system clock). true: it has ended, what was left of it is cleared away, and there is none.
+ * false: the system has not let it go yet, or we must not kill it. Harmless without one. */
+bool client_launch_stop(client_launch *launch, uint64_t polite_ns, uint64_t deadline_ns);
+
+/* Gives back what we hold of it, and leaves it to itself: it has been let go. */
+void client_launch_leave(client_launch *launch);
 
 /* This process's number, and its name for people. */
 uint64_t client_launch_own_id(void);

@@ -1,47 +1,76 @@
 /*
- * launch_posix.c - see launch.h. The child inherits /dev/null three times, and a pidfd of ours at
- * descriptor 3; nothing else (posix_spawn_file_actions_addclosefrom_np, glibc 2.34).
+ * launch_posix.c - see launch.h.
+ *
+ * The broker must not be seen by the program's own wait() or SIGCHLD handler. So it is started by a
+ * process in between that ends at once, and is nobody's child then but init's. The one in between
+ * has no exit signal: it sends no SIGCHLD, wait() does not see it without __WCLONE or __WALL
+ * (wait(2)), and we collect it by its number. It could not be the broker itself: exec gives a
+ * process SIGCHLD back (execve(2)). A program that asks to be the parent of orphans (process 1 of a
+ * container, PR_SET_CHILD_SUBREAPER) gets this one like any other.
+ *
+ *     launch thread --clone(VM, VFORK, FILES)--> in between --clone(VM, VFORK, PIDFD)--> sluiced
+ *
+ * Both share our memory and the first our descriptors, too: so the pidfd of the broker, which the
+ * second clone gives, is ours. The launch thread stands still until exec has come back, which may
+ * be never: it can be spared (errand.h), and what the others use lies on its stack. In between
+ * there are system calls only, and no functions of the C library that sanitizers put their own in
+ * the place of: these would take the child's doings for ours.
+ *
+ * The broker has six descriptors: /dev/null twice, its standard error, a pidfd of ours, the life
+ * line, and its folder, whose lock it so shares. A session of its own (no Ctrl-C, no SIGHUP of the
+ * program's terminal), all signals as the system makes them, none blocked, the root as its folder,
+ * a umask of 077. It keeps our limits (sluiced raises that of descriptors), priority, processors
+ * and environment.
  */
 #include "client/launch.h"
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <link.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "client/include/sluice/sluice.h"
 
 extern char **environ;
 
-#define PIDFD_IN_CHILD 3
-#define PATH_BYTES     2048
-#define KILL_NS        SL_NS_PER_S /* from SIGKILL to the end, as a rule */
+/* clone(2) by the C library's own name: a sanitizer's `clone` knows no child in our memory. */
+extern int __clone(int (*run)(void *context), void *stack_end, int flags, void *context, ...);
+
+/* The broker's descriptors, by number. */
+enum { NULL_IN, NULL_OUT, LOG, CLIENT, LIFE, FOLDER, DESCRIPTORS };
+
+#define PATH_BYTES  CLIENT_PATH_BYTES
+#define STACK_BYTES (64 * 1024)
+#define LAST_SIGNAL 64
+#define NO_PIDFD    UINT32_MAX
+#define LOW         3 /* standard input, output and error */
+#define CLOSED_MAX  65536
 
 static int status_of(int error) {
     switch (error) {
     case ENOENT:
-    case ENOTDIR:
-        return SLUICE_ENOTFOUND;
+    case ENOTDIR: return SLUICE_ENOTFOUND;
     case EACCES:
     case EPERM:
-    case ENOEXEC:
-        return SLUICE_EACCESS;
-    case ENOMEM:
-        return SLUICE_ENOMEM;
+    case ENOEXEC: return SLUICE_EACCESS;
+    case ENOMEM: return SLUICE_ENOMEM;
     case EMFILE:
     case ENFILE:
-    case EAGAIN:
-        return SLUICE_EOSLIMIT;
-    default:
-        return SLUICE_EOS;
+    case EAGAIN: return SLUICE_EOSLIMIT;
+    default: return SLUICE_EOS;
     }
 }
 
@@ -87,87 +116,242 @@ int client_launch_find(char *ret_path, size_t size) {
     return SLUICE_ENOTFOUND;
 }
 
-static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attributes, int self) {
-    sigset_t none;
-    sigset_t all;
-    (void)sigemptyset(&none);
-    (void)sigfillset(&all);
-    int error = posix_spawnattr_setflags(
-        attributes, (short)(POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
-    error = error != 0 ? error : posix_spawnattr_setsigmask(attributes, &none);
-    error = error != 0 ? error : posix_spawnattr_setsigdefault(attributes, &all);
-    for (int i = 0; i < 3 && error == 0; i++) {
-        error = posix_spawn_file_actions_addopen(actions, i, "/dev/null", i == 0 ? 0 : 1, 0);
+/* ---- descriptors ----------------------------------------------------------------------------- */
+
+/* A daemon may have closed 0 to 2. Nothing of ours that stays may get these numbers: whatever the
+ * program writes to its standard error would end up there. So they are taken for a moment. */
+static void hold_low(int ret_held[LOW]) {
+    unsigned count = 0;
+    int fd;
+    while ((fd = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && fd < LOW && count < LOW) {
+        ret_held[count++] = fd;
     }
-    /* dup2 onto itself clears close-on-exec, too (posix_spawn_file_actions_adddup2(3)). */
-    error = error != 0 ? error : posix_spawn_file_actions_adddup2(actions, self, PIDFD_IN_CHILD);
-    return error != 0 ? error
-                      : posix_spawn_file_actions_addclosefrom_np(actions, PIDFD_IN_CHILD + 1);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    while (count < LOW) {
+        ret_held[count++] = -1;
+    }
 }
 
-/* A child that cannot be watched is none. */
-static int watch(client_launch *launch, pid_t child, uint32_t *ret_os_error) {
-    int process = pidfd_open(child, 0);
-    if (process < 0) {
-        int error = errno;
-        (void)kill(child, SIGKILL);
-        while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {
+static void release_low(const int held[LOW]) {
+    for (unsigned i = 0; i < LOW; i++) {
+        if (held[i] >= 0) {
+            (void)close(held[i]);
         }
-        *ret_os_error = (uint32_t)error;
-        return status_of(error);
     }
-    launch->process_id = (uint64_t)child;
-    launch->os_process = (uint64_t)process;
-    return SLUICE_OK;
 }
 
-int client_launch_start(client_launch *launch, const char *path, const char *endpoint,
-                        uint32_t *ret_os_error) {
-    char words[][16] = {"run", "--endpoint", "--private-for", "fd:3"};
-    char program[PATH_BYTES];
-    char where[PATH_BYTES];
-    char *const argv[] = {program, words[0], words[1], where, words[2], words[3], NULL};
-    if (snprintf(program, sizeof(program), "%s", path) >= PATH_BYTES ||
-        snprintf(where, sizeof(where), "%s", endpoint) >= PATH_BYTES) {
-        return SLUICE_ENAMETOOLONG;
+/* A copy above the numbers that the broker's will have, so that none is put over another. -1: errno
+ * says why. */
+static int copy_above(int fd) {
+    return fcntl(fd, F_DUPFD_CLOEXEC, DESCRIPTORS);
+}
+
+/* The same, and the original goes. */
+static int move_above(int fd) {
+    if (fd < 0) {
+        return -1;
     }
-    int self = pidfd_open(getpid(), 0);
-    if (self < 0) {
-        *ret_os_error = (uint32_t)errno;
-        return status_of(errno);
+    int moved = copy_above(fd);
+    int error = errno;
+    (void)close(fd);
+    errno = error;
+    return moved;
+}
+
+static void close_all(const int descriptors[DESCRIPTORS]) {
+    for (unsigned i = 0; i < DESCRIPTORS; i++) {
+        if (descriptors[i] >= 0) {
+            (void)close(descriptors[i]);
+        }
     }
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    pid_t child = 0;
-    int error = posix_spawn_file_actions_init(&actions);
+}
+
+static int open_log(const client_launch_options *options, int null) {
+    if (options->log_path[0] != '\0') {
+        return move_above(
+            open(options->log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600));
+    }
+    return copy_above(options->log == CLIENT_LOG_NOWHERE ? null : (int)options->log);
+}
+
+/* 0, or the errno; then nothing is open. */
+static int open_all(client_launch *launch, const client_launch_options *options,
+                    int ret_descriptors[DESCRIPTORS], const char **ret_detail) {
+    int life[2] = {-1, -1};
+    int *d = ret_descriptors;
+    for (unsigned i = 0; i < DESCRIPTORS; i++) {
+        d[i] = -1;
+    }
+    int error = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, life) != 0 ? errno : 0;
     if (error == 0) {
-        error = posix_spawnattr_init(&attributes);
-        if (error == 0) {
-            error = prepare(&actions, &attributes, self);
-            error = error != 0 ? error
-                               : posix_spawn(&child, path, &actions, &attributes, argv, environ);
-            (void)posix_spawnattr_destroy(&attributes);
+        d[LIFE] = move_above(life[1]);
+        error = d[LIFE] < 0 ? errno : 0;
+    }
+    if (error == 0) {
+        d[NULL_IN] = move_above(open("/dev/null", O_RDWR | O_CLOEXEC));
+        d[NULL_OUT] = d[NULL_IN] < 0 ? -1 : copy_above(d[NULL_IN]);
+        error = d[NULL_OUT] < 0 ? errno : 0;
+    }
+    if (error == 0) {
+        d[CLIENT] = move_above(pidfd_open(getpid(), 0));
+        d[FOLDER] = d[CLIENT] < 0 ? -1 : copy_above(launch->place.folder);
+        error = d[FOLDER] < 0 ? errno : 0;
+    }
+    if (error == 0) {
+        d[LOG] = open_log(options, d[NULL_IN]);
+        error = d[LOG] < 0 ? errno : 0;
+        if (error != 0) {
+            *ret_detail = "the private broker's log cannot be opened";
         }
-        (void)posix_spawn_file_actions_destroy(&actions);
     }
-    (void)close(self);
     if (error != 0) {
-        *ret_os_error = (uint32_t)error;
-        return status_of(error);
+        close_all(d);
+        if (life[0] >= 0) {
+            (void)close(life[0]);
+        }
+    } else {
+        launch->os_life = (uint64_t)life[0];
     }
-    return watch(launch, child, ret_os_error);
+    return error;
 }
 
-/* Signals do not count: they are the host's. */
-static bool wait_for_end(const client_launch *launch, uint64_t limit_ns) {
+/* ---- the process ----------------------------------------------------------------------------- */
+
+/* All that the processes in our memory look at. */
+typedef struct starter {
+    const char *path;
+    char *const *argv;
+    int descriptors[DESCRIPTORS];
+    sl_atomic_u32 *pidfd;
+    int process;
+    int error; /* of the step that failed */
+    unsigned char *broker_stack_end;
+} starter;
+
+static bool put_descriptors(const starter *s) {
+    for (int i = 0; i < DESCRIPTORS; i++) {
+        if (syscall(SYS_dup3, s->descriptors[i], i, 0) < 0) { /* clears close-on-exec */
+            return false;
+        }
+    }
+    if (syscall(SYS_close_range, DESCRIPTORS, ~0U, 0) != 0) { /* Linux 5.9 */
+        for (int fd = DESCRIPTORS; fd < CLOSED_MAX; fd++) {
+            (void)syscall(SYS_close, fd);
+        }
+    }
+    return true;
+}
+
+/* In the broker's process, until exec. No handler of the program may run here: its signals are
+ * blocked until they are the system's again. */
+static int become_broker(void *context) {
+    starter *s = context;
+    static const uint64_t standard[8]; /* the kernel's sigaction: SIG_DFL, no flags, no mask */
+    uint64_t none = 0;
+    for (int i = 1; i <= LAST_SIGNAL; i++) {
+        (void)syscall(SYS_rt_sigaction, i, standard, NULL, sizeof(none));
+    }
+    (void)syscall(SYS_setsid);
+    (void)syscall(SYS_umask, 077);
+    if (syscall(SYS_chdir, "/") == 0 && put_descriptors(s) &&
+        syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none)) == 0) {
+        (void)syscall(SYS_execve, s->path, s->argv, environ);
+    }
+    s->error = errno;
+    return 127;
+}
+
+static int stand_between(void *context) {
+    starter *s = context;
+    s->process = __clone(become_broker, s->broker_stack_end,
+                         CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, s, s->pidfd);
+    if (s->process < 0) {
+        s->error = errno;
+    }
+    return 0;
+}
+
+/* 0, or the errno. */
+static int start_process(starter *s) {
+    _Alignas(16) unsigned char stacks[2][STACK_BYTES];
+    sigset_t all;
+    sigset_t before;
+    s->broker_stack_end = stacks[1] + STACK_BYTES;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int between =
+        __clone(stand_between, stacks[0] + STACK_BYTES, CLONE_VM | CLONE_VFORK | CLONE_FILES, s);
+    int error = between < 0 ? errno : s->error;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    /* ECHILD: the program has collected it, with a wait for all kinds of children. */
+    while (between > 0 && waitpid(between, NULL, __WALL) < 0 && errno == EINTR) {
+    }
+    if (error == 0 && atomic_load(s->pidfd) == NO_PIDFD) {
+        error = ENOSYS; /* Linux before 5.2 */
+    }
+    return error;
+}
+
+static const char *level_word(uint32_t level) {
+    static const char *const words[] = {"warn", "error", "warn", "info", "debug"};
+    return words[level];
+}
+
+void client_launch_init(client_launch *launch) {
+    memset(launch, 0, sizeof(*launch));
+    atomic_init(&launch->os_starting, NO_PIDFD);
+}
+
+int client_launch_start(client_launch *launch, const client_launch_options *options,
+                        const char **ret_detail, uint32_t *ret_os_error) {
+    char words[][16] = {"run",  "--private-for", "fd:3", "--life-line",
+                        "fd:4", "--log-level",   "",     "--endpoint"};
+    char program[PATH_BYTES];
+    char *const argv[] = {program,  words[0], words[1], words[2], words[3],
+                          words[4], words[5], words[6], words[7], launch->place.endpoint,
+                          NULL};
+    (void)snprintf(words[6], sizeof(words[6]), "%s", level_word(options->log_level));
+    memcpy(program, options->path, sizeof(program));
+    starter s = {.path = program, .argv = argv, .pidfd = &launch->os_starting};
+    int held[LOW];
+    hold_low(held);
+    int error = open_all(launch, options, s.descriptors, ret_detail);
+    if (error == 0) {
+        error = start_process(&s);
+        close_all(s.descriptors);
+        if (error != 0) {
+            (void)close((int)launch->os_life);
+        } else {
+            launch->process_id = (uint64_t)s.process;
+            launch->os_process = atomic_load(&launch->os_starting);
+        }
+    }
+    release_low(held);
+    *ret_os_error = (uint32_t)error;
+    return error == 0 ? SLUICE_OK : status_of(error);
+}
+
+void client_launch_interrupt(client_launch *launch) {
+    uint32_t pidfd = atomic_load(&launch->os_starting);
+    if (pidfd != NO_PIDFD) {
+        (void)pidfd_send_signal((int)pidfd, SIGKILL, NULL, 0);
+    }
+}
+
+/* ---- its end --------------------------------------------------------------------------------- */
+
+/* Signals do not count: they are the program's. */
+static bool wait_for_end(const client_launch *launch, uint64_t deadline_ns) {
     sl_clock *clock = sl_clock_system();
-    uint64_t deadline_ns = sl_clock_after_ns(sl_clock_now_ns(clock), limit_ns);
     struct pollfd entry = {.fd = (int)launch->os_process, .events = POLLIN};
     int count;
     do {
         uint64_t now_ns = sl_clock_now_ns(clock);
         uint64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
-        count = poll(&entry, 1, (int)((left_ns + SL_NS_PER_MS - 1) / SL_NS_PER_MS));
+        uint64_t left_ms = (left_ns + SL_NS_PER_MS - 1) / SL_NS_PER_MS;
+        count = poll(&entry, 1, left_ms < INT32_MAX ? (int)left_ms : -1);
     } while (count < 0 && errno == EINTR);
     return count > 0;
 }
@@ -176,22 +360,75 @@ bool client_launch_has_ended(const client_launch *launch) {
     return launch->process_id == 0 || wait_for_end(launch, 0);
 }
 
-/* By its pidfd throughout: the host may have collected it with a wait of its own, and then its
- * number may be another process's. What does not end for a SIGKILL is left to the system. */
-void client_launch_stop(client_launch *launch, uint64_t grace_ns) {
-    if (launch->process_id == 0) {
-        return;
+/* Not by close alone: a forked child of the program holds the socket, too. */
+void client_launch_let_go(client_launch *launch) {
+    if (launch->process_id != 0) {
+        (void)shutdown((int)launch->os_life, SHUT_RDWR);
     }
-    int process = (int)launch->os_process;
-    (void)pidfd_send_signal(process, SIGTERM, NULL, 0);
-    if (!wait_for_end(launch, grace_ns)) {
-        (void)pidfd_send_signal(process, SIGKILL, NULL, 0);
-        (void)wait_for_end(launch, KILL_NS);
+}
+
+/* By its pidfd throughout: its number may be another process's by now. */
+bool client_launch_stop(client_launch *launch, uint64_t polite_ns, uint64_t deadline_ns) {
+    if (launch->process_id != 0) {
+        client_launch_let_go(launch);
+        if (!wait_for_end(launch, polite_ns)) {
+            (void)pidfd_send_signal((int)launch->os_process, SIGKILL, NULL, 0);
+            if (!wait_for_end(launch, deadline_ns)) {
+                return false;
+            }
+        }
     }
-    siginfo_t ignored;
-    (void)waitid(P_PIDFD, (id_t)process, &ignored, WEXITED | WNOHANG);
-    (void)close(process);
-    *launch = (client_launch){0};
+    client_place_clear(&launch->place);
+    client_launch_leave(launch);
+    return true;
+}
+
+void client_launch_leave(client_launch *launch) {
+    uint32_t pidfd = atomic_load(&launch->os_starting);
+    if (launch->process_id != 0) {
+        (void)close((int)launch->os_life);
+    }
+    if (pidfd != NO_PIDFD) {
+        (void)close((int)pidfd);
+    }
+    client_place_leave(&launch->place);
+    client_launch_init(launch);
+}
+
+/* ---- the program ----------------------------------------------------------------------------- */
+
+static bool is_error_open;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void look_at_error(void) {
+    is_error_open = fcntl(STDERR_FILENO, F_GETFD) >= 0;
+}
+
+uint64_t client_launch_standard_error(void) {
+    (void)pthread_once(&once, look_at_error);
+    return is_error_open && fcntl(STDERR_FILENO, F_GETFD) >= 0 ? STDERR_FILENO : CLIENT_LOG_NOWHERE;
+}
+
+int client_launch_log_copy(uint64_t log, uint64_t *ret_log) {
+    *ret_log = CLIENT_LOG_NOWHERE;
+    if (log == CLIENT_LOG_NOWHERE) {
+        return SLUICE_OK;
+    }
+    if (log > INT32_MAX) {
+        return SLUICE_EINVAL;
+    }
+    int copy = fcntl((int)log, F_DUPFD_CLOEXEC, LOW);
+    if (copy < 0) {
+        return errno == EBADF ? SLUICE_EINVAL : SLUICE_EOSLIMIT;
+    }
+    *ret_log = (uint64_t)copy;
+    return SLUICE_OK;
+}
+
+void client_launch_log_close(uint64_t log) {
+    if (log != CLIENT_LOG_NOWHERE) {
+        (void)close((int)log);
+    }
 }
 
 uint64_t client_launch_own_id(void) {

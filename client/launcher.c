@@ -1,106 +1,217 @@
 /*
- * launcher.c - see launcher.h. One launch at a time; its thread lives as long as the launch.
+ * launcher.c - see launcher.h. One start at a time. What there is of a broker, from its start to
+ * its end, is one object: so its end needs no memory.
  */
 #include "client/launcher.h"
 
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/failpoint.h"
 #include "client/core.h"
-#include "client/endpoint.h"
+#include "client/detail.h"
+#include "client/errand.h"
 
-#define STOP_GRACE_NS (2 * SL_NS_PER_S)
+/* What a broker has to end by itself before it is killed: nobody is served by it any more. */
+#define POLITE_NS (500 * SL_NS_PER_MS)
+/* One that was given up is killed at once; so long its end is waited for before another starts,
+ * since it may still hold what that one will be asked for (a listener's port). */
+#define BEFORE_NS (500 * SL_NS_PER_MS)
 
-void client_launcher_init(client_launcher *launcher, sl_random *random, const char *path) {
-    memset(launcher, 0, sizeof(*launcher));
-    atomic_init(&launcher->is_running, false);
-    launcher->random = random;
-    if (path != NULL) {
-        size_t length = strlen(path);
-        SL_CHECK(length < sizeof(launcher->path), "the path's length was looked at");
-        memcpy(launcher->path, path, length + 1);
+struct client_start {
+    client_errand errand; /* the start; later, if it has to be, the wait for the end */
+    client_mail done;
+    client_launcher *launcher; /* until the errand is left */
+    engine_worker *worker;     /* likewise */
+    sl_random *random;
+    client_launch_options options;
+    client_start *before; /* to be ended first, or NULL */
+    /* What comes of it. */
+    client_launch launch;
+    int status;
+    uint32_t os_error;
+    char detail[SLUICE_DETAIL_BYTES];
+};
+
+static uint64_t after_ns(uint64_t delay_ns) {
+    return sl_clock_after_ns(sl_clock_now_ns(sl_clock_system()), delay_ns);
+}
+
+static void close_log(client_start *s) {
+    client_launch_log_close(s->options.log);
+    s->options.log = CLIENT_LOG_NOWHERE;
+}
+
+static void free_start(client_start *s) {
+    close_log(s);
+    sl_allocator_system()->release(sl_allocator_system(), s, sizeof(*s));
+}
+
+/* ---- a broker's end -------------------------------------------------------------------------- */
+
+static void await_end(client_errand *errand) {
+    client_start *s = SL_CONTAINER_OF(errand, client_start, errand);
+    (void)client_launch_stop(&s->launch, after_ns(POLITE_NS), SL_CLOCK_NEVER);
+}
+
+static void ignore_end(client_errand *errand) {
+    (void)errand; /* who has sent it leaves it next */
+}
+
+static void dispose_ended(client_errand *errand) {
+    free_start(SL_CONTAINER_OF(errand, client_start, errand));
+}
+
+/* It gets an errand that is left from its beginning. Without a thread for that it is left to
+ * itself. */
+static void bury(client_start *s) {
+    s->errand = (client_errand){.run = await_end, .on_done = ignore_end, .dispose = dispose_ended};
+    if (client_errand_start(&s->errand, "sluice-buries") != SLUICE_OK) {
+        client_launch_leave(&s->launch);
+        free_start(s);
+    } else if (!client_errand_leave(&s->errand)) {
+        free_start(s);
     }
 }
 
-/* Ends the broker before, if there is one. */
-static void stop(client_launcher *l) {
-    if (l->launch.process_id != 0) {
-        client_launch_stop(&l->launch, STOP_GRACE_NS);
-        client_endpoint_forget(l->endpoint);
+/* s may be NULL. */
+static void end_broker(client_start *s, uint64_t polite_ns, uint64_t deadline_ns) {
+    if (s != NULL) {
+        if (client_launch_stop(&s->launch, polite_ns, deadline_ns)) {
+            free_start(s);
+        } else {
+            bury(s);
+        }
     }
 }
 
-static int launch(client_launcher *l) {
+/* ---- a broker's start: the launch thread ----------------------------------------------------- */
+
+static int launch(client_start *s) {
+    static const char not_started[] = "the system does not start sluiced";
+    const char *detail = not_started;
     int refused = SL_FAILPOINT(client, launch);
     if (refused != SLUICE_OK) {
-        l->detail = "a failpoint";
+        client_detail_copy(s->detail, sizeof(s->detail), "a failpoint");
         return refused;
     }
-    stop(l);
-    char found[CLIENT_BROKER_PATH_BYTES];
-    const char *path = l->path;
-    if (path[0] == '\0') {
-        int status = client_launch_find(found, sizeof(found));
-        if (status != SLUICE_OK) {
-            l->detail = "there is no sluiced beside the library, nor beside the program";
-            return SLUICE_ENOBROKER;
-        }
-        path = found;
-    }
-    uint64_t random[2];
-    l->random->fill(l->random, random, sizeof(random));
-    int status = client_endpoint_private(random, l->endpoint, &l->os_error);
-    if (status != SLUICE_OK) {
-        l->detail = "no place for the endpoint that is this user's alone";
-        return status;
-    }
-    status = client_launch_start(&l->launch, path, l->endpoint, &l->os_error);
-    if (status == SLUICE_ENOTFOUND) {
-        l->detail = "there is no program at broker_path";
+    end_broker(s->before, 0, after_ns(BEFORE_NS));
+    s->before = NULL;
+    if (s->options.path[0] == '\0' &&
+        client_launch_find(s->options.path, sizeof(s->options.path)) != SLUICE_OK) {
+        client_detail_copy(s->detail, sizeof(s->detail),
+                           "there is no sluiced beside the library, nor beside the program");
         return SLUICE_ENOBROKER;
     }
+    uint64_t random[2];
+    s->random->fill(s->random, random, sizeof(random));
+    int status =
+        client_place_make(&s->launch.place, random, s->detail, sizeof(s->detail), &s->os_error);
     if (status != SLUICE_OK) {
-        l->detail = "the system does not start sluiced";
+        return status;
     }
-    return status;
+    status = client_launch_start(&s->launch, &s->options, &detail, &s->os_error);
+    if (status == SLUICE_ENOTFOUND && detail == not_started) {
+        detail = "there is no program at broker_path";
+        status = SLUICE_ENOBROKER;
+    } else if (status == SLUICE_ENOTFOUND) {
+        status = SLUICE_EACCESS; /* no such folder, of the log */
+    }
+    if (status != SLUICE_OK) {
+        client_detail_copy(s->detail, sizeof(s->detail), detail);
+    }
+    return status; /* what there is of it stays: client_launch_interrupt may be looking at it */
 }
 
-/* On the core's thread. */
+static void run_start(client_errand *errand) {
+    client_start *s = SL_CONTAINER_OF(errand, client_start, errand);
+    s->status = launch(s);
+}
+
+static void on_start_done(client_errand *errand) {
+    client_start *s = SL_CONTAINER_OF(errand, client_start, errand);
+    client_core_post(s->worker, &s->done);
+}
+
+/* Nobody waits for it any more. */
+static void dispose_start(client_errand *errand) {
+    client_start *s = SL_CONTAINER_OF(errand, client_start, errand);
+    end_broker(s->before, 0, SL_CLOCK_NEVER);
+    (void)client_launch_stop(&s->launch, after_ns(POLITE_NS), SL_CLOCK_NEVER);
+    free_start(s);
+}
+
+/* ---- the I/O thread -------------------------------------------------------------------------- */
+
+void client_launcher_init(client_launcher *launcher, sl_random *random,
+                          const client_launch_options *options) {
+    memset(launcher, 0, sizeof(*launcher));
+    launcher->random = random;
+    launcher->options = *options;
+}
+
+/* Nobody may want the broker any more: then it is let go here, and ended with the session or by the
+ * next start. */
 static void on_done(client_core *core, client_mail *mail) {
-    client_launcher *l = SL_CONTAINER_OF(mail, client_launcher, done);
-    sl_thread_join(&l->thread);
-    l->has_thread = false;
-    atomic_store(&l->is_running, false);
-    client_core_launched(core, l->status, l->os_error, l->endpoint, l->detail);
+    client_start *s = SL_CONTAINER_OF(mail, client_start, done);
+    client_launcher *l = s->launcher;
+    client_errand_settle(&s->errand);
+    close_log(s);
+    l->start = NULL;
+    l->broker = s;
+    if (core->phase != CLIENT_LAUNCHING) {
+        client_launch_let_go(&s->launch);
+    }
+    client_core_launched(core, s->status, s->os_error, s->launch.place.endpoint, s->detail);
 }
 
 static void on_refused(client_core *core, client_mail *mail) {
     client_launcher *l = SL_CONTAINER_OF(mail, client_launcher, refused);
     l->is_refused = false;
     client_core_launched(core, l->refusal, 0, "",
-                         l->refusal == SLUICE_ENOBROKER
-                             ? "the start of a private broker before is still under way"
-                             : "no thread to start a private broker with");
+                         l->refusal == SLUICE_ENOMEM
+                             ? "no memory to start a private broker with"
+                             : "no thread or descriptor to start a private broker with, or too "
+                               "many starts that do not come back");
 }
 
-static void launch_thread(void *context) {
-    client_launcher *l = context;
-    l->os_error = 0;
-    l->detail = "";
-    l->status = launch(l);
-    client_core_post(l->worker, &l->done);
+/* SLUICE_OK: `done` will come. */
+static int start(client_launcher *l) {
+    client_start *s = sl_allocator_system()->acquire(sl_allocator_system(), sizeof(*s));
+    if (s == NULL) {
+        return SLUICE_ENOMEM;
+    }
+    s->errand =
+        (client_errand){.run = run_start, .on_done = on_start_done, .dispose = dispose_start};
+    s->done.on_core = on_done;
+    s->launcher = l;
+    s->worker = l->worker;
+    s->random = l->random;
+    s->options = l->options;
+    s->before = l->broker;
+    s->os_error = 0;
+    s->detail[0] = '\0';
+    client_launch_init(&s->launch);
+    int status = client_launch_log_copy(l->options.log, &s->options.log); /* it may outlive ours */
+    if (status == SLUICE_OK) {
+        status = client_errand_start(&s->errand, "sluice-launch");
+    }
+    if (status != SLUICE_OK) {
+        free_start(s);
+        return status;
+    }
+    l->broker = NULL;
+    l->start = s;
+    return SLUICE_OK;
 }
 
 void client_launcher_start(client_launcher *l, engine_worker *worker) {
     l->worker = worker;
-    l->done.on_core = on_done;
     l->refused.on_core = on_refused;
-    int status = SLUICE_ENOBROKER;
-    if (!atomic_exchange(&l->is_running, true)) {
-        status = sl_thread_start(&l->thread, "sluice-launch", launch_thread, l);
-        l->has_thread = status == SLUICE_OK;
-        atomic_store(&l->is_running, l->has_thread);
+    if (l->start != NULL) {
+        return; /* the one before has yet to come back, and will do */
     }
+    int status = start(l);
     if (status != SLUICE_OK && !l->is_refused) {
         l->is_refused = true;
         l->refusal = status;
@@ -108,14 +219,28 @@ void client_launcher_start(client_launcher *l, engine_worker *worker) {
     }
 }
 
-bool client_launcher_is_busy(const client_launcher *l) {
-    return l->has_thread || l->is_refused;
-}
-
 bool client_launcher_has_ended(const client_launcher *l) {
-    return client_launch_has_ended(&l->launch);
+    return l->broker == NULL || client_launch_has_ended(&l->broker->launch);
 }
 
-void client_launcher_stop(client_launcher *l) {
-    stop(l);
+uint64_t client_launcher_process_id(const client_launcher *l) {
+    return l->broker != NULL ? l->broker->launch.process_id : 0;
+}
+
+bool client_launcher_leave(client_launcher *l) {
+    if (l->start != NULL) {
+        client_start *s = l->start;
+        client_launch_interrupt(&s->launch); /* while it is still ours to look at */
+        if (client_errand_leave(&s->errand)) {
+            l->start = NULL;
+        }
+    }
+    return l->start == NULL && !l->is_refused;
+}
+
+void client_launcher_stop(client_launcher *l, uint64_t deadline_ns) {
+    uint64_t polite_ns = after_ns(POLITE_NS);
+    end_broker(l->broker, polite_ns < deadline_ns ? polite_ns : deadline_ns, deadline_ns);
+    l->broker = NULL;
+    client_launch_log_close(l->options.log);
 }

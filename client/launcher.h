@@ -1,5 +1,6 @@
 /*
- * launcher.h - the thread that starts a private broker, so that the I/O thread never waits for it.
+ * launcher.h - starts a private broker on a thread that can be spared (errand.h), and sees to its
+ * end. A start that does not come back in time is left: what comes of it later is ended at once.
  */
 #ifndef SLUICE_CLIENT_LAUNCHER_H
 #define SLUICE_CLIENT_LAUNCHER_H
@@ -8,38 +9,35 @@
 #include "client/launch.h"
 #include "client/operation.h"
 
-#define CLIENT_BROKER_PATH_BYTES 2048u
+typedef struct client_start client_start;
 
 typedef struct client_launcher {
-    char path[CLIENT_BROKER_PATH_BYTES]; /* "" = to be found */
-    engine_worker *worker; /* who is told */
+    client_launch_options options; /* path "" = to be found */
+    engine_worker *worker;         /* who is told */
     sl_random *random;
-    sl_thread thread;
-    bool has_thread;       /* started and not joined: the I/O thread's, then the closer's */
-    sl_atomic_bool is_running;
-    client_mail done;      /* the launch thread's */
-    client_mail refused;   /* the I/O thread's own */
-    bool is_refused;       /* `refused` is under way */
-    int refusal;           /* why */
-    /* Written by the launch thread before `done`, read after it. */
-    client_launch launch;
-    int status;
-    uint32_t os_error;
-    const char *detail; /* of a failure. Static */
-    char endpoint[ENGINE_PIPE_NAME_BYTES];
+    client_start *start;  /* under way, or NULL; the I/O thread's, then the closer's */
+    client_start *broker; /* the present broker; likewise */
+    client_mail refused;  /* the I/O thread's own */
+    bool is_refused;      /* `refused` is under way */
+    int refusal;          /* why */
 } client_launcher;
 
-void client_launcher_init(client_launcher *launcher, sl_random *random, const char *path);
+/* options->log is the launcher's from then on. */
+void client_launcher_init(client_launcher *launcher, sl_random *random,
+                          const client_launch_options *options);
 
 /* I/O thread: ends the broker before, if any, and starts another. client_core_launched follows. */
 void client_launcher_start(client_launcher *launcher, engine_worker *worker);
 /* I/O thread, after that. */
 bool client_launcher_has_ended(const client_launcher *launcher);
+/* ... 0 = there is none. */
+uint64_t client_launcher_process_id(const client_launcher *launcher);
 
-/* After the I/O thread has ended: ends the broker. */
-void client_launcher_stop(client_launcher *launcher);
+/* I/O thread, before it ends: leaves a start that is under way. false: mail is still to come. */
+bool client_launcher_leave(client_launcher *launcher);
 
-/* Before the I/O thread ends: is a launch under way that will still send mail? */
-bool client_launcher_is_busy(const client_launcher *launcher);
+/* After the I/O thread has ended, or where there was none: ends the broker, until deadline_ns of
+ * the system clock; what takes longer is seen to by a thread that can be spared. */
+void client_launcher_stop(client_launcher *launcher, uint64_t deadline_ns);
 
 #endif

@@ -4,6 +4,10 @@
  * Opening starts the I/O thread, then asks it for a connection like any call. Closing, in this
  * order: nothing new is accepted; the core ends what is in flight; the I/O thread ends; the last
  * callbacks run; the private broker ends; the memory goes when the last operation is released.
+ * But for the callbacks, which are the program's, closing takes CLOSE_NS at most.
+ *
+ * In a callback of another session, closing waits for nobody: two sessions that are closed from
+ * each other's callbacks would wait for ever. A thread of its own does it.
  */
 #include "client/session.h"
 
@@ -11,11 +15,18 @@
 
 #include "base/failpoint.h"
 #include "client/detail.h"
-#include "client/endpoint.h"
+#include "client/look.h"
 #include "client/pin.h"
+#include "client/registry.h"
 #include "client/tuning.h"
 
 #define OPEN_TIMEOUT_NS (10 * SL_NS_PER_S)
+/* A close has no timeout, so it has this much: the grace of every call. */
+#define CLOSE_NS SL_NS_PER_S
+/* The I/O thread's share of it, and what the broker has at least, behind callbacks that took long.
+ * */
+#define CLOSE_IO_NS     (600 * SL_NS_PER_MS)
+#define CLOSE_BROKER_NS (200 * SL_NS_PER_MS)
 
 /* ---- options --------------------------------------------------------------------------------- */
 
@@ -42,13 +53,54 @@ static int copy_options(const sluice_open_options *from, sluice_open_options *to
     if (to->mode > SLUICE_MODE_SERVICE || to->delivery > SLUICE_DELIVERY_INLINE) {
         return explain(to, SLUICE_EINVAL, "mode or delivery: no such value");
     }
-    if (to->broker_path != NULL && !client_launch_is_absolute(to->broker_path)) {
-        return explain(to, SLUICE_EINVAL, "broker_path: not an absolute path");
-    }
-    if (to->broker_path != NULL && strlen(to->broker_path) >= CLIENT_BROKER_PATH_BYTES) {
-        return explain(to, SLUICE_ENAMETOOLONG, "broker_path: too long");
-    }
     return SLUICE_OK;
+}
+
+/* An absolute path into `to`; "" for NULL. */
+static int copy_path(const sluice_open_options *options, const char *path, const char *not_absolute,
+                     const char *too_long, char to[CLIENT_PATH_BYTES]) {
+    to[0] = '\0';
+    if (path == NULL) {
+        return SLUICE_OK;
+    }
+    if (!client_launch_is_absolute(path)) {
+        return explain(options, SLUICE_EINVAL, not_absolute);
+    }
+    size_t length = strlen(path);
+    if (length >= CLIENT_PATH_BYTES) {
+        return explain(options, SLUICE_ENAMETOOLONG, too_long);
+    }
+    memcpy(to, path, length + 1);
+    return SLUICE_OK;
+}
+
+static int take_launch_options(const sluice_open_options *options, client_launch_options *ret) {
+    int status = copy_path(options, options->broker_path, "broker_path: not an absolute path",
+                           "broker_path: too long", ret->path);
+    if (status == SLUICE_OK) {
+        status = copy_path(options, options->private_log, "private_log: not an absolute path",
+                           "private_log: too long", ret->log_path);
+    }
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    if (options->private_log != NULL && options->private_log_handle != 0) {
+        return explain(options, SLUICE_EINVAL, "private_log and private_log_handle: one of them");
+    }
+    if (options->private_log_level > SLUICE_LOG_DEBUG) {
+        return explain(options, SLUICE_EINVAL, "private_log_level: no such value");
+    }
+    ret->log_level = options->private_log_level;
+    uint64_t log = CLIENT_LOG_NOWHERE;
+    if (options->mode != SLUICE_MODE_SERVICE) {
+        log = options->private_log_handle != 0 ? options->private_log_handle
+                                               : client_launch_standard_error();
+    }
+    status = client_launch_log_copy(log, &ret->log);
+    return status == SLUICE_OK ? SLUICE_OK
+                               : explain(options, status,
+                                         "private_log_handle: nothing that is open, or no more "
+                                         "descriptors");
 }
 
 /* A name of our own making is made harmless; the caller's is the broker's to judge. */
@@ -71,26 +123,34 @@ static int copy_client_name(sluice_session *session, const char *name) {
     return SLUICE_OK;
 }
 
-static int take_options(sluice_session *session, const sluice_open_options *options) {
-    const char *wrong = "endpoint: no name of a pipe or socket";
-    int status = client_endpoint_service(options->endpoint, session->service_endpoint);
-    if (status == SLUICE_OK) {
+static int take_options(sluice_session *session, const sluice_open_options *options,
+                        uint64_t deadline_ns) {
+    uint32_t mode = options->mode;
+    client_found found = {.trust = {.user_count = 0}};
+    const char *wrong = "";
+    int status = copy_client_name(session, options->client_name);
+    if (status != SLUICE_OK) {
         wrong = "client_name: 1 to 64 bytes";
-        status = copy_client_name(session, options->client_name);
+    } else {
+        status =
+            client_look(options->endpoint, options->expected_user, deadline_ns, &found, &wrong);
     }
-    client_trust trust = {.user_count = 0};
-    if (status == SLUICE_OK) {
-        wrong = "expected_user: neither \"uid N\" nor a SID";
-        status = client_trust_init(&trust, options->expected_user, session->service_endpoint);
+    if (mode == SLUICE_MODE_AUTO && options->endpoint == NULL &&
+        (status == SLUICE_ENAMETOOLONG || status == SLUICE_EUNTRUSTED)) {
+        mode = SLUICE_MODE_PRIVATE; /* there can be no service where none was named */
+        status = SLUICE_OK;
     }
     (void)explain(options, status, status != SLUICE_OK ? wrong : "");
+    memcpy(session->service_endpoint, found.endpoint, sizeof(found.endpoint));
     session->settings = (client_settings){
-        .trust = trust,
-        .mode = options->mode,
+        .trust = found.trust,
+        .mode = mode,
         .endpoint = session->service_endpoint,
+        .endpoint_is_default = options->endpoint == NULL,
         .client_name = session->client_name,
         .process_id = client_launch_own_id(),
         .open_timeout_ns = options->open_timeout_ns,
+        .open_deadline_ns = deadline_ns,
         .call_grace_ns = SL_SEC,
         .credit_operations = options->credit_operations,
     };
@@ -157,8 +217,13 @@ static int connect_first(sluice_session *session, const sluice_open_options *opt
 
 int client_session_open(const sluice_open_options *given, const client_tuning *tuning,
                         sluice_session **ret_session) {
+    uint64_t began_ns = sl_clock_now_ns(sl_clock_system());
     sluice_open_options options;
+    client_launch_options launch;
     int status = copy_options(given, &options);
+    if (status == SLUICE_OK) {
+        status = take_launch_options(&options, &launch);
+    }
     if (status != SLUICE_OK) {
         return status;
     }
@@ -166,12 +231,13 @@ int client_session_open(const sluice_open_options *given, const client_tuning *t
     client_pin();
     sluice_session *session = create(tuning->allocator);
     if (session == NULL) {
+        client_launch_log_close(launch.log);
         return SLUICE_ENOMEM;
     }
     session->fork_generation = client_fork_generation();
     session->backend = tuning->backend;
-    client_launcher_init(&session->launcher, sl_random_system(), options.broker_path);
-    status = take_options(session, &options);
+    client_launcher_init(&session->launcher, sl_random_system(), &launch);
+    status = take_options(session, &options, sl_clock_after_ns(began_ns, options.open_timeout_ns));
     if (tuning->call_grace_ns != 0) {
         session->settings.call_grace_ns = tuning->call_grace_ns;
         session->info.call_grace_ns = tuning->call_grace_ns;
@@ -180,6 +246,7 @@ int client_session_open(const sluice_open_options *given, const client_tuning *t
         status = start_threads(session);
     }
     if (status != SLUICE_OK) {
+        client_launcher_stop(&session->launcher, 0);
         client_session_drop(session);
         return status;
     }
@@ -206,6 +273,33 @@ int32_t sluice_open(const sluice_open_options *options, sluice_session **ret_ses
     return client_session_open(options, &tuning, ret_session);
 }
 
+static void close_session(void *context) {
+    sluice_session *session = context;
+    uint64_t began_ns = sl_clock_now_ns(sl_clock_system());
+    SL_FAILPOINT_PASS(client, close);
+    atomic_store(&session->is_closed, true);
+    while (atomic_load(&session->posting_count) != 0) {
+        sl_thread_yield(); /* a few instructions */
+    }
+    client_io_thread_stop(session, sl_clock_after_ns(began_ns, CLOSE_IO_NS));
+    client_delivery_close(&session->delivery);
+    uint64_t deadline_ns = sl_clock_after_ns(began_ns, CLOSE_NS);
+    uint64_t least_ns = sl_clock_after_ns(sl_clock_now_ns(sl_clock_system()), CLOSE_BROKER_NS);
+    client_launcher_stop(&session->launcher, deadline_ns > least_ns ? deadline_ns : least_ns);
+    SL_FAILPOINT_PASS(client, closed);
+    client_session_drop(session);
+}
+
+/* In a callback of another session. */
+static int close_later(sluice_session *session) {
+    sl_thread closer;
+    int status = sl_thread_start(&closer, "sluice-closer", close_session, session);
+    if (status == SLUICE_OK) {
+        sl_thread_detach(&closer);
+    }
+    return status;
+}
+
 int32_t sluice_session_close(sluice_session *session) {
     if (session == NULL) {
         return SLUICE_OK;
@@ -213,20 +307,16 @@ int32_t sluice_session_close(sluice_session *session) {
     if (client_session_is_forked(session)) {
         return SLUICE_EFORKED;
     }
-    if (client_session_is_io_thread(session) ||
-        client_delivery_is_callback(&session->delivery)) {
+    if (client_session_is_io_thread(session) || client_delivery_is_callback(&session->delivery)) {
         return SLUICE_EDEADLK;
     }
-    SL_FAILPOINT_PASS(client, close);
-    atomic_store(&session->is_closed, true);
-    while (atomic_load(&session->posting_count) != 0) {
-        sl_thread_yield(); /* a few instructions */
+    if (client_delivery_is_dispatching(&session->delivery)) {
+        return SLUICE_EBUSY;
     }
-    client_io_thread_stop(session);
-    client_delivery_close(&session->delivery);
-    client_launcher_stop(&session->launcher);
-    SL_FAILPOINT_PASS(client, closed);
-    client_session_drop(session);
+    if (client_registry_is_callback()) {
+        return close_later(session);
+    }
+    close_session(session);
     return SLUICE_OK;
 }
 

@@ -4,7 +4,8 @@
  *     application's threads   call.c, start.c: fill an operation, take credit, post it
  *     the I/O thread          io_thread.c: owns the engine worker and the core, never blocks
  *     the callback thread     delivery.c: runs callbacks (delivery THREAD)
- *     the launch thread       launcher.c: starts a private broker, now and then
+ *     the launch thread       launcher.c: starts a private broker, now and then; can be spared
+ *     errands                 errand.c: whatever else may block without limit; can be spared
  *
  * Lifetime: the memory lives until the session is closed and every operation is released.
  */
@@ -34,6 +35,7 @@ struct sluice_session {
     const engine_backend *backend;
     sl_thread io_thread;
     uint64_t io_thread_id;
+    uint64_t close_deadline_ns; /* of the system clock, for the I/O thread's share of the close */
     sl_event io_event; /* it has started, or failed to */
     int io_status;
     engine *engine;
@@ -77,7 +79,8 @@ static inline bool client_session_is_forked(const sluice_session *session) {
 
 /* io_thread.c. SLUICE_OK, or why there is none. */
 int client_io_thread_start(sluice_session *session);
-void client_io_thread_stop(sluice_session *session);
+/* Waits for its end, which comes by deadline_ns of the system clock. */
+void client_io_thread_stop(sluice_session *session, uint64_t deadline_ns);
 
 /* pool.c: an operation with a reference for the core. It keeps the session's memory, except when
  * the I/O thread makes it: then it has to end before that thread does, unless the application gets

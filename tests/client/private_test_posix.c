@@ -1,5 +1,5 @@
 /*
- * private_test_posix.c - the real broker as a private one, and fork.
+ * private_test_posix.c - the real broker as a private one, its end, and fork.
  *
  *     client_private_test PATH-OF-SLUICED
  */
@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/client/outside_posix.h"
 #include "tests/client/rig.h"
 
 static const char *broker_path;
@@ -28,21 +29,13 @@ static sluice_session *open_private(uint64_t *ret_broker) {
     return session;
 }
 
-static bool is_gone(uint64_t process) {
-    uint64_t deadline_ns = rig_now_ns() + RIG_LONG_NS;
-    while (kill((pid_t)process, 0) == 0 && rig_now_ns() < deadline_ns) {
-        sl_thread_yield();
-    }
-    return kill((pid_t)process, 0) != 0 && errno == ESRCH;
-}
-
 static void test_closed(void **state) {
     (void)state;
     uint64_t broker;
     sluice_session *session = open_private(&broker);
     assert_int_equal(sluice_ping(session, RIG_LONG_NS, NULL), 0);
     assert_int_equal(sluice_session_close(session), 0);
-    assert_true(is_gone(broker));
+    assert_true(outside_is_gone(broker));
 }
 
 /* Killed in the middle of a call; the next call that opens something gets a new one. */
@@ -72,7 +65,7 @@ static void test_broker_killed(void **state) {
     next = info.broker_process_id;
     assert_true(next != broker);
     assert_int_equal(sluice_session_close(session), 0);
-    assert_true(is_gone(next));
+    assert_true(outside_is_gone(next));
 }
 
 static void on_alarm(int number) {
@@ -99,21 +92,44 @@ static void test_broker_halted(void **state) {
     assert_int_equal(sluice_session_close(session), 0);
     assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
     assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
-    assert_int_equal(kill((pid_t)broker, 0), -1); /* ended, and collected */
-    assert_int_equal(errno, ESRCH);
+    assert_true(outside_has_ended(broker));
     assert_int_not_equal(access(info.endpoint, F_OK), 0); /* and nothing is left of it */
     assert_int_not_equal(access(lock, F_OK), 0);
 }
 
-/* The host collects every child of its own, as it likes. */
-static void test_broker_collected(void **state) {
+static sl_atomic_u32 child_signals;
+
+static void on_child(int number) {
+    (void)number;
+    atomic_fetch_add(&child_signals, 1);
+}
+
+/* The program sees no child that is not its own: not by wait, not by a signal; and what it collects
+ * does not disturb the library. */
+static void test_broker_is_no_child(void **state) {
     (void)state;
     uint64_t broker;
-    int status;
+    siginfo_t info;
+    struct sigaction action = {.sa_handler = on_child, .sa_flags = SA_RESTART};
+    struct sigaction before;
+    assert_int_equal(sigaction(SIGCHLD, &action, &before), 0);
     sluice_session *session = open_private(&broker);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+    assert_int_equal(waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WCONTINUED | WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+    assert_int_equal(waitpid((pid_t)broker, NULL, WNOHANG), -1);
+    pid_t own = fork();
+    if (own == 0) {
+        _exit(3);
+    }
+    assert_int_equal(wait(NULL), own); /* as `while (wait(NULL) > 0);` does */
+    assert_int_equal(wait(NULL), -1);
     assert_int_equal(kill((pid_t)broker, SIGKILL), 0);
-    assert_int_equal(waitpid((pid_t)broker, &status, 0), (pid_t)broker);
+    assert_true(outside_is_gone(broker));
     assert_int_equal(sluice_session_close(session), 0);
+    assert_int_equal(atomic_load(&child_signals), 1); /* its own child's */
+    assert_int_equal(sigaction(SIGCHLD, &before, NULL), 0);
 }
 
 /* The client is killed, while a child of its fork lives on with its descriptors. */
@@ -144,7 +160,7 @@ static void test_client_killed(void **state) {
     assert_int_equal(kill(child, SIGKILL), 0);
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(is_gone(broker));
+    assert_true(outside_is_gone(broker));
     assert_int_equal(kill(grandchild, SIGKILL), 0);
     (void)close(tell[0]);
     (void)close(tell[1]);
@@ -197,7 +213,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_closed),
         cmocka_unit_test(test_broker_killed),
         cmocka_unit_test(test_broker_halted),
-        cmocka_unit_test(test_broker_collected),
+        cmocka_unit_test(test_broker_is_no_child),
         cmocka_unit_test(test_client_killed),
         cmocka_unit_test(test_forked),
     };

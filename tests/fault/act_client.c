@@ -75,6 +75,9 @@ bool act_client_open(client_act *a, uint32_t mode, uint32_t delivery, sluice_ses
     if (delivery == SLUICE_DELIVERY_POLL) {
         options.client_name = NULL; /* the program's own */
     }
+    if (mode == SLUICE_MODE_PRIVATE) {
+        options.private_log = act_log_path;
+    }
     begin();
     bool is_open = check(a, "sluice_open", sluice_open(&options, ret), LEGAL_OPEN);
     EXPECT(is_open == (*ret != NULL));
@@ -348,6 +351,7 @@ static void private_broker(client_act *a) {
     sluice_session *session;
     const char *service = a->endpoint;
     a->endpoint = "/nowhere/at-all";
+    script_private_begin();
     for (unsigned i = 0; i < 2; i++) {
         if (act_client_open(a, i == 0 ? SLUICE_MODE_PRIVATE : SLUICE_MODE_AUTO,
                             SLUICE_DELIVERY_THREAD, &session)) {

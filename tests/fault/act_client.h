@@ -36,6 +36,9 @@ bool act_client_is_served(const char *endpoint);
 /* "pipe:" and a fresh name; where private brokers' endpoints go. */
 void script_client_pipe(char *ret_address, size_t size);
 void script_client_place(void);
+/* One that was killed has left its place behind. */
+void script_private_begin(void);
+extern const char *const act_log_path; /* takes what it is given, and exists */
 void script_wait_for_waitable(sluice_session *session, uint64_t limit_ns);
 /* Children that nobody has collected; so long it waits for one that is about to end. */
 unsigned script_collect_children(uint64_t limit_ns);

@@ -113,6 +113,9 @@ static void leave_runtime(void) {
     char inner[sizeof(runtime) + sizeof("/sluice")];
     (void)snprintf(inner, sizeof(inner), "%s/sluice", runtime);
     if (getpid() == owner) {
+        char stale[sizeof(inner) + sizeof("/p-stale")];
+        (void)snprintf(stale, sizeof(stale), "%s/p-stale", inner);
+        (void)rmdir(stale);
         (void)rmdir(inner);
         (void)rmdir(runtime);
     }
@@ -125,6 +128,16 @@ void script_client_place(void) {
     (void)snprintf(runtime, sizeof(runtime), "/tmp/sluice-fault-run-%ld", (long)getpid());
     EXPECT(mkdir(runtime, 0700) == 0 && atexit(leave_runtime) == 0);
     EXPECT(setenv("XDG_RUNTIME_DIR", runtime, 1) == 0);
+}
+
+const char *const act_log_path = "/dev/null";
+
+void script_private_begin(void) {
+    char stale[sizeof(runtime) + sizeof("/sluice/p-stale")];
+    (void)snprintf(stale, sizeof(stale), "%s/sluice", runtime);
+    (void)mkdir(stale, 0700); /* the library's own, if it has been here before */
+    (void)snprintf(stale, sizeof(stale), "%s/sluice/p-stale", runtime);
+    (void)mkdir(stale, 0700); /* likewise, when the last run kept it from being cleared */
 }
 
 void script_wait_for_waitable(sluice_session *session, uint64_t limit_ns) {

@@ -47,6 +47,7 @@
     X(writev, ERRNO, E(EINTR), E(EPIPE), E(ENOMEM))
 
 #define FAULT_OTHER_CALLS(X) \
+    X(__clone, ERRNO, E(ENOMEM), E(EAGAIN)) \
     X(access, ERRNO, E(EACCES), E(ENOENT)) \
     X(dladdr1, NULL, E(ENOENT)) \
     X(fcntl, ERRNO, E(EBADF)) \
@@ -55,30 +56,28 @@
     X(getpwnam, NULL, E(EIO), E(EMFILE), E(ENOMEM), E(EINTR)) \
     X(getrandom, ERRNO, E(EINTR), SHORT) \
     X(getrlimit, ERRNO, E(EINVAL)) \
-    X(kill, DONE, E(ESRCH)) \
     X(mkdir, ERRNO, E(EACCES), E(ENOSPC), E(EROFS), E(ENOENT)) \
+    X(openat, ERRNO, E(EMFILE), E(ENOENT), E(EACCES)) \
+    X(opendir, NULL, E(EMFILE), E(ENOMEM), E(EACCES)) \
     X(pidfd_open, ERRNO, E(EMFILE), E(ENFILE), E(ENOMEM), E(ENOSYS), E(ESRCH)) \
     X(pidfd_send_signal, ERRNO, E(ESRCH)) \
-    X(posix_spawn, CODE, E(ENOMEM), E(EAGAIN), E(ENOENT), E(EACCES), E(EMFILE)) \
-    X(posix_spawn_file_actions_addclosefrom_np, CODE, E(ENOMEM)) \
-    X(posix_spawn_file_actions_adddup2, CODE, E(ENOMEM)) \
-    X(posix_spawn_file_actions_addopen, CODE, E(ENOMEM)) \
-    X(posix_spawn_file_actions_init, CODE, E(ENOMEM)) \
-    X(posix_spawnattr_init, CODE, E(ENOMEM)) \
     X(pthread_create, CODE, E(EAGAIN)) \
+    X(readdir, NULL, E(EIO)) \
     X(readlink, ERRNO, E(EACCES), E(ENOENT)) \
     X(realpath, NULL, E(EACCES), E(ENOMEM)) \
+    X(rmdir, ERRNO, E(ENOTEMPTY), E(EACCES)) \
     X(sched_getaffinity, ERRNO, E(EINVAL)) \
     X(sched_setaffinity, ERRNO, E(EINVAL), E(EPERM)) \
     X(setrlimit, ERRNO, E(EPERM), E(EINVAL)) \
     X(sigaction, ERRNO, E(EINVAL)) \
+    X(socketpair, ERRNO, E(EMFILE), E(ENFILE)) \
     X(syscall, ERRNO, E(EINTR), E(EAGAIN), E(EMFILE), E(ENOMEM), E(ESRCH), E(ENOSYS)) \
     X(sysconf, ERRNO, E(EINVAL)) \
+    X(unlinkat, ERRNO, E(EACCES), E(ENOENT)) \
     X(uv_async_init, CODE, E(UV_EMFILE), E(UV_ENFILE), E(UV_ENOMEM)) \
     X(uv_loop_init, CODE, E(UV_EMFILE), E(UV_ENFILE), E(UV_ENOMEM)) \
     X(uv_poll_init, CODE, E(UV_EPERM), E(UV_ENOMEM)) \
     X(uv_poll_start, CODE, E(UV_ENOMEM)) \
     X(uv_signal_init, CODE, E(UV_EMFILE), E(UV_ENOMEM)) \
     X(uv_signal_start, CODE, E(UV_EMFILE), E(UV_EINVAL)) \
-    X(waitid, ERRNO, E(ECHILD)) \
     X(waitpid, ERRNO, E(ECHILD), E(EINTR))

@@ -17,5 +17,12 @@ const fault_exception fault_exceptions[] = {
     {"base/thread_posix.c:futex:syscall", "ENOMEM", "likewise"},
     {"base/thread_posix.c:futex:syscall", "ESRCH", "likewise"},
     {"base/thread_posix.c:futex:syscall", "ENOSYS", "there since Linux 2.6.25"},
+    {"client/launch_posix.c:client_launch_interrupt:pidfd_send_signal", NULL,
+     "only while an exec does not come back (client_stuck)"},
+    {"client/launch_posix.c:release_low:close", NULL,
+     "only where standard descriptors are closed, and more of them than the session itself takes "
+     "(client_life)"},
+    {"client/launch_posix.c:look_at_error:fcntl", "*",
+     "once in the life of the process; where it fails there is no standard error"},
 };
 const unsigned fault_exception_count = SL_ARRAY_COUNT(fault_exceptions);

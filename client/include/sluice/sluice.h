@@ -78,7 +78,7 @@ typedef uint64_t sluice_handle;
 enum {
     SLUICE_MODE_AUTO = 0,    /* the service if one that we trust and may use runs at the endpoint,
                                 else a private broker */
-    SLUICE_MODE_PRIVATE = 1, /* a broker of our own, a child process that ends with us */
+    SLUICE_MODE_PRIVATE = 1, /* a broker of our own, a process that ends with us */
     SLUICE_MODE_SERVICE = 2  /* the broker that runs at the endpoint; SLUICE_ENOBROKER if none */
 };
 
@@ -91,6 +91,27 @@ enum {
                                    and not do I/O of its own */
 };
 
+/* sluice_open_options.private_log_level: what a private broker writes to its standard error */
+enum {
+    SLUICE_LOG_DEFAULT = 0, /* as WARNING */
+    SLUICE_LOG_ERROR = 1,
+    SLUICE_LOG_WARNING = 2, /* and errors, and so on */
+    SLUICE_LOG_INFO = 3,
+    SLUICE_LOG_DEBUG = 4
+};
+
+/* A PRIVATE BROKER is this user's process, started when a session needs it, with the rights that
+ * the program has then: a program that gives up rights later (setuid) still has a broker with them,
+ * until it closes the session. It ends when the session is closed, when the program ends in
+ * whatever way, and when the session gives it up. Nobody else gets to it: on Linux it listens in a
+ * folder that only this user can enter, made for it and removed with it, in
+ * $XDG_RUNTIME_DIR/sluice, else in /tmp/sluice-UID, else in /tmp, the first that is this user's
+ * alone (sluice_session_info.endpoint tells which; `sluice ops --endpoint` looks inside). It is no
+ * child that the program's wait() or SIGCHLD handler could see, but in a program that is process 1
+ * or a PR_SET_CHILD_SUBREAPER: that gets it like any orphan. It keeps no folder busy, has none of
+ * the program's descriptors or handles but its log, no console or terminal (Ctrl-C does not reach
+ * it), no signal blocked or ignored, a umask of 077; and the program's limits, priority and
+ * environment. */
 typedef struct sluice_open_options {
     uint32_t size;
     uint32_t mode;
@@ -103,8 +124,9 @@ typedef struct sluice_open_options {
                                    library (or in ../bin, as installed), else beside the
                                    executable; never by PATH or the current folder */
     const char *client_name;    /* 1 to 64 bytes, shown by `sluice ops`; NULL = the program's */
-    uint64_t open_timeout_ns;   /* to start, connect and greet; 0 = 10 s. Also limits reconnects. A
-                                   broker that does not greet is given up after 5 s anyway */
+    uint64_t open_timeout_ns;   /* to find, start, connect and greet; 0 = 10 s. Also limits
+                                   reconnects. A broker that does not greet is given up after 5 s
+                                   anyway */
     /* SERVICE, AUTO: whose the service must be, as `sluice status` shows users: "uid 998" or
      * "S-1-5-80-...". No names: looking one up may block. NULL = our own user, root or LocalSystem;
      * on Linux also the owner of the endpoint's directory if nobody but him, root and us can write
@@ -115,10 +137,20 @@ typedef struct sluice_open_options {
     char *ret_detail;           /* where the detail of a failure goes, "" on success; NULL = nowhere
                                    (SLUICE_DETAIL_BYTES are always enough) */
     uint32_t detail_size;       /* its room in bytes */
-    uint32_t reserved;
+    uint32_t private_log_level; /* SLUICE_LOG_* */
+    const char *private_log;    /* PRIVATE, AUTO: where the log and the last words of a private
+                                   broker go: the absolute path of a file to append to; NULL = see
+                                   private_log_handle */
+    uint64_t private_log_handle; /* ... or a descriptor or HANDLE that can be written to; it is
+                                    copied. 0 = the program's standard error, or nowhere if that is
+                                    closed. Windows: a console of the program's may be closed to its
+                                    broker */
 } sluice_open_options;
 
-/* Opens a session; options may be NULL. Returns when the broker has greeted.
+/* Opens a session; options may be NULL. Returns when the broker has greeted, and at the latest one
+ * second after open_timeout_ns, whatever the broker, the start of its program or the file system of
+ * the endpoint does. What does not come back in time is left to a thread of the library, which ends
+ * it when it does; with 16 of those nothing is started any more (EOSLIMIT).
  * SLUICE_OK; ENOBROKER, EACCESS, EUNTRUSTED, EVERSION, ETIMEDOUT, EUNRESPONSIVE (it does not
  * greet), ESHUTDOWN (it is stopping), EQUOTA (it has no room for a session), EPROTOCOL,
  * ENAMETOOLONG, EINVAL, ENOMEM, EOSLIMIT, EOS.
@@ -126,11 +158,17 @@ typedef struct sluice_open_options {
 SLUICE_API int32_t sluice_open(const sluice_open_options *options, sluice_session **ret_session);
 
 /* Ends everything that is in flight (SLUICE_ECANCELED), runs the callbacks that are due (in the
- * POLL delivery inside this call), closes the connection, stops a private broker, and frees the
+ * POLL delivery inside this call), closes the connection, ends a private broker, and frees the
  * session. No other thread may use the session any more. Operations that were not released yet may
- * be released later. What a callback starts meanwhile is ECLOSED. NULL is allowed.
- * SLUICE_OK; SLUICE_EDEADLK in a callback of this session: nothing happened. In a forked child:
- * EFORKED, and nothing is freed. */
+ * be released later. What a callback starts meanwhile is ECLOSED. NULL is allowed. It waits for the
+ * session's callbacks, which are the program's own; else for one second at most, whatever the
+ * broker does. A private broker that has not ended by then is seen to by a thread of the library.
+ * In a callback of another session it waits for nobody, so that two sessions can be closed from
+ * each other's callbacks: a thread of the library does all of this, callbacks of `session` may
+ * still run when the call has returned (also those of POLL, on that thread), and the session is
+ * gone when the last has. SLUICE_OK. Nothing has happened: SLUICE_EDEADLK, in a callback of this
+ * session; SLUICE_EBUSY, another thread is in its sluice_dispatch; SLUICE_ENOMEM, SLUICE_EOSLIMIT,
+ * no thread, in a callback of another session. In a forked child: EFORKED, and nothing is freed. */
 SLUICE_API int32_t sluice_session_close(sluice_session *session);
 
 typedef struct sluice_session_info {

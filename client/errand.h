@@ -1,0 +1,42 @@
+/*
+ * errand.h - work that may block without limit, on a thread that can be spared: a program is
+ * started (exec waits for a virus scanner), a path is looked at (a dead network file system).
+ *
+ * Whoever sends an errand may leave it. Then it belongs to its thread, which disposes of what comes
+ * of it when it comes back, if ever. So a call is bounded, whatever the system does. Errands that
+ * were left are counted; over CLIENT_ERRANDS_LEFT_MAX in this process none is sent any more.
+ *
+ *     RUNNING --its thread: done--> TELLING --on_done has told the sender--> DONE: the sender's
+ *        '------the sender: leave--> LEFT: the thread's, which disposes of it
+ */
+#ifndef SLUICE_CLIENT_ERRAND_H
+#define SLUICE_CLIENT_ERRAND_H
+
+#include "base/thread.h"
+
+#define CLIENT_ERRANDS_LEFT_MAX 16u
+
+typedef struct client_errand {
+    /* On its thread; may block. */
+    void (*run)(struct client_errand *errand);
+    /* On its thread, behind `run`, if the sender has not left: tells it. Must not wait. */
+    void (*on_done)(struct client_errand *errand);
+    /* On its thread, behind `run`, if the sender has left: gives back what came of it, and frees
+     * it. */
+    void (*dispose)(struct client_errand *errand);
+    sl_atomic_u32 state; /* private */
+} client_errand;
+
+/* `name` is static. SLUICE_OK; EOSLIMIT, ENOMEM: no thread, or too many that do not come back. */
+int client_errand_start(client_errand *errand, const char *name);
+
+/* true: it is left, and not the sender's any more. false: it is done, and all the sender's. */
+bool client_errand_leave(client_errand *errand);
+
+/* After on_done: its thread does not touch it any more. Waits for a few instructions. */
+void client_errand_settle(client_errand *errand);
+
+/* So many were left in this process and have not come back. */
+uint32_t client_errand_left_count(void);
+
+#endif

@@ -1,0 +1,113 @@
+/*
+ * look.c - see look.h.
+ */
+#include "client/look.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/list.h"
+#include "client/endpoint.h"
+#include "client/errand.h"
+
+typedef struct look {
+    client_errand errand;
+    sl_event done;
+    /* What is asked. */
+    bool has_endpoint;
+    bool has_user;
+    char endpoint[ENGINE_PIPE_NAME_BYTES];
+    char user[ENGINE_IDENTITY_TEXT_BYTES];
+    /* What is found. */
+    client_found found;
+    int status;
+    const char *detail;
+} look;
+
+static void run_look(client_errand *errand) {
+    look *l = SL_CONTAINER_OF(errand, look, errand);
+    l->detail = "endpoint: no name of a pipe or socket";
+    l->status = client_endpoint_service(l->has_endpoint ? l->endpoint : NULL, l->found.endpoint);
+    if (l->status == SLUICE_OK) {
+        l->detail = "expected_user: neither \"uid N\" nor a SID";
+        l->status =
+            client_trust_init(&l->found.trust, l->has_user ? l->user : NULL, l->found.endpoint);
+    }
+}
+
+static void on_done(client_errand *errand) {
+    sl_event_set(&SL_CONTAINER_OF(errand, look, errand)->done);
+}
+
+static void free_look(client_errand *errand) {
+    look *l = SL_CONTAINER_OF(errand, look, errand);
+    sl_event_deinit(&l->done);
+    sl_allocator_system()->release(sl_allocator_system(), l, sizeof(*l));
+}
+
+/* false: it is longer than any that makes sense. */
+static bool copy(const char *from, char *to, size_t size, bool *ret_is_given) {
+    size_t length = from == NULL ? 0 : strlen(from);
+    *ret_is_given = from != NULL;
+    if (length >= size) {
+        return false;
+    }
+    if (from != NULL) {
+        memcpy(to, from, length + 1);
+    }
+    return true;
+}
+
+/* SLUICE_OK: *ret_look is under way. */
+static int begin(const char *endpoint, const char *expected_user, look **ret_look,
+                 const char **ret_detail) {
+    *ret_detail = "no memory to look at the endpoint";
+    look *l = sl_allocator_system()->acquire(sl_allocator_system(), sizeof(*l));
+    if (l == NULL) {
+        return SLUICE_ENOMEM;
+    }
+    memset(l, 0, sizeof(*l));
+    int status = SLUICE_OK;
+    if (!copy(endpoint, l->endpoint, sizeof(l->endpoint), &l->has_endpoint)) {
+        *ret_detail = "endpoint: no name of a pipe or socket";
+        status = SLUICE_ENAMETOOLONG;
+    } else if (!copy(expected_user, l->user, sizeof(l->user), &l->has_user)) {
+        *ret_detail = "expected_user: neither \"uid N\" nor a SID";
+        status = SLUICE_EINVAL;
+    }
+    if (status == SLUICE_OK) {
+        *ret_detail = "no thread to look at the endpoint, or too many that do not come back";
+        status = sl_event_init(&l->done);
+    }
+    if (status != SLUICE_OK) {
+        sl_allocator_system()->release(sl_allocator_system(), l, sizeof(*l));
+        return status;
+    }
+    l->errand = (client_errand){.run = run_look, .on_done = on_done, .dispose = free_look};
+    status = client_errand_start(&l->errand, "sluice-look");
+    if (status != SLUICE_OK) {
+        free_look(&l->errand);
+        return status;
+    }
+    *ret_look = l;
+    return SLUICE_OK;
+}
+
+int client_look(const char *endpoint, const char *expected_user, uint64_t deadline_ns,
+                client_found *ret_found, const char **ret_detail) {
+    look *l;
+    int status = begin(endpoint, expected_user, &l, ret_detail);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    if (!sl_event_wait_until(&l->done, deadline_ns) && client_errand_leave(&l->errand)) {
+        *ret_detail = "the file system of the endpoint's folder does not answer";
+        return SLUICE_ETIMEDOUT;
+    }
+    client_errand_settle(&l->errand);
+    status = l->status;
+    *ret_detail = l->detail;
+    *ret_found = l->found;
+    free_look(&l->errand);
+    return status;
+}

@@ -1,0 +1,22 @@
+/*
+ * look.h - where the service is, and whom a session trusts there.
+ *
+ * Both may look at paths, and a path on a dead network file system may never answer. So they are
+ * looked at by an errand (errand.h), and the caller waits until its deadline.
+ */
+#ifndef SLUICE_CLIENT_LOOK_H
+#define SLUICE_CLIENT_LOOK_H
+
+#include "client/trust.h"
+
+typedef struct client_found {
+    char endpoint[ENGINE_PIPE_NAME_BYTES];
+    client_trust trust;
+} client_found;
+
+/* For these options of a program, either may be NULL. SLUICE_OK; ETIMEDOUT, EINVAL, ENAMETOOLONG,
+ * ENOMEM, EOSLIMIT: with a detail. Static. */
+int client_look(const char *endpoint, const char *expected_user, uint64_t deadline_ns,
+                client_found *ret_found, const char **ret_detail);
+
+#endif

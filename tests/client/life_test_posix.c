@@ -1,0 +1,411 @@
+/*
+ * life_test_posix.c - in which programs a private broker starts, where it lives, and what is left.
+ *
+ *     client_life_test PATH-OF-SLUICED
+ *
+ * Each program is this one once more, in a role of its own: with standard descriptors closed, with
+ * few or many of them, in a strange place, with rights that it gives up.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/client/outside_posix.h"
+#include "tests/client/rig.h"
+
+#define STRANGER   4002u /* no user of any system we know */
+#define PATH_BYTES 256
+#define PROGRAM_S  100 /* it ends by itself, should the test not live to end it */
+
+static const char *broker_path;
+static char place[64]; /* this test's own, its XDG_RUNTIME_DIR */
+
+/* ---- the program ----------------------------------------------------------------------------- */
+
+/* What it tells: on descriptor 3, so that 0 to 2 may be anything. */
+typedef struct told {
+    int32_t open_status;
+    int32_t pair_status;
+    int32_t close_status;
+    uint64_t broker;
+    uint64_t close_ns;
+    char endpoint[PATH_BYTES];
+    char detail[SLUICE_DETAIL_BYTES];
+} told;
+
+static sluice_session *open_and_tell(told *t) {
+    sluice_session *session = NULL;
+    sluice_session_info info = {.size = sizeof(info)};
+    sluice_open_options options = {.size = sizeof(options),
+                                   .mode = SLUICE_MODE_PRIVATE,
+                                   .broker_path = broker_path,
+                                   .ret_detail = t->detail,
+                                   .detail_size = sizeof(t->detail)};
+    t->open_status = sluice_open(&options, &session);
+    if (session != NULL) {
+        sluice_result result = {.size = sizeof(result)};
+        (void)sluice_session_get_info(session, &info);
+        t->broker = info.broker_process_id;
+        (void)snprintf(t->endpoint, sizeof(t->endpoint), "%s", info.endpoint);
+        t->pair_status = sluice_pair(session, RIG_LONG_NS, &result);
+    }
+    return session;
+}
+
+static void set_limit(rlim_t soft) {
+    struct rlimit limit;
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = soft;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* "closed MASK", "few", "many", "stay", "drop": see the tests. */
+static int be_program(const char *role, const char *argument) {
+    told t = {.open_status = 1};
+    (void)alarm(PROGRAM_S);
+    unsigned long mask = strtoul(argument, NULL, 10);
+    for (int i = 0; strcmp(role, "closed") == 0 && i < 3; i++) {
+        if ((mask >> i & 1) != 0) {
+            (void)close(i);
+        }
+    }
+    if (strcmp(role, "few") == 0) {
+        set_limit(40);
+    } else if (strcmp(role, "many") == 0) {
+        for (unsigned i = 0; i < 600; i++) {
+            (void)open("/dev/null", O_RDONLY | O_CLOEXEC);
+        }
+    } else if (strcmp(role, "umask") == 0) {
+        (void)umask(0);
+        (void)signal(SIGPIPE, SIG_IGN);
+        (void)signal(SIGTERM, SIG_IGN);
+    }
+    sluice_session *session = open_and_tell(&t);
+    if (strcmp(role, "drop") == 0 && (setgid(STRANGER) != 0 || setuid(STRANGER) != 0)) {
+        return 1;
+    }
+    if (strcmp(role, "stay") == 0 || strcmp(role, "umask") == 0) {
+        (void)!write(3, &t, sizeof(t));
+        for (;;) {
+            (void)pause();
+        }
+    }
+    uint64_t began_ns = rig_now_ns();
+    t.close_status = sluice_session_close(session);
+    t.close_ns = rig_now_ns() - began_ns;
+    return write(3, &t, sizeof(t)) == (ssize_t)sizeof(t) ? 0 : 1;
+}
+
+/* ---- running it ------------------------------------------------------------------------------ */
+
+typedef struct program {
+    pid_t process;
+    int report;
+} program;
+
+typedef struct setting {
+    const char *runtime; /* XDG_RUNTIME_DIR; NULL = none */
+    uid_t user;          /* 0 = ours */
+    int errors;          /* its standard error; 0 = ours */
+} setting;
+
+static program start(const char *role, const char *argument, const setting *s) {
+    int ends[2];
+    program p;
+    assert_int_equal(pipe(ends), 0);
+    (void)fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    p.report = ends[0];
+    p.process = fork();
+    assert_true(p.process >= 0);
+    if (p.process == 0) {
+        if (s->errors != 0) {
+            (void)dup2(s->errors, STDERR_FILENO);
+        }
+        (void)dup2(ends[1], 3);
+        (void)fcntl(3, F_SETFD, 0);
+        (void)(s->runtime != NULL ? setenv("XDG_RUNTIME_DIR", s->runtime, 1)
+                                  : unsetenv("XDG_RUNTIME_DIR"));
+        if (s->user != 0 && (setgid(s->user) != 0 || setuid(s->user) != 0)) {
+            _exit(2);
+        }
+        (void)execl("/proc/self/exe", "life", "role", broker_path, role, argument, (char *)NULL);
+        _exit(2);
+    }
+    (void)close(ends[1]);
+    return p;
+}
+
+static told hear(const program *p) {
+    told t;
+    assert_int_equal(read(p->report, &t, sizeof(t)), sizeof(t));
+    return t;
+}
+
+static void end(program *p, int signal_number) {
+    int status;
+    if (signal_number != 0) {
+        assert_int_equal(kill(p->process, signal_number), 0);
+    }
+    assert_int_equal(waitpid(p->process, &status, 0), p->process);
+    assert_true(signal_number != 0 ? WIFSIGNALED(status)
+                                   : WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    (void)close(p->report);
+}
+
+static told run(const char *role, const char *argument, const setting *s) {
+    program p = start(role, argument, s);
+    told t = hear(&p);
+    end(&p, 0);
+    assert_string_equal(t.detail, "");
+    assert_int_equal(t.open_status, SLUICE_OK);
+    assert_int_equal(t.pair_status, SLUICE_OK);
+    assert_int_equal(t.close_status, SLUICE_OK);
+    assert_true(outside_is_gone(t.broker));
+    return t;
+}
+
+static unsigned count_names(const char *folder) {
+    unsigned count = 0;
+    DIR *list = opendir(folder);
+    struct dirent *entry;
+    if (list == NULL) {
+        return 0;
+    }
+    while ((entry = readdir(list)) != NULL) {
+        count += entry->d_name[0] != '.';
+    }
+    (void)closedir(list);
+    return count;
+}
+
+static unsigned count_here(void) {
+    char folder[sizeof(place) + sizeof("/sluice")];
+    (void)snprintf(folder, sizeof(folder), "%s/sluice", place);
+    return count_names(folder);
+}
+
+static bool is_below(const char *path, const char *folder) {
+    return strncmp(path, folder, strlen(folder)) == 0 && path[strlen(folder)] == '/';
+}
+
+/* ---- programs of every kind ------------------------------------------------------------------ */
+
+static void test_standard_descriptors_closed(void **state) {
+    (void)state;
+    for (unsigned mask = 0; mask < 8; mask++) {
+        char text[8];
+        (void)snprintf(text, sizeof(text), "%u", mask);
+        (void)run("closed", text, &(setting){.runtime = place});
+    }
+    assert_int_equal(count_here(), 0);
+}
+
+static void test_few_and_many_descriptors(void **state) {
+    (void)state;
+    (void)run("few", "", &(setting){.runtime = place});
+    (void)run("many", "", &(setting){.runtime = place});
+}
+
+/* /proc tells what the broker has. */
+static void read_link(uint64_t process, const char *name, char ret_target[PATH_BYTES]) {
+    char path[PATH_BYTES + 64];
+    (void)snprintf(path, sizeof(path), "/proc/%llu/%s", (unsigned long long)process, name);
+    ssize_t length = readlink(path, ret_target, PATH_BYTES - 1);
+    ret_target[length > 0 ? length : 0] = '\0';
+}
+
+static unsigned long long status_field(uint64_t process, const char *name, int base) {
+    char line[PATH_BYTES];
+    unsigned long long value = ~0ULL;
+    (void)snprintf(line, sizeof(line), "/proc/%llu/status", (unsigned long long)process);
+    FILE *file = fopen(line, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == ':') {
+            value = strtoull(line + strlen(name) + 1, NULL, base);
+        }
+    }
+    (void)fclose(file);
+    return value;
+}
+
+/* Nothing of the program's but its standard error: no folder, no session, no signals, no umask. */
+static void test_what_it_has(void **state) {
+    int ends[2];
+    char target[PATH_BYTES];
+    char own[PATH_BYTES];
+    char name[32];
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    program p = start("umask", "", &(setting){.runtime = place, .errors = ends[1]});
+    told t = hear(&p);
+    assert_int_equal(t.open_status, SLUICE_OK);
+    read_link(t.broker, "cwd", target);
+    assert_string_equal(target, "/");
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(name, sizeof(name), "fd/%d", i);
+        read_link(t.broker, name, target);
+        assert_string_equal(target, "/dev/null");
+    }
+    (void)snprintf(name, sizeof(name), "fd/%d", ends[1]);
+    read_link((uint64_t)getpid(), name, own);
+    read_link(t.broker, "fd/2", target);
+    assert_string_equal(target, own);
+    assert_int_equal(getsid((pid_t)t.broker), (pid_t)t.broker);
+    assert_int_equal(status_field(t.broker, "Umask", 8), 077);
+    assert_int_equal(status_field(t.broker, "SigBlk", 16), 0);
+    assert_int_equal(status_field(t.broker, "SigIgn", 16), 1ULL << (SIGPIPE - 1)); /* its own */
+    end(&p, SIGKILL);
+    assert_true(outside_is_gone(t.broker));
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
+/* ---- places ---------------------------------------------------------------------------------- */
+
+static void test_places(void **state) {
+    char longest[PATH_BYTES];
+    char own_tmp[64];
+    (void)state;
+    (void)snprintf(own_tmp, sizeof(own_tmp), "/tmp/sluice-%lu", (unsigned long)geteuid());
+    assert_true(is_below(run("closed", "0", &(setting){.runtime = place}).endpoint, place));
+    told t = run("closed", "0", &(setting){.runtime = NULL});
+    assert_true(is_below(t.endpoint, own_tmp));
+    t = run("closed", "0", &(setting){.runtime = "/no-such-folder/at-all"});
+    assert_true(is_below(t.endpoint, own_tmp));
+    (void)snprintf(longest, sizeof(longest), "%s/%0100d", place, 0);
+    assert_int_equal(mkdir(longest, 0700), 0);
+    t = run("closed", "0", &(setting){.runtime = longest});
+    assert_true(is_below(t.endpoint, own_tmp));
+    assert_int_equal(rmdir(longest), 0);
+    (void)snprintf(longest, sizeof(longest), "%s/open", place); /* everybody may write there */
+    assert_int_equal(mkdir(longest, 0700), 0);
+    assert_int_equal(chmod(longest, 0777), 0);
+    t = run("closed", "0", &(setting){.runtime = longest});
+    assert_true(is_below(t.endpoint, own_tmp));
+    assert_int_equal(rmdir(longest), 0);
+}
+
+static void test_foreign_places(void **state) {
+    char foreign[PATH_BYTES];
+    char taken[64];
+    (void)state;
+    if (geteuid() != 0) {
+        skip();
+    }
+    (void)snprintf(foreign, sizeof(foreign), "%s/foreign", place);
+    assert_int_equal(mkdir(foreign, 0700), 0);
+    assert_int_equal(chown(foreign, STRANGER, STRANGER), 0);
+    told t = run("closed", "0", &(setting){.runtime = foreign});
+    assert_true(is_below(t.endpoint, "/tmp/sluice-0"));
+    assert_int_equal(rmdir(foreign), 0);
+    /* Somebody else's /tmp/sluice-UID, for a user of whom nobody else is. */
+    (void)snprintf(taken, sizeof(taken), "/tmp/sluice-%u", STRANGER);
+    (void)rmdir(taken);
+    assert_int_equal(mkdir(taken, 0700), 0);
+    program p = start("closed", "0", &(setting){.user = STRANGER});
+    told got;
+    ssize_t length = read(p.report, &got, sizeof(got));
+    if (length == (ssize_t)sizeof(got)) { /* else that user cannot even get at this program */
+        assert_string_equal(got.detail, "");
+        assert_int_equal(got.open_status, SLUICE_OK);
+        assert_true(is_below(got.endpoint, "/tmp") && !is_below(got.endpoint, taken));
+        end(&p, 0);
+        assert_true(outside_is_gone(got.broker));
+        assert_int_not_equal(access(got.endpoint, F_OK), 0);
+    } else {
+        (void)waitpid(p.process, NULL, 0);
+        (void)close(p.report);
+    }
+    assert_int_equal(rmdir(taken), 0);
+}
+
+/* ---- what is left ---------------------------------------------------------------------------- */
+
+/* A killed program's broker clears away its own; a killed broker's program does; when both are
+ * killed, the next launch does, and leaves those alone that are lived in. */
+static void test_nothing_is_left(void **state) {
+    setting here = {.runtime = place};
+    char folder[PATH_BYTES];
+    (void)state;
+    assert_int_equal(count_here(), 0);
+    program p = start("stay", "", &here);
+    told t = hear(&p);
+    assert_int_equal(count_here(), 1);
+    end(&p, SIGKILL);
+    assert_true(outside_is_gone(t.broker));
+    assert_int_equal(count_here(), 0);
+
+    program lives = start("stay", "", &here);
+    told living = hear(&lives);
+    for (unsigned i = 0; i < 3; i++) {
+        p = start("stay", "", &here);
+        t = hear(&p);
+        assert_int_equal(kill((pid_t)t.broker, SIGSTOP), 0); /* it cannot clear away anything */
+        end(&p, SIGKILL);
+        assert_int_equal(kill((pid_t)t.broker, SIGKILL), 0);
+        assert_true(outside_is_gone(t.broker));
+        assert_int_equal(access(t.endpoint, F_OK), 0);
+        assert_int_equal(count_here(), 2); /* this one's, and that of the living */
+    }
+    (void)run("closed", "0", &here);
+    assert_int_equal(count_here(), 1);
+    assert_int_equal(access(living.endpoint, F_OK), 0);
+    (void)snprintf(folder, sizeof(folder), "%s", living.endpoint);
+    end(&lives, SIGKILL);
+    assert_true(outside_is_gone(living.broker));
+    assert_int_equal(count_here(), 0);
+}
+
+/* The broker keeps the rights that the program had, and ends although the program may not signal it
+ * any more. */
+static void test_rights_given_up(void **state) {
+    (void)state;
+    if (geteuid() != 0) {
+        skip();
+    }
+    told t = run("drop", "", &(setting){.runtime = place});
+    assert_true(t.close_ns < SL_NS_PER_S + SL_NS_PER_S / 4);
+    assert_int_equal(count_here(), 0);
+}
+
+/* ---- */
+
+static int make_place(void **state) {
+    (void)state;
+    (void)snprintf(place, sizeof(place), "/tmp/sluice-life-%ld", (long)getpid());
+    return mkdir(place, 0700);
+}
+
+static int remove_place(void **state) {
+    char inner[sizeof(place) + sizeof("/sluice")];
+    (void)state;
+    (void)snprintf(inner, sizeof(inner), "%s/sluice", place);
+    (void)rmdir(inner);
+    return rmdir(place);
+}
+
+int main(int argc, char **argv) {
+    if (argc > 4 && strcmp(argv[1], "role") == 0) {
+        broker_path = argv[2];
+        return be_program(argv[3], argv[4]);
+    }
+    broker_path = argc > 1 ? argv[1] : NULL;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_standard_descriptors_closed),
+        cmocka_unit_test(test_few_and_many_descriptors),
+        cmocka_unit_test(test_what_it_has),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_foreign_places),
+        cmocka_unit_test(test_nothing_is_left),
+        cmocka_unit_test(test_rights_given_up),
+    };
+    return cmocka_run_group_tests(tests, make_place, remove_place);
+}

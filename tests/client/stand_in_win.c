@@ -1,0 +1,30 @@
+/*
+ * stand_in_win.c - see stand_in.h.
+ */
+#include "tests/client/stand_in.h"
+
+#include <stdio.h>
+#include <windows.h>
+
+#include "base/check.h"
+
+#define PATH_CHARS 512
+
+const char *const stand_in_root = "system32>";
+
+void stand_in_set_role(const char *role) {
+    SL_CHECK(SetEnvironmentVariableA(STAND_IN_ROLE, role), "the environment has room");
+}
+
+void stand_in_folder(char *ret_path, size_t size) {
+    DWORD length = GetCurrentDirectoryA((DWORD)size, ret_path);
+    SL_CHECK(length > 0 && length < size, "there is a folder");
+}
+
+void stand_in_log_path(char *ret_path, size_t size) {
+    char folder[PATH_CHARS];
+    DWORD length = GetTempPathA(sizeof(folder), folder);
+    SL_CHECK(length > 0 && length < sizeof(folder), "there is a folder for files of the moment");
+    (void)snprintf(ret_path, size, "%ssluice-launch-%lu.log", folder,
+                   (unsigned long)GetCurrentProcessId());
+}

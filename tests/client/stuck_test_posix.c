@@ -1,0 +1,293 @@
+/*
+ * stuck_test_posix.c - sluice_open returns in time although the system does not: an exec that does
+ * not come back, a file system that does not answer, a broker that is halted.
+ *
+ *     client_stuck_test PATH-OF-SLUICED
+ *
+ * An exec waits while somebody holds a lease on the program (fcntl(2), F_SETLEASE): so does any
+ * user's virus scanner. A FUSE mount whose daemon says nothing needs root.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client/errand.h"
+#include "tests/client/outside_posix.h"
+#include "tests/client/rig.h"
+
+#define TIMEOUT_NS (SL_NS_PER_S / 2)
+#define LIMIT_NS   (TIMEOUT_NS + SL_NS_PER_S + SL_NS_PER_S / 4)
+#define PATH_BYTES 200
+
+static const char *broker_path;
+static char place[64];
+
+/* Opens with `why`, and looks at the time that takes. */
+static int32_t open_in_time(sluice_open_options *options, char why[SLUICE_DETAIL_BYTES],
+                            sluice_session **ret_session) {
+    options->size = sizeof(*options);
+    options->open_timeout_ns = TIMEOUT_NS;
+    options->ret_detail = why;
+    options->detail_size = SLUICE_DETAIL_BYTES;
+    uint64_t began_ns = rig_now_ns();
+    int32_t status = sluice_open(options, ret_session);
+    assert_true(rig_now_ns() - began_ns < LIMIT_NS);
+    return status;
+}
+
+static unsigned count_names(void) {
+    char command[PATH_BYTES];
+    unsigned count = 99;
+    (void)snprintf(command, sizeof(command), "ls '%s/sluice' | wc -l", place);
+    FILE *pipe_end = popen(command, "r");
+    assert_non_null(pipe_end);
+    assert_int_equal(fscanf(pipe_end, "%u", &count), 1);
+    (void)pclose(pipe_end);
+    return count;
+}
+
+static void await_errands(void) {
+    uint64_t deadline_ns = rig_now_ns() + RIG_LONG_NS;
+    while (client_errand_left_count() != 0 && rig_now_ns() < deadline_ns) {
+        sl_thread_yield();
+    }
+    assert_int_equal(client_errand_left_count(), 0);
+}
+
+/* ---- an exec that does not come back --------------------------------------------------------- */
+
+static char leased[PATH_BYTES];
+
+/* A copy of sluiced whose exec waits for us. */
+static int lease_program(void) {
+    char command[PATH_BYTES * 3];
+    (void)snprintf(leased, sizeof(leased), "%s/sluiced", place);
+    (void)snprintf(command, sizeof(command), "cp '%s' '%s'", broker_path, leased);
+    assert_int_equal(system(command), 0);
+    int fd = open(leased, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    if (fcntl(fd, F_SETLEASE, F_WRLCK) != 0) {
+        (void)close(fd);
+        return -1; /* a file system without leases */
+    }
+    return fd;
+}
+
+/* It is killed where it stands, as far as the system lets it; what comes back late ends, and
+ * nothing is left of it. Another session, opened meanwhile, does not notice. */
+static void test_exec_does_not_come_back(void **state) {
+    sluice_session *session = NULL;
+    sluice_session *other = NULL;
+    char why[SLUICE_DETAIL_BYTES];
+    (void)state;
+    int fd = lease_program();
+    if (fd < 0) {
+        skip();
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        sluice_open_options options = {.mode = SLUICE_MODE_PRIVATE, .broker_path = leased};
+        assert_int_equal(open_in_time(&options, why, &session), SLUICE_ETIMEDOUT);
+        assert_string_equal(why, "the system has not started the private broker in time");
+    }
+    sluice_open_options good = {
+        .size = sizeof(good), .mode = SLUICE_MODE_PRIVATE, .broker_path = broker_path};
+    assert_int_equal(sluice_open(&good, &other), SLUICE_OK);
+    assert_int_equal(fcntl(fd, F_SETLEASE, F_UNLCK), 0);
+    (void)close(fd);
+    await_errands();
+    assert_true(outside_await_count(leased, 0));
+    assert_int_equal(sluice_ping(other, RIG_LONG_NS, NULL), SLUICE_OK);
+    assert_int_equal(sluice_session_close(other), SLUICE_OK);
+    assert_int_equal(count_names(), 0);
+    assert_int_equal(unlink(leased), 0);
+}
+
+/* ---- a file system that does not answer ------------------------------------------------------ */
+
+static int device = -1;
+static char hung[PATH_BYTES];
+
+static bool mount_hung(void) {
+    char options[PATH_BYTES];
+    (void)snprintf(hung, sizeof(hung), "%s/hung", place);
+    device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    (void)snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", device);
+    if (device < 0 || mkdir(hung, 0700) != 0 || mount("hung", hung, "fuse", 0, options) != 0) {
+        (void)rmdir(hung);
+        (void)close(device);
+        return false;
+    }
+    return true;
+}
+
+static void unmount_hung(void) {
+    (void)close(device); /* what waits for it fails now */
+    (void)umount2(hung, MNT_FORCE | MNT_DETACH);
+    assert_int_equal(rmdir(hung), 0);
+}
+
+static void test_endpoint_on_a_hung_file_system(void **state) {
+    sluice_session *session = NULL;
+    char endpoint[PATH_BYTES + sizeof("/sluice/broker")];
+    char why[SLUICE_DETAIL_BYTES];
+    (void)state;
+    if (geteuid() != 0 || !mount_hung()) {
+        skip();
+    }
+    (void)snprintf(endpoint, sizeof(endpoint), "%s/sluice/broker", hung);
+    sluice_open_options options = {.mode = SLUICE_MODE_SERVICE, .endpoint = endpoint};
+    assert_int_equal(open_in_time(&options, why, &session), SLUICE_ETIMEDOUT);
+    assert_string_equal(why, "the file system of the endpoint's folder does not answer");
+    assert_int_equal(client_errand_left_count(), 1);
+    unmount_hung();
+    await_errands();
+}
+
+/* ---- too many -------------------------------------------------------------------------------- */
+
+/* What does not come back is counted, and there is an end to it. */
+static void test_too_many(void **state) {
+    sluice_session *session = NULL;
+    char endpoint[PATH_BYTES + sizeof("/sluice/broker")];
+    char why[SLUICE_DETAIL_BYTES];
+    (void)state;
+    if (geteuid() != 0 || !mount_hung()) {
+        skip();
+    }
+    (void)snprintf(endpoint, sizeof(endpoint), "%s/sluice/broker", hung);
+    sluice_open_options options = {.size = sizeof(options),
+                                   .mode = SLUICE_MODE_SERVICE,
+                                   .endpoint = endpoint,
+                                   .open_timeout_ns = SL_NS_PER_MS,
+                                   .ret_detail = why,
+                                   .detail_size = sizeof(why)};
+    for (unsigned i = 0; i < CLIENT_ERRANDS_LEFT_MAX; i++) {
+        assert_int_equal(sluice_open(&options, &session), SLUICE_ETIMEDOUT);
+    }
+    assert_int_equal(sluice_open(&options, &session), SLUICE_EOSLIMIT);
+    assert_non_null(strstr(why, "do not come back"));
+    unmount_hung();
+    await_errands();
+}
+
+/* ---- halted brokers -------------------------------------------------------------------------- */
+
+static void test_halted_from_the_start(void **state) {
+    static const char *const scripts[] = {
+        "#!/bin/sh\nkill -STOP $$\n",
+        "#!/bin/sh\ntrap '' TERM HUP INT\nwhile :; do sleep 0.1; done\n",
+    };
+    char path[PATH_BYTES];
+    char why[SLUICE_DETAIL_BYTES];
+    sluice_session *session = NULL;
+    (void)state;
+    (void)snprintf(path, sizeof(path), "%s/script", place);
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(scripts); i++) {
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        assert_true(fputs(scripts[i], file) >= 0 && fclose(file) == 0);
+        assert_int_equal(chmod(path, 0700), 0);
+        sluice_open_options options = {.mode = SLUICE_MODE_PRIVATE, .broker_path = path};
+        assert_int_equal(open_in_time(&options, why, &session), SLUICE_ENOBROKER);
+        assert_int_equal(count_names(), 0);
+    }
+    assert_int_equal(unlink(path), 0);
+}
+
+static void test_close_in_every_state(void **state) {
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        sluice_session *session = NULL;
+        sluice_result pair = {.size = sizeof(pair)};
+        sluice_session_info info = {.size = sizeof(info)};
+        sluice_open_options options = {
+            .size = sizeof(options), .mode = SLUICE_MODE_PRIVATE, .broker_path = broker_path};
+        assert_int_equal(sluice_open(&options, &session), SLUICE_OK);
+        assert_int_equal(sluice_session_get_info(session, &info), SLUICE_OK);
+        assert_int_equal(sluice_pair(session, RIG_LONG_NS, &pair), SLUICE_OK);
+        if (i > 0) {
+            assert_int_equal(kill((pid_t)info.broker_process_id, i == 1 ? SIGSTOP : SIGKILL), 0);
+        }
+        uint64_t began_ns = rig_now_ns();
+        assert_int_equal(sluice_session_close(session), SLUICE_OK);
+        assert_true(rig_now_ns() - began_ns < SL_NS_PER_S + SL_NS_PER_S / 4);
+        assert_true(outside_is_gone(info.broker_process_id));
+        assert_int_equal(count_names(), 0);
+    }
+}
+
+/* ---- process 1 ------------------------------------------------------------------------------- */
+
+/* In a new pid namespace threads get small numbers, which the numbers of before may be taken for.
+ * */
+static void test_new_pid_namespace(void **state) {
+    sluice_session *session = NULL;
+    sluice_open_options options = {
+        .size = sizeof(options), .mode = SLUICE_MODE_PRIVATE, .broker_path = broker_path};
+    int status = -1;
+    (void)state;
+    if (!RIG_THREADS_AFTER_FORK) {
+        skip();
+    }
+    pid_t outer = fork();
+    assert_true(outer >= 0);
+    if (outer == 0) { /* its id is kept by whoever asks for it first */
+        if (sl_thread_self() == 0 || unshare(CLONE_NEWPID) != 0) {
+            _exit(77);
+        }
+        pid_t inner = fork();
+        if (inner == 0) {
+            int failures = 0;
+            for (int i = 0; i < 40; i++) { /* threads up to more than any number of before */
+                failures += sluice_open(&options, &session) != SLUICE_OK ||
+                            sluice_ping(session, RIG_LONG_NS, NULL) != SLUICE_OK ||
+                            sluice_session_close(session) != SLUICE_OK;
+            }
+            _exit(failures == 0 ? 0 : 1);
+        }
+        int inner_status = -1;
+        (void)waitpid(inner, &inner_status, 0);
+        _exit(WIFEXITED(inner_status) ? WEXITSTATUS(inner_status) : 2);
+    }
+    assert_int_equal(waitpid(outer, &status, 0), outer);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77) {
+        skip(); /* only root may */
+    }
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static int make_place(void **state) {
+    (void)state;
+    (void)snprintf(place, sizeof(place), "/tmp/sluice-stuck-%ld", (long)getpid());
+    return mkdir(place, 0700) != 0 || setenv("XDG_RUNTIME_DIR", place, 1) != 0;
+}
+
+static int remove_place(void **state) {
+    char inner[sizeof(place) + sizeof("/sluice")];
+    (void)state;
+    (void)snprintf(inner, sizeof(inner), "%s/sluice", place);
+    (void)rmdir(inner);
+    return rmdir(place);
+}
+
+int main(int argc, char **argv) {
+    broker_path = argc > 1 ? argv[1] : NULL;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_close_in_every_state),
+        cmocka_unit_test(test_halted_from_the_start),
+        cmocka_unit_test(test_exec_does_not_come_back),
+        cmocka_unit_test(test_endpoint_on_a_hung_file_system),
+        cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_new_pid_namespace),
+    };
+    (void)signal(SIGIO, SIG_IGN); /* somebody waits for our lease: that is the point */
+    return cmocka_run_group_tests(tests, make_place, remove_place);
+}
