@@ -23,8 +23,8 @@
     X(ENOTSUP, -6, "this kind of handle or this platform has no such operation") \
     X(ENOMEM, -7, "out of memory, or over the owner's memory budget") \
     X(EQUOTA, -8, "a limit of Sluice's own is reached") \
-    X(EOSLIMIT, -9, "the operating system has no more descriptors, handles or buffers to give") \
-    X(EBROKENPIPE, -10, "the peer's reading end is gone: nothing more can be written") \
+    X(EOSLIMIT, -9, "the system has no more descriptors, handles, ports or buffers to give") \
+    X(EBROKENPIPE, -10, "the peer reads no more, or a half-close came before the write") \
     X(ERESET, -11, "the peer or the network reset the connection") \
     X(EREFUSED, -12, "nobody is listening at that address") \
     X(EUNREACHABLE, -13, "the network or the host cannot be reached") \

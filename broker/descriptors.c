@@ -42,7 +42,7 @@ static bool take(broker_descriptors *d, uint32_t count, uint64_t kept) {
 }
 
 bool descriptors_take_session(broker_descriptors *d) {
-    return take(d, 1, 0);
+    return take(d, DESCRIPTORS_SESSION, 0);
 }
 
 bool descriptors_take_handles(broker_descriptors *d, uint32_t count, uint32_t handles) {

@@ -22,7 +22,8 @@
 #define DESCRIPTORS_LEAST        24u /* its own; 17 are open with libuv 1.44 */
 #define DESCRIPTORS_LEAST_WORKER 4u  /* a worker's; 3 are open, and one waits to be greeted */
 #define DESCRIPTORS_LEAST_CLIENT 8u  /* connects, has a pair, listens */
-#define DESCRIPTORS_SESSIONS   64u  /* kept for connections; of a small limit an eighth */
+#define DESCRIPTORS_SESSION    2u   /* a connection, and the watch of its process */
+#define DESCRIPTORS_SESSIONS   128u /* kept for connections; of a small limit an eighth */
 #define DESCRIPTORS_SMALL      512u /* kept for sessions with few handles; likewise */
 #define DESCRIPTORS_FEW        16u  /* so many handles are few */
 /* A listener's sockets, one for each address of its host (open.c) or one and the lock of its name,

@@ -64,7 +64,7 @@ static void give_place(broker_session *session) {
     broker *b = session->worker->broker;
     if (session->has_place) {
         session->has_place = false;
-        descriptors_release(&b->descriptors, 1);
+        descriptors_release(&b->descriptors, DESCRIPTORS_SESSION);
         book_give(&session->user->sessions, 1);
         book_give(&b->sessions, 1);
     }
@@ -123,14 +123,27 @@ static void init(broker_session *session, broker_worker *worker, engine_handle *
     session->limits.fragment_bytes = 64 * 1024;
 }
 
+/* A child of the client's fork has its descriptors, and would keep the session. SLUICE_OK; EOSLIMIT,
+ * EOS. */
+static int watch_client(broker_session *session, sl_reason *ret_reason) {
+    int status = engine_watch_peer(session->pipe);
+    if (status == SLUICE_OK || status == SLUICE_ENOTSUP) {
+        return SLUICE_OK;
+    }
+    return sl_reason_set(ret_reason, status, "session", "the client's process cannot be watched");
+}
+
 /* Whose it is first, then its place and its memory: whoever is refused costs nothing. SLUICE_OK;
- * EACCESS, EQUOTA, ENOMEM. */
+ * EACCESS, EQUOTA, ENOMEM, EOSLIMIT, EOS. */
 static int begin(broker_session *session, sl_reason *ret_reason) {
     int status = peer_admit(session, ret_reason);
     if (status != SLUICE_OK && status != SLUICE_EBUSY) {
         return status;
     }
     status = take_place(session, ret_reason);
+    if (status == SLUICE_OK) {
+        status = watch_client(session, ret_reason);
+    }
     if (status == SLUICE_OK) {
         status = charge_begin(session, ret_reason);
     }

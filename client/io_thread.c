@@ -80,7 +80,7 @@ static void on_connection(void *user) {
 
 static int begin(sluice_session *session) {
     engine_options options = {.allocator = session->account.source, .max_requests = 256,
-                              .max_handles = 64, .opener_threads = 1};
+                              .max_handles = 64, .opener_threads = 1, .may_fork = true};
     int status = engine_create(session->backend, &options, &session->engine);
     if (status != SLUICE_OK) {
         return status;

@@ -167,6 +167,7 @@ struct engine {
     sl_random *random;
     uint32_t max_requests;
     uint32_t max_handles;
+    bool may_fork;
     const void *backend_options;
     sl_atomic_u32 worker_count;
     sl_atomic_u32 endpoint_count;
@@ -222,6 +223,8 @@ typedef struct engine_ops {
     int (*peer_is_among)(engine_handle *handle, const engine_identity *whom, unsigned count,
                          bool *ret_is_among);
     int (*own_identity)(engine *engine, engine_identity *ret_identity);
+    /* NULL: nothing is to be done, or the system has no way. */
+    int (*watch_peer)(engine_handle *handle);
 
     int (*endpoint_create)(engine_endpoint *endpoint, const engine_listen_options *options);
     void (*endpoint_destroy)(engine_endpoint *endpoint);

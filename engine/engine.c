@@ -76,6 +76,7 @@ int engine_create(const engine_backend *backend, const engine_options *options,
     e->random = options->random != NULL ? options->random : sl_random_system();
     e->max_requests = options->max_requests != 0 ? options->max_requests : ENGINE_DEFAULT_REQUESTS;
     e->max_handles = options->max_handles != 0 ? options->max_handles : ENGINE_DEFAULT_HANDLES;
+    e->may_fork = options->may_fork;
     e->backend_options = options->backend_options;
     int status = e->ops->engine_open(e);
     if (status != SLUICE_OK) {

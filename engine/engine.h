@@ -208,6 +208,9 @@ typedef struct engine_options {
     uint32_t max_requests;       /* per worker; 0 = ENGINE_DEFAULT_REQUESTS */
     uint32_t max_handles;        /* per worker; 0 = ENGINE_DEFAULT_HANDLES */
     uint32_t opener_threads;     /* 0 = ENGINE_DEFAULT_OPENERS */
+    bool may_fork; /* Linux: this process may fork, and a child keep copies of our descriptors. A
+                      named pipe that is closed is over for its peer all the same; where bytes were
+                      not read it may see the end of file instead of a reset */
     const void *backend_options; /* the simulator's settings; NULL for the others */
 } engine_options;
 
@@ -414,6 +417,19 @@ int engine_peer_identity(engine_handle *handle, engine_peer *ret_peer);
 int engine_peer_is_among(engine_handle *handle, const engine_identity *whom, unsigned count,
                          bool *ret_is_among);
 
+/*
+ * From now on an accepted pipe also ends when the process that connected has ended, as if it had
+ * closed its end: what it wrote is read, then comes the end of file. Else a child of its fork, or
+ * whoever was sent the descriptor, would keep the connection. Does not wait; once a handle.
+ *   Linux: a pidfd of the process (SO_PEERPIDFD, since 6.5). An older kernel tells its number only
+ *   (SO_PEERCRED), and numbers are used again: if the process has ended before this call, another
+ *   one may be watched. Its end comes late then, but never too early.
+ *   Windows: nothing to do; handles of a pipe's client end with its process, unless it gave them
+ *   away.
+ * SLUICE_OK; ENOTSUP (no accepted pipe, or the system has no way), ECLOSED, EOSLIMIT, EOS.
+ */
+int engine_watch_peer(engine_handle *handle);
+
 /* ---- */
 
 /* The address a socket is bound to; of a listener with several, the first that could be had.
@@ -462,8 +478,9 @@ int engine_send_to(engine_handle *handle, const engine_buffer *buffers, unsigned
                    const engine_address *to, void *user, engine_request_id *ret_id);
 
 /* After the writes before it: no more writes; the peer reads the end of file. Writes submitted
- * later end in EBROKENPIPE. ENOTSUP on Windows pipes and on anonymous pipes. Status: OK, ECANCELED,
- * EBROKENPIPE, ERESET, EOSLIMIT, EOS. */
+ * later end in EBROKENPIPE. On the writing end of an anonymous pipe it closes the system's handle.
+ * ENOTSUP on named pipes of Windows, which have two directions and one end (ENGINE_CAN_HALF_CLOSE
+ * tells). Status: OK, ECANCELED, EBROKENPIPE, ERESET, EOSLIMIT, EOS. */
 int engine_half_close(engine_handle *handle, void *user, engine_request_id *ret_id);
 
 /* Waits for a connection. The handle it yields belongs to the listener's worker. Status: OK,
@@ -473,9 +490,9 @@ int engine_accept(engine_handle *listener, void *user, engine_request_id *ret_id
 
 /* Connects to a pipe or TCP address until deadline_ns on the engine's clock (ETIMEDOUT). A busy
  * pipe is tried again by timer. Refused at once: EINVAL (no address, TCP port 0). Status: OK,
- * ECANCELED, ETIMEDOUT, EREFUSED, ENOTFOUND, EUNREACHABLE (also: no such protocol or no free port
- * here), ERESET, EACCESS, EUNTRUSTED (an endpoint's name, but no endpoint), ENAMETOOLONG, EINVAL,
- * EQUOTA (opener queue), ENOMEM (Windows: for an opener), EOSLIMIT, EOS. */
+ * ECANCELED, ETIMEDOUT, EREFUSED, ENOTFOUND, EUNREACHABLE (also: no such protocol here), ERESET,
+ * EACCESS, EUNTRUSTED (an endpoint's name, but no endpoint), ENAMETOOLONG, EINVAL, EQUOTA (opener
+ * queue), ENOMEM (Windows: for an opener), EOSLIMIT (also: every local port is in use), EOS. */
 int engine_connect(engine_worker *worker, const engine_address *address, uint64_t deadline_ns,
                    void *user, engine_request_id *ret_id);
 

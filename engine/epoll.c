@@ -7,9 +7,6 @@
  * read, and a request is in the kernel only while our own call runs: cancel is exact, nothing is
  * ever in doubt.
  *
- * A descriptor is registered once, edge-triggered, and belongs to its handle until release(); the
- * ends of an anonymous pipe only when a call would have to wait: often what is read has just been
- * written, and each write would make an event that nobody waits for.
  * Everything runs on the worker's thread, except wake(). engine_request_finish() may close the
  * handle it ran on (its last request came back): after each call self->fd is looked at again.
  */
@@ -27,105 +24,6 @@
 /* For the frames under a system call: each return through one is mispredicted after the kernel has
  * used up the return stack (Safe RET on Zen), so there should be few (docs/bench.md: 2.4 %). */
 #define ALWAYS_INLINE inline __attribute__((always_inline))
-
-/* ---- handles -------------------------------------------------------------------------------- */
-
-void engine_epoll_handle_init(engine_epoll_handle *self, engine_epoll_role role, int fd) {
-    sl_list_init(&self->runnable);
-    self->opening = NULL;
-    self->fd = fd;
-    self->role = role;
-    self->readiness[ENGINE_IN] = ENGINE_EPOLL_MAYBE;
-    self->readiness[ENGINE_OUT] = ENGINE_EPOLL_MAYBE;
-    self->has_ended[ENGINE_IN] = false;
-    self->has_ended[ENGINE_OUT] = false;
-    self->has_marks = false;
-    self->is_registered = false;
-    self->wants_out = false;
-    self->is_tcp = false;
-    self->error = 0;
-    self->held_fd = -1;
-    self->more = NULL;
-    self->name = NULL;
-    self->member = NULL;
-}
-
-static struct epoll_event interest(engine_epoll_handle *self) {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET,
-                                .data.ptr = self};
-    if (self->wants_out) {
-        event.events |= EPOLLOUT;
-    }
-    return event;
-}
-
-int engine_epoll_register(engine_epoll_worker *worker, engine_epoll_handle *self, bool wants_out) {
-    self->wants_out = wants_out;
-    struct epoll_event event = interest(self);
-    if (CALLS.epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, self->fd, &event) != 0) {
-        return errno;
-    }
-    /* It reports what can be read already, so a read need not guess. */
-    self->is_registered = true;
-    self->readiness[ENGINE_IN] = ENGINE_EPOLL_BLOCKED;
-    return 0;
-}
-
-/*
- * Writing edges are asked for when a write had to wait, and given up when one comes that nobody
- * waits for. Always asking would wake the worker each time a peer reads: a Unix or UDP socket
- * reports an edge for every buffer that is freed (unix_write_space, sock_def_write_space). A
- * ping-pong between two processors then took up to 0.9 more epoll_waits per round trip (strace -c).
- * TCP and pipes report only that a full buffer has room again. EPOLL_CTL_MOD looks at the
- * descriptor anew (epoll_ctl(2), Linux ep_modify), so no edge is lost.
- */
-static void set_wants_out(engine_epoll_handle *self, bool wants_out) {
-    self->wants_out = wants_out;
-    struct epoll_event event = interest(self);
-    engine_epoll_worker *worker = engine_epoll_worker_of(self->handle.worker);
-    int result = CALLS.epoll_ctl(worker->epoll_fd, EPOLL_CTL_MOD, self->fd, &event);
-    SL_CHECK(result == 0, "changing a registration that exists needs nothing and cannot fail");
-}
-
-void engine_epoll_set_blocked(engine_epoll_handle *self, engine_direction direction) {
-    self->readiness[direction] = ENGINE_EPOLL_BLOCKED;
-    if (direction == ENGINE_OUT && !self->wants_out) {
-        set_wants_out(self, true);
-    }
-}
-
-/* close(2) alone would leave the registration behind while a child process between fork and exec
- * still holds a copy of the descriptor, and events would go on to name this handle: epoll(7). */
-void engine_epoll_close_fd(engine_epoll_handle *self) {
-    if (self->is_registered) {
-        engine_epoll_worker *worker = engine_epoll_worker_of(self->handle.worker);
-        (void)CALLS.epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, self->fd, NULL);
-        self->is_registered = false;
-    }
-    (void)CALLS.close(self->fd);
-    self->fd = -1;
-}
-
-static void release(engine_worker *worker, engine_handle *handle) {
-    engine_epoll_handle *self = engine_epoll_handle_of(handle);
-    sl_list_remove(&self->runnable);
-    if (self->member != NULL) {
-        engine_epoll_member_leave(self); /* first: the acceptor writes to our eventfd until then */
-        self->member = NULL;
-    }
-    if (self->held_fd >= 0) {
-        (void)CALLS.close(self->held_fd);
-        self->held_fd = -1;
-    }
-    engine_epoll_close_more(self);
-    engine_epoll_close_fd(self);
-    if (self->name != NULL) {
-        self->name->fd = -1;
-        engine_epoll_name_drop(self->name);
-        engine_worker_free(worker, self->name, sizeof(*self->name));
-        self->name = NULL;
-    }
-}
 
 /* ---- streams -------------------------------------------------------------------------------- */
 
@@ -293,8 +191,13 @@ static ALWAYS_INLINE void stream_write(engine_epoll_handle *self, engine_request
     }
 }
 
+/* A pipe's writing end has nothing else to do: it is closed (pipe(7): then its reader sees the end
+ * of file). */
 static void stream_half_close(engine_epoll_handle *self, engine_request *request) {
-    if (CALLS.shutdown(self->fd, SHUT_WR) == 0) {
+    if (self->role == ENGINE_EPOLL_PIPE) {
+        engine_epoll_close_fd(self);
+        engine_request_finish(request, SLUICE_OK, 0, 0, 0);
+    } else if (CALLS.shutdown(self->fd, SHUT_WR) == 0) {
         engine_request_finish(request, SLUICE_OK, 0, 0, 0);
     } else {
         finish_failed(self, request, self->error != 0 ? self->error : errno);
@@ -341,7 +244,7 @@ static ALWAYS_INLINE bool run(engine_epoll_worker *worker, engine_epoll_handle *
     return request != NULL;
 }
 
-static void make_runnable(engine_epoll_worker *worker, engine_epoll_handle *self) {
+void engine_epoll_make_runnable(engine_epoll_worker *worker, engine_epoll_handle *self) {
     if (!sl_list_is_linked(&self->runnable)) {
         (self->handle.is_preferred ? sl_list_push_front : sl_list_push_back)(&worker->runnable,
                                                                              &self->runnable);
@@ -385,7 +288,7 @@ static void flush(engine_worker *base) {
             bool may_go_on_out = run(worker, self, ENGINE_OUT);
             sl_list_remove(&self->runnable); /* start() may have put it there meanwhile */
             if ((may_go_on_in || may_go_on_out) && self->fd >= 0) {
-                make_runnable(worker, self);
+                engine_epoll_make_runnable(worker, self);
             }
         } else if (self->opening->kind == ENGINE_PAIR) {
             engine_epoll_pair(self);
@@ -409,11 +312,17 @@ static void start(engine_worker *base, engine_request *request) {
     } else {
         self = engine_epoll_handle_of(request->handle);
         request->done = 0;
+        if (self->fd < 0) { /* its pipe is half-closed */
+            bool is_again = request->kind == ENGINE_HALF_CLOSE; /* as shutdown(2): no harm */
+            engine_request_finish(request, is_again ? SLUICE_OK : SLUICE_EBROKENPIPE,
+                                  is_again ? 0 : EPIPE, 0, 0);
+            return;
+        }
         if (runnable_request(self, engine_kind_direction(request->kind)) == NULL) {
             return;
         }
     }
-    make_runnable(worker, self);
+    engine_epoll_make_runnable(worker, self);
 }
 
 /* Nothing of ours is in the kernel between two calls, so a request can always be taken back. */
@@ -464,11 +373,11 @@ static ALWAYS_INLINE void on_events(engine_epoll_worker *worker, engine_epoll_ha
     }
     engine_epoll_note_events(self, events);
     if (events == EPOLLOUT && engine_epoll_head(&self->handle.queue[ENGINE_OUT]) == NULL) {
-        set_wants_out(self, false);
+        engine_epoll_set_wants_out(self, false);
         return;
     }
     if (is_too_late(worker, self, begin_ns)) {
-        make_runnable(worker, self);
+        engine_epoll_make_runnable(worker, self);
         return;
     }
     bool may_go_on =
@@ -477,7 +386,7 @@ static ALWAYS_INLINE void on_events(engine_epoll_worker *worker, engine_epoll_ha
         may_go_on = run(worker, self, ENGINE_OUT) || may_go_on;
     }
     if (may_go_on && self->fd >= 0) {
-        make_runnable(worker, self);
+        engine_epoll_make_runnable(worker, self);
     }
 }
 
@@ -503,8 +412,15 @@ static void wait_for_events(engine_worker *base, uint64_t deadline_ns) {
                                  timeout_ms(worker, deadline_ns));
     uint64_t begin_ns = 0;
     for (int i = 0; i < count; i++) {
-        if (events[i].data.ptr != NULL) { /* NULL: the eventfd, which only had to end the wait */
-            on_events(worker, events[i].data.ptr, events[i].events, &begin_ns);
+        void *data = events[i].data.ptr;
+        if (data == NULL) { /* the eventfd, which only had to end the wait */
+            continue;
+        }
+        engine_epoll_handle *watched = engine_epoll_peer_of(data);
+        if (watched == NULL) {
+            on_events(worker, data, events[i].events, &begin_ns);
+        } else {
+            engine_epoll_peer_ended(watched);
         }
     }
 }
@@ -587,10 +503,11 @@ static const engine_ops ops = {
     .peer_identity = engine_epoll_peer_identity,
     .peer_is_among = engine_epoll_peer_is_among,
     .own_identity = engine_epoll_own_identity,
+    .watch_peer = engine_epoll_watch_peer,
     .endpoint_create = engine_epoll_endpoint_create,
     .endpoint_destroy = engine_epoll_endpoint_destroy,
     .endpoint_join = engine_epoll_endpoint_join,
-    .release = release,
+    .release = engine_epoll_release,
 };
 
 const engine_backend engine_backend_epoll = {

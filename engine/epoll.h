@@ -1,13 +1,15 @@
 /*
  * epoll.h - what the files of the epoll backend need of each other; nobody else includes it.
  *
- *   epoll.c           workers, wait, flush, start, cancel, release; streams and anonymous pipes
- *   epoll_socket.c    connecting, datagrams, addresses, pipe listeners
+ *   epoll.c           workers, wait, flush, start, cancel; streams
+ *   epoll_handle.c    the life of a descriptor: registered, closed
+ *   epoll_socket.c    connecting, datagrams, addresses, pipe listeners; anonymous pipes
  *   epoll_listener.c  TCP listeners; accepting
  *   epoll_path.c      exclusive pipe names: what is done at a Unix path
  *   epoll_endpoint.c  one listening socket dealt out to several workers
  *   epoll_mark.c      what tells a broker's endpoint from any other pipe
  *   epoll_identity.c  who is at the other end of a Unix socket
+ *   epoll_peer.c      the end of the process at the other end
  *   epoll_status.c    the border to the C library: the calls we make, and what errno means
  *
  * A descriptor becomes a handle once, registered edge-triggered; the flags below remember what
@@ -60,6 +62,7 @@ typedef struct engine_epoll_call_table {
     int (*listen)(int fd, int backlog);
     int (*lstat)(const char *path, struct stat *ret_stat);
     int (*open)(const char *path, int flags, mode_t mode);
+    int (*pidfd_open)(pid_t process, unsigned flags);
     int (*pipe2)(int fds[2], int flags);
     int (*poll)(struct pollfd *fds, nfds_t count, int timeout_ms);
     ssize_t (*read)(int fd, void *buffer, size_t size);
@@ -86,7 +89,7 @@ int engine_epoll_stream_status(int error);
 /* The system has run out of something: worth another try later. */
 bool engine_epoll_is_shortage(int error);
 
-/* ---- workers and handles (epoll.c) ---------------------------------------------------------- */
+/* ---- workers and handles (epoll.c, epoll_handle.c) ------------------------------------------ */
 
 typedef struct engine_epoll_worker {
     engine_worker worker;
@@ -129,6 +132,7 @@ typedef struct engine_epoll_handle {
     int error;                   /* errno that ended a stream; the kernel tells it only once */
     int held_fd;                 /* listeners: accepted, but not made a handle yet; or -1 */
     engine_epoll_more *more;     /* TCP listeners: the sockets of further addresses, or NULL */
+    int peer_fd;                 /* a pidfd of the process that connected; or -1 (epoll_peer.c) */
     engine_epoll_name *name;     /* listeners on a pipe name */
     engine_epoll_member *member; /* listeners of an endpoint */
 } engine_epoll_handle;
@@ -151,10 +155,16 @@ static inline engine_request *engine_epoll_head(engine_queue *queue) {
 void engine_epoll_handle_init(engine_epoll_handle *self, engine_epoll_role role, int fd);
 /* Registers self->fd for reading edges, and for writing edges if `wants_out`. 0 or errno. */
 int engine_epoll_register(engine_epoll_worker *worker, engine_epoll_handle *self, bool wants_out);
+/* Changes a registration. */
+void engine_epoll_set_wants_out(engine_epoll_handle *self, bool wants_out);
 /* Ends the registration and closes the descriptor. */
 void engine_epoll_close_fd(engine_epoll_handle *self);
+/* Closes all that an open handle has (ops->release). */
+void engine_epoll_release(engine_worker *worker, engine_handle *handle);
 /* Remembers what epoll_wait said about it. */
 void engine_epoll_note_events(engine_epoll_handle *self, uint32_t events);
+/* Its requests are tried at the next flush. */
+void engine_epoll_make_runnable(engine_epoll_worker *worker, engine_epoll_handle *self);
 /* A call would have had to wait: the next edge of that direction makes it ready again. */
 void engine_epoll_set_blocked(engine_epoll_handle *self, engine_direction direction);
 
@@ -230,6 +240,15 @@ int engine_epoll_peer_identity(engine_handle *handle, engine_peer *ret_peer);
 int engine_epoll_peer_is_among(engine_handle *handle, const engine_identity *whom, unsigned count,
                                bool *ret_is_among);
 int engine_epoll_own_identity(engine *engine, engine_identity *ret_identity);
+
+/* ---- the end of a peer (epoll_peer.c) ------------------------------------------------------- */
+
+int engine_epoll_watch_peer(engine_handle *handle);
+/* Is an event's data that of a watch? Then whose it is. */
+engine_epoll_handle *engine_epoll_peer_of(void *event_data);
+/* The process has ended. */
+void engine_epoll_peer_ended(engine_epoll_handle *self);
+void engine_epoll_forget_peer(engine_epoll_handle *self);
 
 /* ---- names (epoll_path.c) ------------------------------------------------------------------- */
 

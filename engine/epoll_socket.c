@@ -240,10 +240,31 @@ int engine_epoll_udp_open(engine_worker *worker, engine_handle *handle,
 
 /* ---- connecting ----------------------------------------------------------------------------- */
 
-/* As engine.h lists them. No local address means no IPv6 here, or no free port towards there. */
-static int connect_status(int error) {
-    bool has_no_way = error == EADDRNOTAVAIL || error == EAFNOSUPPORT;
-    return has_no_way ? SLUICE_EUNREACHABLE : engine_epoll_status(error);
+/* Is there a local address from which to get there? Connecting a UDP socket looks for one in the
+ * same way, and sends nothing (Linux ip4_datagram_connect, ip6_datagram_connect). */
+static bool has_source(const engine_address *address) {
+    struct sockaddr_storage storage;
+    socklen_t length;
+    if (engine_epoll_sockaddr(address, &storage, &length) != SLUICE_OK) {
+        return false;
+    }
+    int fd = CALLS.socket(storage.ss_family, SOCK_DGRAM | SOCKET_FLAGS, 0);
+    if (fd < 0) {
+        return false;
+    }
+    bool has = CALLS.connect(fd, (const struct sockaddr *)&storage, length) == 0 ||
+               errno == EAGAIN; /* UDP's ports are used up, too (Linux inet_autobind) */
+    (void)CALLS.close(fd);
+    return has;
+}
+
+/* As engine.h lists them. EADDRNOTAVAIL: every local port towards there is in use (connect(2)), or
+ * there is no local address of that family (Linux ipv6_dev_get_saddr). */
+static int connect_status(int error, const engine_address *address) {
+    if (error == EADDRNOTAVAIL) {
+        return has_source(address) ? SLUICE_EOSLIMIT : SLUICE_EUNREACHABLE;
+    }
+    return error == EAFNOSUPPORT ? SLUICE_EUNREACHABLE : engine_epoll_status(error);
 }
 
 static void connect_failed(engine_epoll_handle *self, int status, int error) {
@@ -294,7 +315,7 @@ void engine_epoll_connect(engine_epoll_worker *worker, engine_epoll_handle *self
     self->fd = is_tcp ? CALLS.socket(storage.ss_family, SOCK_STREAM | SOCKET_FLAGS, 0)
                       : engine_epoll_unix_socket();
     if (self->fd < 0) {
-        connect_failed(self, connect_status(errno), errno);
+        connect_failed(self, connect_status(errno, &request->address), errno);
         return;
     }
     self->is_tcp = is_tcp;
@@ -314,7 +335,7 @@ void engine_epoll_connect(engine_epoll_worker *worker, engine_epoll_handle *self
         error = engine_epoll_register(worker, self, is_under_way);
     }
     if (error != 0) {
-        connect_failed(self, connect_status(error), error);
+        connect_failed(self, connect_status(error, &request->address), error);
     } else if (!is_under_way) {
         connected(self);
     }
@@ -330,7 +351,7 @@ void engine_epoll_connect_event(engine_epoll_handle *self, uint32_t events) {
         error = errno;
     }
     if (error != 0) {
-        connect_failed(self, connect_status(error), error);
+        connect_failed(self, connect_status(error, &self->opening->address), error);
         return;
     }
     /* The peer may have spoken already, and this was the edge that told it. */
@@ -417,6 +438,6 @@ void engine_epoll_pair(engine_epoll_handle *self) {
         return;
     }
     engine_handle_opened(request->opening[0], ENGINE_CAN_READ, 1);
-    engine_handle_opened(request->opening[1], ENGINE_CAN_WRITE, 1);
+    engine_handle_opened(request->opening[1], ENGINE_CAN_WRITE | ENGINE_CAN_HALF_CLOSE, 1);
     engine_request_finish(request, SLUICE_OK, 0, 0, 0);
 }

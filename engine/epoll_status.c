@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "engine/epoll.h"
@@ -68,6 +69,7 @@ engine_epoll_call_table engine_epoll_calls = {
     .listen = listen,
     .lstat = lstat,
     .open = open_file,
+    .pidfd_open = pidfd_open,
     .pipe2 = pipe2,
     .poll = poll,
     .read = read,

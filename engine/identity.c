@@ -192,3 +192,12 @@ int engine_peer_is_among(engine_handle *handle, const engine_identity *whom, uns
     }
     return handle->worker->ops->peer_is_among(handle, whom, count, ret_is_among);
 }
+
+int engine_watch_peer(engine_handle *handle) {
+    engine_check_owner(handle->worker);
+    if (handle->closing) {
+        return SLUICE_ECLOSED;
+    }
+    int (*watch)(engine_handle *) = handle->worker->ops->watch_peer;
+    return watch != NULL ? watch(handle) : SLUICE_OK;
+}

@@ -202,10 +202,14 @@ int engine_iocp_socket_bound(engine_worker *worker, const engine_address *addres
 
 /* ---- connecting ---- */
 
-/* What engine.h allows a connect to say. No local address: no IPv6 here, or no free port. */
+/* What engine.h allows a connect to say. WSAEADDRNOTAVAIL is about the address that is connected
+ * to [docs: connect], or there is no IPv6 here. Local addresses are of the system's choice: one in
+ * use means that it has no free port; else it says WSAENOBUFS [docs: KB 319502, KB 196271]. */
 static void connect_failed(iocp_request *r, DWORD code) {
     int status = engine_iocp_status(code);
-    if (status == SLUICE_EADDRNOTAVAIL || status == SLUICE_EADDRINUSE || status == SLUICE_ENOTSUP) {
+    if (status == SLUICE_EADDRINUSE) {
+        engine_request_finish(&r->request, SLUICE_EOSLIMIT, code, 0, 0);
+    } else if (status == SLUICE_EADDRNOTAVAIL || status == SLUICE_ENOTSUP) {
         engine_request_finish(&r->request, SLUICE_EUNREACHABLE, code, 0, 0);
     } else {
         engine_iocp_fail(&r->request, code, 0, 0);
@@ -289,7 +293,9 @@ void engine_iocp_tcp_connect_start(iocp_request *r) {
 /* Not a wait: it queues the FIN behind what was written. */
 void engine_iocp_half_close_start(iocp_request *r) {
     iocp_handle *h = engine_iocp_handle(r->request.handle);
-    if (shutdown(socket_of(h), SD_SEND) != 0) {
+    if (h->type == IOCP_PIPE) {
+        engine_iocp_pipe_half_close(r);
+    } else if (shutdown(socket_of(h), SD_SEND) != 0) {
         engine_iocp_fail(&r->request, last_error(), 0, 0);
     } else {
         engine_request_finish(&r->request, SLUICE_OK, 0, 0, 0);

@@ -10,7 +10,8 @@
 /* ---- start and stop -------------------------------------------------------------------------- */
 
 static void start(script *s) {
-    engine_options options = {.allocator = s->allocator, .max_requests = 512, .max_handles = 512};
+    engine_options options = {.allocator = s->allocator, .max_requests = 512, .max_handles = 512,
+                              .may_fork = true};
     EXPECT(s->engine == NULL && s->worker == NULL);
     if (!script_check(s, "engine_create", engine_create(engine_backend_find(NULL), &options,
                                                         &s->engine),
@@ -213,7 +214,7 @@ static void pair(script *s) {
     engine_completion opened = script_await(s, id);
     s->has_failed = opened.status != SLUICE_OK;
     if (!s->has_failed) {
-        act_stream(s, opened.opened[0], opened.opened[1], false);
+        act_stream(s, opened.opened[0], opened.opened[1], true);
         script_close(s, opened.opened[0]);
     }
 }
@@ -291,6 +292,7 @@ static void look_at_peers(script *s, engine_handle *ends[2]) {
     (void)script_check(s, "engine_peer_is_among",
                        engine_peer_is_among(ends[1], &whom, 1, &is_among), LEGAL_PEER);
     EXPECT(!is_among);
+    (void)script_check(s, "engine_watch_peer", engine_watch_peer(ends[1]), LEGAL_PEER);
 }
 
 /* A connection that a failed accept has left is this one's: then it was no idle one. */

@@ -30,6 +30,7 @@
     X(lstat, ERRNO, E(EACCES), E(ENOENT), E(EIO), E(ENOMEM)) \
     X(open, ERRNO, E(EMFILE), E(ENFILE), E(EACCES), E(ENOSPC), E(EROFS), E(EINTR), E(EISDIR), \
       E(ELOOP), E(ENOENT), E(EIO)) \
+    X(pidfd_open, ERRNO, E(EMFILE), E(ENFILE), E(ENOMEM), E(ENOSYS), E(ESRCH)) \
     X(pipe2, ERRNO, E(EMFILE), E(ENFILE)) \
     X(poll, ERRNO, E(EINTR), E(ENOMEM)) \
     X(read, ERRNO, E(EINTR), E(EIO)) \
@@ -59,7 +60,6 @@
     X(mkdir, ERRNO, E(EACCES), E(ENOSPC), E(EROFS), E(ENOENT)) \
     X(openat, ERRNO, E(EMFILE), E(ENOENT), E(EACCES)) \
     X(opendir, NULL, E(EMFILE), E(ENOMEM), E(EACCES)) \
-    X(pidfd_open, ERRNO, E(EMFILE), E(ENFILE), E(ENOMEM), E(ENOSYS), E(ESRCH)) \
     X(pidfd_send_signal, ERRNO, E(ESRCH)) \
     X(pthread_create, CODE, E(EAGAIN)) \
     X(readdir, NULL, E(EIO)) \

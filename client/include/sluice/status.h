@@ -19,8 +19,8 @@ enum sluice_status {
     SLUICE_ENOTSUP = -6,        /* this kind of handle or this platform has no such operation */
     SLUICE_ENOMEM = -7,         /* out of memory, or over the owner's memory budget */
     SLUICE_EQUOTA = -8,         /* a limit of Sluice's own is reached */
-    SLUICE_EOSLIMIT = -9,       /* the operating system has no more descriptors or buffers */
-    SLUICE_EBROKENPIPE = -10,   /* the peer's reading end is gone */
+    SLUICE_EOSLIMIT = -9,       /* the operating system has no more descriptors, ports, buffers */
+    SLUICE_EBROKENPIPE = -10,   /* the peer reads no more, or a half-close came before */
     SLUICE_ERESET = -11,        /* the peer or the network reset the connection */
     SLUICE_EREFUSED = -12,      /* nobody is listening at that address */
     SLUICE_EUNREACHABLE = -13,  /* the network or the host cannot be reached */
