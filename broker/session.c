@@ -123,7 +123,7 @@ static void init(broker_session *session, broker_worker *worker, engine_handle *
     session->limits.fragment_bytes = 64 * 1024;
 }
 
-/* A child of the client's fork has its descriptors, and would keep the session. SLUICE_OK; EOSLIMIT,
+/* A child of the client's fork has its descriptors, and would keep it. SLUICE_OK; EOSLIMIT,
  * EOS. */
 static int watch_client(broker_session *session, sl_reason *ret_reason) {
     int status = engine_watch_peer(session->pipe);

@@ -281,7 +281,9 @@ static void release(engine_worker *worker, engine_handle *handle) {
     switch (h->type) {
     case IOCP_PIPE:
         /* Not DisconnectNamedPipe, which discards what the peer has not read yet [docs]. */
-        (void)CloseHandle(h->os);
+        if (h->os != NULL) { /* else it was half-closed */
+            (void)CloseHandle(h->os);
+        }
         break;
     case IOCP_PIPE_LISTENER:
     case IOCP_TCP_LISTENER: engine_iocp_listener_release(h); break;

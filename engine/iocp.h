@@ -196,6 +196,7 @@ void engine_iocp_fail(engine_request *request, DWORD code, size_t bytes, size_t 
 
 void engine_iocp_read_start(iocp_request *r);
 void engine_iocp_write_start(iocp_request *r);
+void engine_iocp_pipe_half_close(iocp_request *request);
 
 /* ---- iocp_pipe.c ---- */
 

@@ -176,5 +176,20 @@ void engine_iocp_write_start(iocp_request *r) {
     r->request.done = 0;
     r->buffer = 0;
     r->offset = 0;
+    if (is_pipe(r) && engine_iocp_handle(r->request.handle)->os == NULL) { /* half-closed */
+        stream_failed(r, ERROR_BROKEN_PIPE, 0);
+        return;
+    }
     write_issue(r);
+}
+
+/* The writing end of a pair has nothing else to do: it is closed, when no request of it is in the
+ * kernel, as a close would do it. Its reader gets what was written, then the end [docs: pipes]. */
+void engine_iocp_pipe_half_close(iocp_request *r) {
+    iocp_handle *h = engine_iocp_handle(r->request.handle);
+    if (h->os != NULL) {
+        (void)CloseHandle(h->os);
+        h->os = NULL;
+    }
+    engine_request_finish(&r->request, SLUICE_OK, 0, 0, 0);
 }

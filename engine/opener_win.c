@@ -33,7 +33,8 @@ static void close_handles(engine_opener_job *job) {
 
 /* Joins what was opened to the port. All or nothing. */
 static DWORD take_handles(engine_opener_job *job) {
-    static const unsigned pair[2] = {ENGINE_CAN_READ, ENGINE_CAN_WRITE};
+    static const unsigned pair[2] = {ENGINE_CAN_READ,
+                                    ENGINE_CAN_WRITE | ENGINE_CAN_HALF_CLOSE};
     engine_request *request = job->request;
     iocp_file *files[SL_ARRAY_COUNT(job->os_handles)] = {NULL};
     DWORD error = 0;

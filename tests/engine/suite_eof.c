@@ -79,13 +79,48 @@ static void half_close_stream(rig *r, engine_handle *a, engine_handle *b) {
     rig_await_status(r, rig_write(r, b, "late", 4), SLUICE_EBROKENPIPE);
 }
 
+/* Of a pair, which has one direction; the end of its writing end is no close: it has one still. */
+static void half_close_pair(rig *r) {
+    engine_handle *ends[2];
+    engine_request_id ids[2];
+    size_t large = 300000;
+    rig_stream(r, STREAM_PAIR, ends);
+    engine_request_id write = rig_write(r, ends[1], pattern_at(LANE, 0), PATTERN_BLOCK);
+    engine_request_id rest = rig_write(r, ends[1], pattern_at(LANE, PATTERN_BLOCK), large);
+    EXPECT_STATUS(engine_half_close(ends[1], r, &ids[0]), SLUICE_OK);
+    engine_request_id late = rig_write(r, ends[1], "late", 4);
+    EXPECT_STATUS(engine_half_close(ends[1], r, &ids[1]), SLUICE_OK);
+    EXPECT_INT(rig_receive_pattern_to_end(r, ends[0], LANE, 0), large + PATTERN_BLOCK);
+    EXPECT_INT(rig_await_status(r, write, SLUICE_OK), PATTERN_BLOCK);
+    EXPECT_INT(rig_await_status(r, rest, SLUICE_OK), large);
+    EXPECT_INT(rig_await_status(r, ids[0], SLUICE_OK), 0);
+    engine_completion refused = rig_await(r, late);
+    EXPECT_STATUS(refused.status, SLUICE_EBROKENPIPE);
+    EXPECT_INT(refused.bytes + refused.in_doubt, 0);
+    EXPECT_INT(rig_await_status(r, ids[1], SLUICE_OK), 0);
+    rig_await_status(r, rig_write(r, ends[1], "late", 4), SLUICE_EBROKENPIPE);
+    rig_close_stream(r, ends);
+    rig_stream(r, STREAM_PAIR, ends); /* with nothing before, and with its reader waiting */
+    uint8_t byte;
+    engine_request_id read = rig_read(r, ends[0], &byte, 1);
+    EXPECT_STATUS(engine_half_close(ends[0], NULL, NULL), SLUICE_ENOTSUP);
+    EXPECT_STATUS(engine_half_close(ends[1], r, &ids[0]), SLUICE_OK);
+    rig_await_status(r, ids[0], SLUICE_OK);
+    rig_await_status(r, read, SLUICE_EEOF);
+    rig_close_stream(r, ends);
+}
+
 /* Each end half-closes, after its writes; what is written later fails; where there is no half-close
- * it is refused. */
+ * it is refused, and the stream goes on. */
 static void half_close(void) {
     rig *r = rig_open();
     for (int kind = 0; kind < STREAM_KINDS; kind++) {
         t_phase(stream_names[kind]);
         engine_handle *ends[2];
+        if (kind == STREAM_PAIR) {
+            half_close_pair(r);
+            continue;
+        }
         rig_stream(r, (stream_kind)kind, ends);
         if ((engine_handle_capabilities(ends[1]) & ENGINE_CAN_HALF_CLOSE) != 0) {
             half_close_stream(r, ends[1], ends[0]);
@@ -95,6 +130,10 @@ static void half_close(void) {
         } else {
             EXPECT(kind != STREAM_TCP);
             EXPECT_STATUS(engine_half_close(ends[1], NULL, NULL), SLUICE_ENOTSUP);
+            rig_send(r, ends[1], "goes on", 7);
+            uint8_t buffer[7];
+            rig_receive(r, ends[0], buffer, 7);
+            EXPECT(memcmp(buffer, "goes on", 7) == 0);
             t_note("  no half-close: %s", stream_names[kind]);
         }
         rig_close_stream(r, ends);

@@ -35,7 +35,8 @@ static void happy(stream_kind kind) {
     echo(r, ends[1], ends[0], LANE);
     if (kind == STREAM_PAIR) {
         EXPECT_INT(engine_handle_capabilities(ends[0]), ENGINE_CAN_READ);
-        EXPECT_INT(engine_handle_capabilities(ends[1]), ENGINE_CAN_WRITE);
+        EXPECT_INT(engine_handle_capabilities(ends[1]),
+                   ENGINE_CAN_WRITE | ENGINE_CAN_HALF_CLOSE);
     } else {
         echo(r, ends[0], ends[1], LANE + 1);
         unsigned both = ENGINE_CAN_READ | ENGINE_CAN_WRITE;
@@ -169,7 +170,7 @@ static void bad_arguments(void) {
     buffers[0].length = 1;
     EXPECT_STATUS(engine_read(ends[1], &byte, 1, NULL, NULL), SLUICE_ENOTSUP);
     EXPECT_STATUS(engine_write(ends[0], buffers, 1, NULL, NULL), SLUICE_ENOTSUP);
-    EXPECT_STATUS(engine_half_close(ends[1], NULL, NULL), SLUICE_ENOTSUP);
+    EXPECT_STATUS(engine_half_close(ends[0], NULL, NULL), SLUICE_ENOTSUP);
     rig_expect_quiet(r); /* refused = no completion */
     rig_close_stream(r, ends);
     rig_close(r);

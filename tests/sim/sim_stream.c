@@ -46,7 +46,7 @@ sim_connection *sim_connection_create(sim_world *world, sim_transport transport)
 
 static unsigned capabilities_of(const sim_world *world, sim_transport transport, unsigned side) {
     if (transport == SIM_TRANSPORT_PAIR) {
-        return side == 0 ? ENGINE_CAN_READ : ENGINE_CAN_WRITE;
+        return side == 0 ? ENGINE_CAN_READ : ENGINE_CAN_WRITE | ENGINE_CAN_HALF_CLOSE;
     }
     bool has_half_close = transport == SIM_TRANSPORT_TCP || !world->options.windows_pipes;
     return ENGINE_CAN_READ | ENGINE_CAN_WRITE | (has_half_close ? ENGINE_CAN_HALF_CLOSE : 0u);

@@ -54,7 +54,7 @@
     X(WRITE, 220, "writes")                                             \
     X(CANCEL, 120, "cancels a call")                                    \
     X(ACKNOWLEDGE, 30, "acknowledges a torn stream")                    \
-    X(HALF_CLOSE, 6, "ends its writing")                                \
+    X(HALF_CLOSE, 8, "ends its writing")                                \
     X(CLOSE, 12, "closes a handle")                                     \
     X(PAIR, 40, "opens a pair")                                         \
     X(LISTEN, 20, "listens")                                            \

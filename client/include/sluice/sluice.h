@@ -281,8 +281,10 @@ SLUICE_API int32_t sluice_read(sluice_session *session, sluice_handle handle, vo
 SLUICE_API int32_t sluice_write(sluice_session *session, sluice_handle handle, const void *bytes,
                                 uint32_t length, uint64_t timeout_ns, sluice_result *ret_result);
 
-/* After the writes before it the peer reads the end of file. ENOTSUP (Windows pipes), ECLOSED,
- * EBROKENPIPE, ERESET, EOSLIMIT, EOS. */
+/* After the writes before it the peer reads the end of file; later writes are EBROKENPIPE. Where
+ * result.can has SLUICE_CAN_HALF_CLOSE: sockets, the writing end of a pair, and on Linux every
+ * pipe. ENOTSUP (elsewhere; the handle goes on as before), ECLOSED, EBROKENPIPE, ERESET, ETORN,
+ * EOSLIMIT, EOS. */
 SLUICE_API int32_t sluice_half_close(sluice_session *session, sluice_handle handle,
                                      uint64_t timeout_ns, sluice_result *ret_result);
 
