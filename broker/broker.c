@@ -77,6 +77,7 @@ static int open_engine(broker *b) {
         .max_requests = ENGINE_ENTRIES,
         .max_handles = ENGINE_ENTRIES,
         .opener_threads = (uint32_t)own->limits.opener_threads,
+        .given_up_max = (uint32_t)own->limits.opens_given_up,
         .backend_options = own->backend_options,
     };
     int status = engine_create(own->backend, &options, &b->engine);
@@ -356,6 +357,7 @@ void broker_counters_get(const broker *b, broker_counters *ret_counters) {
         sum.stray_packets += counter_get(&counters->stray_packets);
         sum.memory_bytes += atomic_load_explicit(&worker->account.used_bytes, memory_order_relaxed);
     }
+    sum.opens_given_up = engine_given_up(b->engine);
     sum.is_draining = atomic_load_explicit(&b->is_draining, memory_order_relaxed);
     *ret_counters = sum;
 }

@@ -90,8 +90,10 @@ bool broker_has_ended(broker *broker, broker_end *ret_end);
  * ended. A thread with stuck operations does not end (I9). */
 bool broker_join(broker *broker, uint64_t deadline_ns);
 
-/* Frees everything. Waits at most for opener threads, grace_ns. SLUICE_OK; SLUICE_EBUSY while
- * workers run or something is stuck: nothing in use is freed. NULL is allowed. */
+/* Frees everything. Waits at most for opener threads, grace_ns. SLUICE_OK; SLUICE_EABANDONED: there
+ * are openers in the system with what nobody waits for any more, and the process may end;
+ * SLUICE_EBUSY while workers run or something is stuck. Then nothing in use is freed. NULL is
+ * allowed. */
 int broker_destroy(broker *broker, uint64_t grace_ns);
 
 /* ---- a worker in the caller's thread (simulator, tests) ---- */
@@ -116,7 +118,8 @@ typedef struct broker_counters {
     uint64_t sessions; /* now: connections, and what is left of ended ones with zombies */
     uint64_t handles;  /* now, zombies included */
     uint64_t operations;
-    uint64_t zombies; /* handles and requests that are gone for the client only */
+    uint64_t zombies;        /* handles and requests that are gone for the client only */
+    uint64_t opens_given_up; /* engine_given_up: of the broker as a whole */
     uint64_t memory_bytes;
     uint64_t operations_started; /* since the start, as the five below */
     uint64_t operations_finished;

@@ -7,9 +7,8 @@
  * which nothing was sent leaves no trace. What is with the system is asked once, and its packet
  * decides (R4). If that does not come within half the call grace, so that the client hears of it
  * before it gives the call up itself, the operation ends EABANDONED and the system's request lives
- * on as a zombie. A look-up, or a pair, that an opener thread has is not asked: it cannot be
- * stopped, and would only be forgotten, with its thread still in the system. It is a zombie at
- * once, and keeps its place among its session's openers until the thread is back.
+ * on as a zombie. An open that an opener thread has, or that waits for one, ends when it is asked:
+ * the engine gives it up, and counts it for its user (engine_share) until the thread is back.
  */
 #include "broker/handle.h"
 #include "broker/introspect.h"
@@ -50,7 +49,7 @@ void op_cancel(broker_op *op, int cause) {
         }
         break;
     default:
-        if (op->is_pinned && op->request != 0 && !open_is_with_opener(op)) {
+        if (op->is_pinned && op->request != 0) {
             ask(op, op->request);
         } else {
             op_finish(op, op->cause, 0);

@@ -174,6 +174,7 @@ static void on_connect(broker_op *op, const dispatch_input *in) {
 
 static void on_listen(broker_op *op, const dispatch_input *in) {
     if (promise(op, 1)) {
+        op_set_timeout(op, in->request->as.listen.timeout_ns);
         open_listen(op, in->request->as.listen.address, in->request->as.listen.backlog);
     }
 }

@@ -301,5 +301,7 @@ void introspect_status(const broker_session *session, sl_status_reply *ret_statu
         .user = session->user->text,
         .user_zombies = peer_zombies(session),
         .sees_all = session->sees_all,
+        .opens_given_up = sum.opens_given_up,
+        .user_opens_given_up = engine_share_given_up(&session->user->share),
     };
 }

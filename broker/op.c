@@ -141,7 +141,7 @@ static void give_back(broker_op *op) {
     broker_worker *worker = session->worker;
     SL_CHECK(op->state >= OP_ENDED && op->is_answered && !op->is_pinned,
              "an operation is given back when it is answered and nothing refers to it");
-    SL_CHECK(op->reserved_handles == 0 && !op->holds_opener, "it has given back what it held");
+    SL_CHECK(op->reserved_handles == 0, "it has given back what it held");
     if (is_charged(op)) {
         peer_release_zombie(session);
     }

@@ -27,7 +27,7 @@ struct broker_op {
     sl_list in_session;    /* session.ops, until given back */
     sl_list link;          /* a handle's or the session's queue; then the session's replies */
     broker_timer timer;    /* deadline; then grace */
-    broker_target target;  /* of its own requests: pair, connect, look-up */
+    broker_target target;  /* of its own requests: pair, connect, listen, look-up */
     broker_handle *handle; /* NULL: none, or the operation has ended */
     uint64_t handle_id;    /* for people */
     uint64_t id;
@@ -55,7 +55,6 @@ struct broker_op {
     bool is_pinned;  /* the engine, or another worker, still refers to it */
     bool is_answered;
     bool has_detail; /* in small */
-    bool holds_opener;
     bool holds_query;
     bool is_charged;        /* for the memory that it takes; */
     bool is_reserved;       /* or it has a place of the session's reserve (charge.h) */

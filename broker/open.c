@@ -1,9 +1,9 @@
 /*
  * open.c - pair, connect, listen.
  *
- * What may block in the system (opening a pipe by name, looking up a host) runs on the engine's
- * opener threads, which all sessions share; a session has opener_pending of them at a time, its
- * other opens wait here for their turn. A host is looked up, then its addresses are tried in order.
+ * Each goes to the engine at once, on behalf of the session's user: what may block in the system
+ * (a path, looking up a host) waits there for one of the opener threads, whose shares are users'
+ * (engine_share). A host is looked up, then its addresses are tried in order.
  * When an operation has ended before its request comes back (EABANDONED, the session's end), what
  * the request opened is closed here.
  */
@@ -43,58 +43,35 @@ static void submitted(broker_op *op, int status) {
     op->state = OP_STARTED;
 }
 
-/* ---- openers ---- */
-
-static void take_opener(broker_op *op) {
-    op->session->quota.openers++;
-    op->holds_opener = true;
+/* The user's, whichever session asks. */
+static engine_behalf behalf_of(const broker_op *op) {
+    const broker_session *session = op->session;
+    return (engine_behalf){.share = &session->user->share, .user = session->identity};
 }
 
-static void release_opener(broker_op *op) {
-    if (op->holds_opener) {
-        SL_CHECK(op->session->quota.openers > 0, "an opener is given back once");
-        op->session->quota.openers--;
-        op->holds_opener = false;
-    }
+static void look_up(broker_op *op) {
+    open_scratch *opening = opening_of(op);
+    engine_behalf behalf = behalf_of(op);
+    submitted(op,
+              engine_resolve(op->session->worker->engine, opening->name.name, opening->name.port,
+                             opening->addresses, RESOLVED_MAX, &behalf, &op->target, &op->request));
 }
 
-static void start(broker_op *op) {
-    engine_worker *worker = op->session->worker->engine;
-    take_opener(op);
-    int status;
-    if (op->kind == SL_REQUEST_PAIR) {
-        status = engine_pair(worker, &op->target, &op->request);
-    } else {
-        open_scratch *opening = opening_of(op);
-        if (opening->name.kind == SL_ADDRESS_TCP) {
-            status = engine_resolve(worker, opening->name.name, opening->name.port,
-                                    opening->addresses, RESOLVED_MAX, &op->target, &op->request);
-        } else {
-            status = engine_connect(worker, &opening->addresses[0], SL_CLOCK_NEVER, &op->target,
-                                    &op->request);
-        }
-    }
-    if (status != SLUICE_OK) {
-        release_opener(op);
-    }
-    submitted(op, status);
+static void connect_next(broker_op *op) {
+    open_scratch *opening = opening_of(op);
+    engine_behalf behalf = behalf_of(op);
+    engine_address *address = &opening->addresses[opening->next++];
+    submitted(op, engine_connect(op->session->worker->engine, address, SL_CLOCK_NEVER, &behalf,
+                                 &op->target, &op->request));
 }
 
-static void start_next(broker_session *session) {
-    uint64_t limit = worker_limits(session->worker)->opener_pending;
-    while (session->quota.openers < limit && session_can_reply(session)) {
-        sl_list *node = sl_list_pop_front(&session->openings);
-        if (node == NULL) {
-            return;
-        }
-        start(SL_LIST_ENTRY(node, broker_op, link));
-    }
-}
-
-static void enqueue(broker_op *op) {
-    op->target.on_completion = on_completion;
-    sl_list_push_back(&op->session->openings, &op->link);
-    start_next(op->session);
+static void listen_on_all(broker_op *op) {
+    open_scratch *opening = opening_of(op);
+    engine_behalf behalf = behalf_of(op);
+    engine_listen_options options = {.backlog = opening->backlog};
+    uint32_t count = opening->name.kind == SL_ADDRESS_TCP ? opening->count : 1;
+    submitted(op, engine_listen(op->session->worker->engine, opening->addresses, count, &options,
+                                &behalf, &op->target, &op->request));
 }
 
 /* ---- beginning ---- */
@@ -107,6 +84,7 @@ static int prepare(broker_op *op, const char *address) {
         open_scratch *opening = opening_of(op);
         opening->count = 0;
         opening->next = 0;
+        op->target.on_completion = on_completion;
         status = sl_address_parse(address, &opening->name, &reason);
         if (status == SLUICE_OK && opening->name.kind == SL_ADDRESS_PIPE) {
             status = pipe_name_address(opening->name.name, &opening->addresses[0]);
@@ -119,27 +97,19 @@ static int prepare(broker_op *op, const char *address) {
 }
 
 void open_pair(broker_op *op) {
-    enqueue(op);
+    engine_behalf behalf = behalf_of(op);
+    op->target.on_completion = on_completion;
+    submitted(op, engine_pair(op->session->worker->engine, &behalf, &op->target, &op->request));
 }
 
 void open_connect(broker_op *op, const char *address) {
-    if (prepare(op, address) == SLUICE_OK) {
-        enqueue(op);
+    if (prepare(op, address) != SLUICE_OK) {
+        return;
     }
-}
-
-static void listen_now(broker_op *op) {
-    broker_worker *worker = op->session->worker;
-    open_scratch *opening = opening_of(op);
-    engine_listen_options options = {.backlog = opening->backlog};
-    engine_handle *os;
-    uint32_t count = opening->name.kind == SL_ADDRESS_TCP ? opening->count : 1;
-    int status = engine_listen(worker->engine, opening->addresses, count, &options, &os);
-    if (status == SLUICE_OK) {
-        handle_open(op, os);
-        op_finish(op, SLUICE_OK, 0);
+    if (opening_of(op)->name.kind == SL_ADDRESS_TCP) {
+        look_up(op);
     } else {
-        op_finish(op, status, engine_worker_os_error(worker->engine));
+        connect_next(op);
     }
 }
 
@@ -150,20 +120,13 @@ void open_listen(broker_op *op, const char *address, uint32_t backlog) {
     open_scratch *opening = opening_of(op);
     opening->backlog = backlog;
     if (opening->name.kind == SL_ADDRESS_TCP) {
-        enqueue(op);
+        look_up(op);
     } else {
-        listen_now(op);
+        listen_on_all(op);
     }
 }
 
 /* ---- going on ---- */
-
-static void connect_next(broker_op *op) {
-    open_scratch *opening = opening_of(op);
-    engine_address *address = &opening->addresses[opening->next++];
-    submitted(op, engine_connect(op->session->worker->engine, address, SL_CLOCK_NEVER, &op->target,
-                                 &op->request));
-}
 
 static void on_resolved(broker_op *op, const engine_completion *completion) {
     open_scratch *opening = opening_of(op);
@@ -173,10 +136,18 @@ static void on_resolved(broker_op *op, const engine_completion *completion) {
     } else if (completion->count == 0) {
         op_finish(op, SLUICE_ENOTFOUND, 0);
     } else if (op->kind == SL_REQUEST_LISTEN) {
-        listen_now(op);
+        listen_on_all(op);
     } else {
         connect_next(op);
     }
+}
+
+/* The only limit that an open meets after it was taken in. */
+static void refuse_share(broker_op *op) {
+    sl_reason reason;
+    int status = sl_limit_reached(&reason, SL_LIMIT_USER, "opens_given_up",
+                                  worker_limits(op->session->worker)->opens_given_up);
+    op_refuse(op, status, &reason);
 }
 
 static void on_failed(broker_op *op, const engine_completion *completion) {
@@ -186,6 +157,10 @@ static void on_failed(broker_op *op, const engine_completion *completion) {
             connect_next(op);
             return;
         }
+    }
+    if (completion->status == SLUICE_EQUOTA) {
+        refuse_share(op);
+        return;
     }
     bool was_asked = completion->status == SLUICE_ECANCELED && op->cause != 0;
     if (completion->detail != NULL && !was_asked) {
@@ -209,7 +184,6 @@ static void on_opened(broker_op *op, const engine_completion *completion) {
 static void on_completion(broker_target *target, const engine_completion *completion) {
     broker_op *op = SL_CONTAINER_OF(target, struct broker_op, target);
     broker_session *session = op->session;
-    release_opener(op);
     if (op->state == OP_ZOMBIE) {
         for (unsigned i = 0; i < 2 && completion->status == SLUICE_OK; i++) {
             if (completion->opened[i] != NULL) {
@@ -228,13 +202,6 @@ static void on_completion(broker_target *target, const engine_completion *comple
             on_opened(op, completion);
         }
     }
-    start_next(session);
-}
-
-/* A pipe that is connected to is none: while it is busy it is tried again, until a cancel. */
-bool open_is_with_opener(const broker_op *op) {
-    return op->holds_opener &&
-           (op->kind == SL_REQUEST_PAIR || opening_of(op)->name.kind == SL_ADDRESS_TCP);
 }
 
 void open_abandon(broker_op *op) {

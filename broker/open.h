@@ -1,5 +1,5 @@
 /*
- * open.h - operations that open handles: pair, connect, listen; names and numeric hosts.
+ * open.h - operations that open handles: pair, connect, listen.
  */
 #ifndef SLUICE_BROKER_OPEN_H
 #define SLUICE_BROKER_OPEN_H
@@ -9,8 +9,6 @@
 void open_pair(broker_op *op);
 void open_connect(broker_op *op, const char *address);
 void open_listen(broker_op *op, const char *address, uint32_t backlog);
-/* Is it with an opener thread, which nothing gets out of the system before its time? */
-bool open_is_with_opener(const broker_op *op);
 /* Cancelled, and it does not come back. */
 void open_abandon(broker_op *op);
 

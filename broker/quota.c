@@ -158,6 +158,5 @@ void quota_check_empty(const broker_session *session) {
     SL_CHECK(quota->refusals == 0, "a session ends without refusals");
     SL_CHECK(quota->handles == 0 && session->handles.used == 0, "a session ends without handles");
     SL_CHECK(quota->shared == 0 && quota->queries == 0, "a session ends without buffers");
-    SL_CHECK(quota->openers == 0, "a session ends without openers");
     SL_CHECK(session->op_count == 0, "a session ends without operations");
 }

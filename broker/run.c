@@ -16,6 +16,9 @@
 _Static_assert(STARTUP_ALLOW_MAX <= BROKER_ALLOW_MAX, "the broker takes the whole allow list");
 
 #define END_NS (2 * SL_NS_PER_S) /* threads that have ended their work are gone by then */
+/* Openers that are about to come back. What the others do nobody waits for: it is left to the end
+ * of the process. */
+#define OPENERS_NS (20 * SL_NS_PER_MS)
 
 /* Alive until the process ends: a stuck thread may still look at it. */
 typedef struct run {
@@ -274,8 +277,16 @@ static sluiced_exit serve(run *r) {
     bool is_joined =
         status == SLUICE_OK && end.stuck_count == 0 &&
         broker_join(r->broker, sl_clock_after_ns(sl_clock_now_ns(sl_clock_system()), END_NS));
-    if (is_joined && broker_destroy(r->broker, END_NS) == SLUICE_OK) {
-        r->broker = NULL;
+    int destroyed = is_joined ? broker_destroy(r->broker, OPENERS_NS) : SLUICE_EBUSY;
+    if (destroyed == SLUICE_EABANDONED) {
+        broker_counters counters;
+        broker_counters_get(r->broker, &counters);
+        sl_log_field given_up = {.name = "opens", .value = (int64_t)counters.opens_given_up};
+        sl_log_record(r->log, SL_LOG_INFO, "opens that were given up end with the process", NULL,
+                      &given_up, 1);
+    }
+    if (destroyed == SLUICE_OK || destroyed == SLUICE_EABANDONED) {
+        r->broker = NULL; /* or its rest, which is in use */
         SL_FAILPOINT_PASS(broker, stopped);
         sl_log_record(r->log, SL_LOG_INFO, "stopped", NULL, NULL, 0);
         return SLUICED_EXIT_OK;

@@ -78,7 +78,6 @@ static void init_lists(broker_session *session) {
     sl_list_init(&session->in_unknown);
     sl_list_init(&session->ops);
     sl_list_init(&session->ending);
-    sl_list_init(&session->openings);
     sl_list_init(&session->output.replies);
     sl_list_init(&session->output.bulk);
 }

@@ -77,7 +77,6 @@ typedef struct session_quota {
     uint32_t operations; /* credit in use */
     uint32_t refusals;   /* answers without credit that wait */
     uint32_t handles;    /* open, or promised to an operation */
-    uint32_t openers;    /* opens that may block, running */
     uint32_t queries;    /* Ops */
 } session_quota;
 
@@ -107,7 +106,6 @@ struct broker_session {
     uint32_t close_cursor; /* session_end has closed those before */
     sl_list ops;
     sl_list ending;      /* those that session_end has not come to yet */
-    sl_list openings;    /* opens that wait for their turn (open.c) */
     broker_op **buckets; /* by id */
     uint32_t bucket_count;
     uint32_t op_count;   /* not given back */

@@ -11,13 +11,15 @@
 
 static void init(broker_user *user, const broker_user_limits *limits) {
     atomic_init(&user->zombies, 0);
+    engine_share_init(&user->share);
     book_init(&user->memory, limits->memory_bytes);
     book_init(&user->sessions, limits->sessions);
     book_init(&user->handles, limits->handles);
 }
 
 static void check_empty(const broker_user *user) {
-    SL_CHECK(atomic_load(&user->zombies) == 0, "what is charged to a user is given back");
+    SL_CHECK(atomic_load(&user->zombies) == 0 && engine_share_given_up(&user->share) == 0,
+             "what is charged to a user is given back");
     book_check_empty(&user->memory);
     book_check_empty(&user->sessions);
     book_check_empty(&user->handles);

@@ -23,6 +23,7 @@ typedef struct broker_user {
     broker_book memory;       /* bytes (charge.h) */
     broker_book sessions;
     broker_book handles;
+    engine_share share; /* of the engine's openers */
     char text[ENGINE_IDENTITY_TEXT_BYTES];
 } broker_user;
 

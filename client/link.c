@@ -32,7 +32,7 @@ int client_link_create(client_core *core, const char *endpoint, uint64_t deadlin
     sl_list_init(&link->link);
     link->frame_limits.control_bytes = 64 * 1024;
     link->frame_limits.payload_bytes = 64 * 1024;
-    status = engine_connect(core->worker, &address, deadline_ns, link, &link->connect_id);
+    status = engine_connect(core->worker, &address, deadline_ns, NULL, link, &link->connect_id);
     if (status != SLUICE_OK) {
         destroy(link);
         return status;

@@ -110,6 +110,8 @@ static int on_status(client_operation *op, const sl_response *response) {
         .stray_packets = from->stray_packets,
         .user_zombies = from->user_zombies,
         .sees_all = from->sees_all,
+        .opens_given_up = from->opens_given_up,
+        .user_opens_given_up = from->user_opens_given_up,
     };
     copy_text(info.user, sizeof(info.user), from->user);
     copy_text(info.broker_version, sizeof(info.broker_version), from->broker_version);

@@ -144,6 +144,9 @@ static void set_timeout(client_core *core, client_operation *op) {
     case SL_REQUEST_CONNECT:
         op->request.as.connect.timeout_ns = timeout_ns;
         break;
+    case SL_REQUEST_LISTEN:
+        op->request.as.listen.timeout_ns = timeout_ns;
+        break;
     case SL_REQUEST_HALF_CLOSE:
         op->request.as.half_close.timeout_ns = timeout_ns;
         break;

@@ -50,7 +50,7 @@ struct engine_request {
     engine_ready ready;
     sl_list link; /* in queue->waiting, queue->started or worker->loose */
     engine_worker *worker;
-    engine_handle *handle; /* NULL: connect, pair, resolve */
+    engine_handle *handle; /* NULL: listen, connect, pair, resolve */
     engine_request_id id;
     void *user;
     engine_kind kind;
@@ -73,22 +73,26 @@ struct engine_request {
     union {
         engine_buffer buffers[ENGINE_GATHER_MAX]; /* write, send_to: none is empty */
         char host[ENGINE_HOST_BYTES];             /* resolve */
+        engine_listen_options listen;             /* listen */
     };
-    /* accept, connect, pair: handles taken at submit, so that none is wanting later */
+    /* accept, listen, connect, pair: handles taken at submit, so that none is wanting later */
     engine_handle *opening[2];
     /* connect (connect.c) */
     uint64_t pause_ns;    /* before the next attempt */
     uint64_t retry_at_ns; /* when retrying */
     uint64_t deadline_ns;
-    sl_heap_node timer;            /* in worker->timers: the earlier of the two */
-    engine_address *ret_from;      /* receive_from, may be NULL */
-    engine_address *ret_addresses; /* resolve */
+    sl_heap_node timer;                     /* in worker->timers: the earlier of the two */
+    engine_address *ret_from;               /* receive_from, may be NULL */
+    engine_address *ret_addresses;          /* resolve */
+    const engine_address *listen_addresses; /* listen */
+    unsigned listen_count;
     uint32_t address_capacity;
     uint32_t address_count; /* set by the backend before it finishes a resolve */
     uint16_t port;
-    /* pair, connect, resolve: the opener's job, while there is one */
-    struct engine_opener_job *job;
-    engine_address address; /* connect, send_to */
+    /* listen, connect, pair, resolve */
+    engine_behalf behalf;
+    struct engine_opener_job *job; /* with an opener, or waiting for one; else NULL */
+    engine_address address;        /* listen, connect, send_to */
 };
 
 typedef enum engine_direction { ENGINE_IN, ENGINE_OUT } engine_direction;
@@ -133,7 +137,7 @@ struct engine_worker {
     sl_heap timers;
     engine_ready_queue ready;   /* to deliver */
     engine_ready_queue retired; /* handles whose close the last poll delivered: for the next one */
-    sl_list loose;              /* requests STARTED without a handle (connect, pair, resolve) */
+    sl_list loose;              /* requests STARTED without a handle (listen, connect, ...) */
     sl_mailbox mailbox;
     sl_mail *mail;  /* taken from the mailbox, not yet delivered, oldest first */
     sl_atomic_bool asleep; /* about to wait or waiting in the kernel: a poster must wake it */
@@ -142,6 +146,7 @@ struct engine_worker {
     uint64_t waited_ns; /* when the kernel was asked last */
     bool ended_first; /* what ended came before messages in the last batch; next time it is after */
     bool wants_flush; /* set by start(): engine_poll clears it and calls ops->flush */
+    sl_mail *opener_jobs; /* free ones of this worker (opener.c) */
     uint32_t os_error;
     uint64_t stray_count;
     uint32_t closing_count;
@@ -168,6 +173,7 @@ struct engine {
     uint32_t max_requests;
     uint32_t max_handles;
     bool may_fork;
+    uint32_t given_up_max;
     const void *backend_options;
     sl_atomic_u32 worker_count;
     sl_atomic_u32 endpoint_count;
@@ -207,8 +213,9 @@ typedef struct engine_ops {
      * connect may call engine_request_retry first, any number of times. */
     void (*start)(engine_worker *worker, engine_request *request);
 
-    /* Asks for a STARTED request's end. Called once per request at most (cancel_asked is set). The
-     * request may finish inside or later, with any outcome; no other request may finish inside. */
+    /* Asks for a STARTED request's end. Called once per request at most (cancel_asked is set), and
+     * not while it has a job (cancel.c). The request may finish inside or later, with any outcome;
+     * no other request may finish inside. */
     void (*cancel)(engine_worker *worker, engine_request *request);
 
     /* Opens; on success the handle is filled in with engine_handle_opened. The raw code of a
@@ -251,10 +258,10 @@ extern const engine_backend engine_backend_epoll; /* epoll.c */
 
 /*
  * Ends a STARTED request: the only way. `bytes` and `in_doubt` as in engine_completion. For ACCEPT,
- * CONNECT and PAIR that succeed, the backend has called engine_handle_opened on request->opening[]
- * before; after a failure the core recycles those handles. ECANCELED becomes ETIMEDOUT where the
- * deadline was the reason. Starts the next request of the queue, and completes a close that waited
- * for this one.
+ * LISTEN, CONNECT and PAIR that succeed, the backend has called engine_handle_opened on
+ * request->opening[] before; after a failure the core recycles those handles. ECANCELED becomes
+ * ETIMEDOUT where the deadline was the reason. Starts the next request of the queue, and completes
+ * a close that waited for this one.
  */
 void engine_request_finish(engine_request *request, int status, uint32_t os_error, size_t bytes,
                            size_t in_doubt);
@@ -269,7 +276,8 @@ void engine_request_retry(engine_request *request);
 void engine_handle_opened(engine_handle *handle, unsigned capabilities, unsigned started_max_in);
 
 /* What a backend has in the kernel for a handle beside its requests (a standing accept of a pipe
- * listener) holds the handle: a close waits for every unhold, which may complete it. */
+ * listener, a path that is to be given up) holds the handle: a close waits for every unhold, which
+ * may complete it. */
 void engine_handle_hold(engine_handle *handle);
 void engine_handle_unhold(engine_handle *handle);
 
@@ -306,6 +314,9 @@ typedef struct engine_sockets_ops {
     int (*port)(engine_worker *worker, uintptr_t socket, uint16_t *ret_port);
     void (*close)(engine_worker *worker, uintptr_t socket);
 } engine_sockets_ops;
+
+/* Starts an ENGINE_LISTEN that does not wait: ops->listen, and its end. */
+void engine_listen_start(engine_request *request);
 
 /* Opens what engine_listen says for several addresses: all that can be had, or nothing. */
 int engine_sockets_open(engine_worker *worker, const engine_sockets_ops *ops,

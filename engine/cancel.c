@@ -2,11 +2,13 @@
  * cancel.c - asking a request to end.
  *
  * Cancelling only asks. What waits in the engine ends here and now, exactly: nothing of it was
- * done. What the backend has is marked and asked once; its packet decides how it ended (R4, I3).
+ * done. What the backend has is marked and asked once; its packet decides how it ended (R4, I3);
+ * what an opener has is given up.
  * Cancel runs on the thread that issued the request, so that on Windows no APC is needed (I1).
  */
 #include "base/failpoint.h"
 #include "engine/core.h"
+#include "engine/opener.h"
 
 void engine_request_cancel(engine_request *request) {
     switch (request->state) {
@@ -20,7 +22,11 @@ void engine_request_cancel(engine_request *request) {
             if (SL_FAILPOINT(engine, cancel) != SLUICE_OK) {
                 break; /* as a driver that ignores it */
             }
-            request->worker->ops->cancel(request->worker, request);
+            if (request->job != NULL) {
+                engine_opener_cancel(request);
+            } else {
+                request->worker->ops->cancel(request->worker, request);
+            }
             SL_FAILPOINT_PASS(engine, cancelled);
         }
         break;

@@ -5,7 +5,8 @@
  *   worker.c   workers, poll, delivery, messages         cancel.c   asking a request to end
  *   request.c  submitting each kind of request           close.c    ending a handle
  *   connect.c  deadline and retries of a connect         address.c  addresses
- *   opener.c   threads for what blocks; resolve.c        name look-up on them
+ *   opener.c   threads for what blocks, and opener_pool.c who gets one; resolve.c name look-up on
+ *              them, numeric.c what needs none
  *   sockets.c  the addresses of one TCP listener
  *   identity.c users and groups; who is at the other end
  */

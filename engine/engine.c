@@ -38,8 +38,8 @@ bool engine_backend_is_threaded(const engine_backend *backend) {
 
 const char *engine_kind_name(engine_kind kind) {
     static const char *const names[ENGINE_KIND_COUNT] = {
-        "read",    "write", "receive-from", "send-to", "half-close", "accept",
-        "connect", "pair",  "resolve",      "close",   "message",
+        "read",   "write",   "receive-from", "send-to", "half-close", "accept",
+        "listen", "connect", "pair",         "resolve", "close",      "message",
     };
     return (unsigned)kind < ENGINE_KIND_COUNT ? names[kind] : "unknown";
 }
@@ -77,6 +77,7 @@ int engine_create(const engine_backend *backend, const engine_options *options,
     e->max_requests = options->max_requests != 0 ? options->max_requests : ENGINE_DEFAULT_REQUESTS;
     e->max_handles = options->max_handles != 0 ? options->max_handles : ENGINE_DEFAULT_HANDLES;
     e->may_fork = options->may_fork;
+    e->given_up_max = options->given_up_max != 0 ? options->given_up_max : ENGINE_DEFAULT_GIVEN_UP;
     e->backend_options = options->backend_options;
     int status = e->ops->engine_open(e);
     if (status != SLUICE_OK) {
@@ -103,7 +104,7 @@ int engine_destroy(engine *e, uint64_t grace_ns) {
         return SLUICE_EBUSY;
     }
     if (e->opener != NULL && engine_opener_destroy(e, grace_ns) != SLUICE_OK) {
-        return SLUICE_EBUSY;
+        return SLUICE_EABANDONED;
     }
     e->ops->engine_close(e);
     engine_release(e);

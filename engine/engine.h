@@ -32,7 +32,8 @@
  *      functions, engine_own_identity and engine_endpoint_create/destroy. The thread must outlive
  *      its I/O.
  *  R9  A worker never blocks but in engine_poll. What has no asynchronous form (opening a pipe by
- *      name on Windows, looking up a host name) runs on the engine's opener threads.
+ *      name on Windows, whatever names a path on Linux, looking up a host name) runs on the
+ *      engine's opener threads.
  *  R10 No heap allocation per request in steady state; pools grow in chunks up to the worker's
  *      limits and are kept until the worker is destroyed.
  *
@@ -65,7 +66,9 @@
 #include <stdint.h>
 
 #include "base/alloc.h"
+#include "base/atomic.h"
 #include "base/clock.h"
+#include "base/list.h"
 #include "base/mailbox.h"
 #include "base/random.h"
 #include "base/status.h"
@@ -100,8 +103,9 @@ typedef uint64_t engine_request_id;
 #define ENGINE_LISTEN_ADDRESSES_MAX 16          /* of one listener: as many as a look-up gives */
 #define ENGINE_DEFAULT_REQUESTS 65536u      /* per worker */
 #define ENGINE_DEFAULT_HANDLES  65536u      /* per worker */
-#define ENGINE_DEFAULT_OPENERS  8u          /* threads per engine */
-#define ENGINE_OPENER_JOBS      256u        /* opens and look-ups, queued or running, per engine */
+#define ENGINE_DEFAULT_OPENERS  8u          /* threads of each pool of openers, per engine */
+#define ENGINE_OPENERS_MAX      64u         /* ... at most */
+#define ENGINE_DEFAULT_GIVEN_UP 8u          /* opens of a user that were given up (engine_share) */
 
 /* A busy pipe is tried again after 1, 2, 4 ... 50 ms, until the connect's deadline. */
 #define ENGINE_CONNECT_RETRY_FIRST_NS (1 * SL_NS_PER_MS)
@@ -160,6 +164,7 @@ typedef enum engine_kind {
     ENGINE_SEND_TO,
     ENGINE_HALF_CLOSE,
     ENGINE_ACCEPT,
+    ENGINE_LISTEN,
     ENGINE_CONNECT,
     ENGINE_PAIR,
     ENGINE_RESOLVE,
@@ -167,7 +172,7 @@ typedef enum engine_kind {
     ENGINE_MESSAGE /* from engine_post; no request id */
 } engine_kind;
 
-#define ENGINE_KIND_COUNT 11
+#define ENGINE_KIND_COUNT 12
 
 /* "read", "write", ... for people. */
 const char *engine_kind_name(engine_kind kind);
@@ -187,12 +192,12 @@ typedef struct engine_completion {
     uint32_t count;       /* RESOLVE: addresses written */
     void *user;           /* as given with the request; MESSAGE: message->user */
     engine_request_id id; /* 0 for CLOSE and MESSAGE */
-    /* What the request ran on; NULL for CONNECT, PAIR, RESOLVE, MESSAGE. Valid until the
+    /* What the request ran on; NULL for LISTEN, CONNECT, PAIR, RESOLVE, MESSAGE. Valid until the
      * engine_poll after the one that delivered its ENGINE_CLOSE. */
     engine_handle *handle;
     size_t bytes;    /* transferred for certain */
     size_t in_doubt; /* failed writes and sends: further bytes that may be out */
-    /* When SLUICE_OK: ACCEPT, CONNECT: [0]. PAIR: [0] reads what [1] writes. They belong to
+    /* When SLUICE_OK: ACCEPT, LISTEN, CONNECT: [0]. PAIR: [0] reads what [1] writes. They belong to
      * whoever receives the completion, who must close them. */
     engine_handle *opened[2];
     engine_message *message; /* MESSAGE */
@@ -207,7 +212,8 @@ typedef struct engine_options {
                                     so it must be thread-safe where they are threads */
     uint32_t max_requests;       /* per worker; 0 = ENGINE_DEFAULT_REQUESTS */
     uint32_t max_handles;        /* per worker; 0 = ENGINE_DEFAULT_HANDLES */
-    uint32_t opener_threads;     /* 0 = ENGINE_DEFAULT_OPENERS */
+    uint32_t opener_threads;     /* of each pool; 0 = ENGINE_DEFAULT_OPENERS */
+    uint32_t given_up_max;       /* per share; 0 = ENGINE_DEFAULT_GIVEN_UP */
     bool may_fork; /* Linux: this process may fork, and a child keep copies of our descriptors. A
                       named pipe that is closed is over for its peer all the same; where bytes were
                       not read it may see the end of file instead of a reset */
@@ -228,9 +234,10 @@ bool engine_backend_is_threaded(const engine_backend *backend);
 int engine_create(const engine_backend *backend, const engine_options *options,
                   engine **ret_engine);
 
-/* Stops the openers, waiting at most grace_ns for those inside a system call. SLUICE_OK: everything
- * is freed. SLUICE_EBUSY: workers or endpoints are left, or an opener is stuck in the kernel;
- * nothing that is in use is freed, and calling again is allowed. NULL is allowed. */
+/* Stops the openers, waiting at most grace_ns for those inside a system call: what they do there
+ * nobody waits for any more. SLUICE_OK: everything is freed. SLUICE_EBUSY: workers or endpoints are
+ * left. SLUICE_EABANDONED: openers are left in the system; the process may end all the same.
+ * Otherwise than for SLUICE_OK nothing is freed, and calling again is allowed. NULL is allowed. */
 int engine_destroy(engine *engine, uint64_t grace_ns);
 
 /* ---- workers ---- */
@@ -281,11 +288,41 @@ uint64_t engine_worker_strays(const engine_worker *worker);
 
 void engine_worker_counters(const engine_worker *worker, engine_counters *ret_counters);
 
-/* The raw code behind the last engine_listen, engine_endpoint_join or engine_udp_open on this
- * worker that failed. */
+/* The raw code behind the last engine_endpoint_join or engine_udp_open on this worker that
+ * failed. */
 uint32_t engine_worker_os_error(const engine_worker *worker);
 
 engine *engine_worker_engine(engine_worker *worker);
+
+/* ---- on whose behalf ---- */
+
+#define ENGINE_OPENER_POOLS 3 /* of opener threads: see engine/opener.h */
+
+/*
+ * A user's share of the opener threads. An open that blocks takes an opener; no share has more than
+ * half of those that the others leave of a pool, and what is over that waits, its deadline and its
+ * cancel at work, until it is the share's turn. An open that is given up (cancelled, or timed out)
+ * while an opener is inside the system with it ends at once; the opener stays there, and counts as
+ * given up until it is back. With engine_options.given_up_max of them the share's opens end in
+ * EQUOTA.
+ *
+ * The memory is the caller's; it outlives the engine. Workers share it, and take no lock for it.
+ */
+typedef struct engine_share {
+    sl_atomic_u32 given_up;
+    /* private: the openers', under their lock */
+    sl_list waiting[ENGINE_OPENER_POOLS];
+    sl_list in_turn[ENGINE_OPENER_POOLS];
+    uint32_t running[ENGINE_OPENER_POOLS];
+} engine_share;
+
+void engine_share_init(engine_share *share);
+/* Opens that were given up and that an opener still has in the system. Any thread. */
+uint32_t engine_share_given_up(const engine_share *share);
+/* The same of all shares. */
+uint32_t engine_given_up(const engine *engine);
+
+typedef struct engine_behalf engine_behalf; /* below, at identities */
 
 /* ---- opening ---- */
 
@@ -298,33 +335,13 @@ typedef struct engine_listen_options {
     const char *access;
 } engine_listen_options;
 
-/*
- * Listens on one pipe name, or on 1 to ENGINE_LISTEN_ADDRESSES_MAX TCP addresses as one listener:
- * this worker gets every connection. options may be NULL. Does not wait.
- *
- * Pipe names are exclusive: ENAMETAKEN when a live process holds the name; a stale Unix socket of a
- * dead process is replaced.
- *
- * TCP port 0 = one of the system's choice, the same at all addresses (engine_handle_local_address
- * tells it). :: takes IPv4 connections as well, unless an IPv4 address stands beside it; their
- * addresses are IPv4's. An address that is there twice is taken once. One that is not this
- * machine's, or of a protocol that it does not have, is left out if another one can be had; any
- * other refusal is the whole listener's, and leaves nothing bound.
- *
- * SLUICE_OK, EINVAL, ENOTSUP (no such protocol here), EQUOTA, ENOMEM, EADDRINUSE, EADDRNOTAVAIL,
- * ENAMETAKEN, ENAMETOOLONG, EACCESS (Windows: also an endpoint's name), ENOTFOUND (no such
- * directory), EOSLIMIT, EOS. EINVAL for an endpoint's address.
- */
-int engine_listen(engine_worker *worker, const engine_address *addresses, unsigned address_count,
-                  const engine_listen_options *options, engine_handle **ret_listener);
-
-/* A UDP socket bound to an address (port 0 = the system's choice). Does not wait. Errors as
- * engine_listen. */
+/* A UDP socket bound to an address (port 0 = the system's choice). Does not wait. SLUICE_OK,
+ * EINVAL, EQUOTA, ENOMEM, EADDRINUSE, EADDRNOTAVAIL, EACCESS, EOSLIMIT, EOS. */
 int engine_udp_open(engine_worker *worker, const engine_address *bind_address,
                     engine_handle **ret_handle);
 
-/* Takes an endpoint's name (engine_address_endpoint) for several workers. Any thread. Errors as
- * engine_listen. */
+/* Takes an endpoint's name (engine_address_endpoint) for several workers. Any thread; may wait for
+ * the file system that the name is in. Errors as those of ENGINE_LISTEN, and ENOTSUP. */
 int engine_endpoint_create(engine *engine, const engine_address *name,
                            const engine_listen_options *options, engine_endpoint **ret_endpoint);
 /* Makes this worker one of those that get connections, spread evenly. The listener is a handle like
@@ -332,7 +349,7 @@ int engine_endpoint_create(engine *engine, const engine_address *name,
  * the others where the system allows (Linux); a Windows pipe instance cannot change its port, so
  * there, and at the last listener everywhere, they are dropped. Joining an endpoint that has had
  * listeners and has none takes the name anew: ENAMETAKEN where somebody holds it, or where on
- * Windows connections of the former listeners are still open. Errors as engine_listen. */
+ * Windows connections of the former listeners are still open. Errors as engine_endpoint_create. */
 int engine_endpoint_join(engine_endpoint *endpoint, engine_worker *worker,
                          engine_handle **ret_listener);
 /* SLUICE_EBUSY while it has listeners. Any thread. NULL is allowed. */
@@ -383,6 +400,12 @@ void engine_identity_text(const engine_identity *identity,
 int engine_identity_parse(const char *text, engine_identity *ret_identity);
 void engine_identity_uid(engine_identity *ret_identity, uint32_t uid);
 void engine_identity_gid(engine_identity *ret_identity, uint32_t gid);
+
+/* On whose behalf something is opened. */
+struct engine_behalf {
+    engine_share *share;  /* outlives the engine; NULL: the engine's own */
+    engine_identity user; /* nobody: the user as which this process runs */
+};
 
 /* The user as which this process runs. Any thread. Does not wait. SLUICE_OK, EOS. */
 int engine_own_identity(engine *engine, engine_identity *ret_identity);
@@ -488,26 +511,51 @@ int engine_half_close(engine_handle *handle, void *user, engine_request_id *ret_
  * or a firewall), EOS. */
 int engine_accept(engine_handle *listener, void *user, engine_request_id *ret_id);
 
+/*
+ * Listens on one pipe name, or on 1 to ENGINE_LISTEN_ADDRESSES_MAX TCP addresses as one listener:
+ * this worker gets every connection. `addresses` and options->access are buffers (R3); options may
+ * be NULL.
+ *
+ * Pipe names are exclusive: ENAMETAKEN when a live process holds the name; a stale Unix socket of a
+ * dead process is replaced. The close of a listener on a Unix path waits until it is given up.
+ *
+ * TCP port 0 = one of the system's choice, the same at all addresses (engine_handle_local_address
+ * tells it). :: takes IPv4 connections as well, unless an IPv4 address stands beside it; their
+ * addresses are IPv4's. An address that is there twice is taken once. One that is not this
+ * machine's, or of a protocol that it does not have, is left out if another one can be had; any
+ * other refusal is the whole listener's, and leaves nothing bound.
+ *
+ * Refused at once: EINVAL (no address, an endpoint's, a backlog over the limit). Status: OK,
+ * ECANCELED, EINVAL, ENOTSUP (no such protocol here), EQUOTA (the share), ENOMEM, EADDRINUSE,
+ * EADDRNOTAVAIL, ENAMETAKEN, ENAMETOOLONG, EACCESS (Windows: also an endpoint's name), ENOTFOUND
+ * (no such directory), EOSLIMIT, EOS.
+ */
+int engine_listen(engine_worker *worker, const engine_address *addresses, unsigned address_count,
+                  const engine_listen_options *options, const engine_behalf *behalf, void *user,
+                  engine_request_id *ret_id);
+
 /* Connects to a pipe or TCP address until deadline_ns on the engine's clock (ETIMEDOUT). A busy
- * pipe is tried again by timer. Refused at once: EINVAL (no address, TCP port 0). Status: OK,
- * ECANCELED, ETIMEDOUT, EREFUSED, ENOTFOUND, EUNREACHABLE (also: no such protocol here), ERESET,
- * EACCESS, EUNTRUSTED (an endpoint's name, but no endpoint), ENAMETOOLONG, EINVAL, EQUOTA (opener
- * queue), ENOMEM (Windows: for an opener), EOSLIMIT (also: every local port is in use), EOS. */
+ * pipe is tried again by timer, and holds no opener in between. Refused at once: EINVAL (no
+ * address, TCP port 0). Status: OK, ECANCELED, ETIMEDOUT, EREFUSED, ENOTFOUND, EUNREACHABLE (also:
+ * no such protocol here), ERESET, EACCESS, EUNTRUSTED (an endpoint's name, but no endpoint),
+ * ENAMETOOLONG, EINVAL, EQUOTA (the share), ENOMEM, EOSLIMIT (also: every local port is in use),
+ * EOS. */
 int engine_connect(engine_worker *worker, const engine_address *address, uint64_t deadline_ns,
-                   void *user, engine_request_id *ret_id);
+                   const engine_behalf *behalf, void *user, engine_request_id *ret_id);
 
 /* Makes an anonymous, one-way pipe: opened[0] reads what opened[1] writes. Status: OK, ECANCELED,
- * EQUOTA (opener queue), ENOMEM (Windows: for an opener), EOSLIMIT, EOS. */
-int engine_pair(engine_worker *worker, void *user, engine_request_id *ret_id);
+ * EQUOTA (the share), ENOMEM (Windows: for an opener), EOSLIMIT, EOS. */
+int engine_pair(engine_worker *worker, const engine_behalf *behalf, void *user,
+                engine_request_id *ret_id);
 
-/* Looks up a host name or numeric address: up to `capacity` addresses with that port, in the
- * system's order of preference, written to ret_addresses, which must live until the completion;
- * `count` says how many. A cancelled look-up ends at once; the late answer is dropped by its
- * opener. Status: OK, ENOTFOUND, EUNREACHABLE (no name server answers), ECANCELED, EQUOTA (opener
- * queue), ENOMEM, EOSLIMIT, EOS. */
+/* Looks up a host name: up to `capacity` addresses with that port, in the system's order of
+ * preference, written to ret_addresses, which must live until the completion; `count` says how
+ * many. A numeric address is read here, and takes no opener. A cancelled look-up ends at once; the
+ * late answer is dropped by its opener. Status: OK, ENOTFOUND, EUNREACHABLE (no name server
+ * answers), ECANCELED, EQUOTA (the share), ENOMEM, EOSLIMIT, EOS. */
 int engine_resolve(engine_worker *worker, const char *host, uint16_t port,
-                   engine_address *ret_addresses, uint32_t capacity, void *user,
-                   engine_request_id *ret_id);
+                   engine_address *ret_addresses, uint32_t capacity, const engine_behalf *behalf,
+                   void *user, engine_request_id *ret_id);
 
 /* So many bytes of a write are certainly out by now; 0 when the id is not in flight. It tells a
  * slow peer from one that takes nothing. Exact on epoll and the simulator; on Windows it grows with

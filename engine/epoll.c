@@ -17,7 +17,6 @@
 #include <sys/eventfd.h>
 
 #include "engine/epoll.h"
-#include "engine/opener.h"
 
 #define CALLS engine_epoll_calls
 
@@ -298,40 +297,42 @@ static void flush(engine_worker *base) {
     }
 }
 
-static void start(engine_worker *base, engine_request *request) {
-    engine_epoll_worker *worker = engine_epoll_worker_of(base);
+static void start_opening(engine_epoll_worker *worker, engine_request *request) {
+    bool is_ip = request->address.family != ENGINE_ADDRESS_PIPE; /* listen, connect */
     if (request->kind == ENGINE_RESOLVE) {
         engine_resolve_start(request);
-        return;
-    }
-    engine_epoll_handle *self;
-    if (request->handle == NULL) { /* connect, pair */
-        self = engine_epoll_handle_of(request->opening[0]);
+    } else if (request->kind == ENGINE_LISTEN && is_ip) {
+        engine_listen_start(request);
+    } else if (request->kind == ENGINE_PAIR || is_ip) {
+        engine_epoll_handle *self = engine_epoll_handle_of(request->opening[0]);
         engine_epoll_handle_init(self, ENGINE_EPOLL_SOCKET, -1);
         self->opening = request;
+        engine_epoll_make_runnable(worker, self);
     } else {
-        self = engine_epoll_handle_of(request->handle);
-        request->done = 0;
-        if (self->fd < 0) { /* its pipe is half-closed */
-            bool is_again = request->kind == ENGINE_HALF_CLOSE; /* as shutdown(2): no harm */
-            engine_request_finish(request, is_again ? SLUICE_OK : SLUICE_EBROKENPIPE,
-                                  is_again ? 0 : EPIPE, 0, 0);
-            return;
-        }
-        if (runnable_request(self, engine_kind_direction(request->kind)) == NULL) {
-            return;
-        }
+        engine_epoll_path_start(request);
     }
-    engine_epoll_make_runnable(worker, self);
+}
+
+static void start(engine_worker *base, engine_request *request) {
+    engine_epoll_worker *worker = engine_epoll_worker_of(base);
+    if (request->handle == NULL) {
+        start_opening(worker, request);
+        return;
+    }
+    engine_epoll_handle *self = engine_epoll_handle_of(request->handle);
+    request->done = 0;
+    if (self->fd < 0) { /* its pipe is half-closed */
+        bool is_again = request->kind == ENGINE_HALF_CLOSE; /* as shutdown(2): no harm */
+        engine_request_finish(request, is_again ? SLUICE_OK : SLUICE_EBROKENPIPE,
+                              is_again ? 0 : EPIPE, 0, 0);
+    } else if (runnable_request(self, engine_kind_direction(request->kind)) != NULL) {
+        engine_epoll_make_runnable(worker, self);
+    }
 }
 
 /* Nothing of ours is in the kernel between two calls, so a request can always be taken back. */
 static void cancel(engine_worker *base, engine_request *request) {
     (void)base;
-    if (request->kind == ENGINE_RESOLVE) {
-        engine_resolve_cancel(request);
-        return;
-    }
     if (request->handle == NULL) { /* connect, pair */
         engine_epoll_handle *self = engine_epoll_handle_of(request->opening[0]);
         self->opening = NULL;
@@ -497,7 +498,7 @@ static const engine_ops ops = {
     .wait = wait_for_events,
     .start = start,
     .cancel = cancel,
-    .listen = engine_epoll_listen,
+    .listen = engine_epoll_tcp_listen,
     .udp_open = engine_epoll_udp_open,
     .local_address = engine_epoll_local_address,
     .peer_identity = engine_epoll_peer_identity,
@@ -507,6 +508,7 @@ static const engine_ops ops = {
     .endpoint_create = engine_epoll_endpoint_create,
     .endpoint_destroy = engine_epoll_endpoint_destroy,
     .endpoint_join = engine_epoll_endpoint_join,
+    .closing = engine_epoll_closing,
     .release = engine_epoll_release,
 };
 

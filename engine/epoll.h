@@ -3,9 +3,10 @@
  *
  *   epoll.c           workers, wait, flush, start, cancel; streams
  *   epoll_handle.c    the life of a descriptor: registered, closed
- *   epoll_socket.c    connecting, datagrams, addresses, pipe listeners; anonymous pipes
+ *   epoll_socket.c    connecting, datagrams, addresses; anonymous pipes
  *   epoll_listener.c  TCP listeners; accepting
- *   epoll_path.c      exclusive pipe names: what is done at a Unix path
+ *   epoll_path.c      what is done at a Unix path: names are taken, connected to, given up
+ *   opener_posix.c    the worker's side of that; what an opener's thread does
  *   epoll_endpoint.c  one listening socket dealt out to several workers
  *   epoll_mark.c      what tells a broker's endpoint from any other pipe
  *   epoll_identity.c  who is at the other end of a Unix socket
@@ -14,7 +15,7 @@
  *
  * A descriptor becomes a handle once, registered edge-triggered; the flags below remember what
  * the edges said. Everything here runs on the worker's thread, except the acceptor of
- * epoll_endpoint.c.
+ * epoll_endpoint.c, and epoll_path.c.
  */
 #ifndef SLUICE_ENGINE_EPOLL_H
 #define SLUICE_ENGINE_EPOLL_H
@@ -30,6 +31,7 @@
 
 #include "base/thread.h"
 #include "engine/backend.h"
+#include "engine/opener.h"
 
 /* ---- limits --------------------------------------------------------------------------------- */
 
@@ -113,7 +115,6 @@ typedef enum engine_epoll_readiness {
     ENGINE_EPOLL_SURE     /* epoll_wait said so, and no call was made since */
 } engine_epoll_readiness;
 
-typedef struct engine_epoll_name engine_epoll_name;     /* an exclusive pipe name (below) */
 typedef struct engine_epoll_member engine_epoll_member; /* epoll_endpoint.c */
 typedef struct engine_epoll_more engine_epoll_more;     /* epoll_listener.c */
 
@@ -133,7 +134,7 @@ typedef struct engine_epoll_handle {
     int held_fd;                 /* listeners: accepted, but not made a handle yet; or -1 */
     engine_epoll_more *more;     /* TCP listeners: the sockets of further addresses, or NULL */
     int peer_fd;                 /* a pidfd of the process that connected; or -1 (epoll_peer.c) */
-    engine_epoll_name *name;     /* listeners on a pipe name */
+    engine_opener_job *name;     /* listeners on a path: the job that took it, and has it */
     engine_epoll_member *member; /* listeners of an endpoint */
 } engine_epoll_handle;
 
@@ -179,7 +180,7 @@ bool engine_epoll_is_connections_own(int error);
 void engine_epoll_accept(engine_epoll_worker *worker, engine_epoll_handle *self,
                          engine_request *request);
 
-int engine_epoll_tcp_listen(engine_worker *worker, engine_epoll_handle *self,
+int engine_epoll_tcp_listen(engine_worker *worker, engine_handle *handle,
                             const engine_address *addresses, unsigned address_count,
                             const engine_listen_options *options);
 /* Closes the sockets of the further addresses, if there are any. */
@@ -194,9 +195,12 @@ void engine_epoll_close_more(engine_epoll_handle *self);
 void engine_epoll_receive_from(engine_epoll_handle *self, engine_request *request);
 void engine_epoll_send_to(engine_epoll_handle *self, engine_request *request);
 
-/* Begins self->opening, a connect; and continues it after an event. */
+/* Begins self->opening, a connect to an IP address; and continues it after an event. */
 void engine_epoll_connect(engine_epoll_worker *worker, engine_epoll_handle *self);
 void engine_epoll_connect_event(engine_epoll_handle *self, uint32_t events);
+/* A descriptor of a stream socket that is connected, or was accepted: makes it the handle's. 0 or
+ * errno, and the descriptor stays the caller's. */
+int engine_epoll_adopt(engine_epoll_worker *worker, engine_handle *handle, int fd, bool is_tcp);
 
 /* Opens self->opening, an anonymous pipe. */
 void engine_epoll_pair(engine_epoll_handle *self);
@@ -208,9 +212,6 @@ int engine_epoll_open_bound(const engine_address *address, int type, bool is_dua
 /* What it is bound to. 0 or errno. */
 int engine_epoll_bound_to(int fd, engine_address *ret_address);
 
-int engine_epoll_listen(engine_worker *worker, engine_handle *handle,
-                        const engine_address *addresses, unsigned address_count,
-                        const engine_listen_options *options);
 int engine_epoll_udp_open(engine_worker *worker, engine_handle *handle,
                           const engine_address *address);
 int engine_epoll_local_address(engine_handle *handle, engine_address *ret_address);
@@ -250,21 +251,44 @@ engine_epoll_handle *engine_epoll_peer_of(void *event_data);
 void engine_epoll_peer_ended(engine_epoll_handle *self);
 void engine_epoll_forget_peer(engine_epoll_handle *self);
 
-/* ---- names (epoll_path.c) ------------------------------------------------------------------- */
+/* ---- names (epoll_path.c, opener_posix.c) --------------------------------------------------- */
 
-struct engine_epoll_name {
-    int fd;      /* the listening socket */
+/* A path: what is asked of it, and what is held there. */
+typedef struct engine_epoll_name {
+    int fd;      /* the listening socket, or the connected one; -1: none */
     int lock_fd; /* PATH.lock, held with flock */
+    bool is_endpoint;
+    mode_t mode; /* of the socket file */
+    unsigned backlog;
     dev_t device;
     ino_t inode; /* of the socket file */
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-};
+} engine_epoll_name;
 
-/* Takes a pipe name and listens on it. 0 or a negative status with its errno (0 = none). */
-int engine_epoll_name_take(engine_epoll_name *name, const engine_address *address,
-                           const engine_listen_options *options, int *ret_error);
+_Static_assert(sizeof(engine_epoll_name) <= ENGINE_OPENER_BYTES, "a job has room for a name");
+
+static inline engine_epoll_name *engine_epoll_name_of(engine_opener_job *job) {
+    return (engine_epoll_name *)(void *)job->os.bytes;
+}
+
+/* What is asked, without asking the system: SLUICE_OK, EINVAL, ENAMETOOLONG. options NULL: to
+ * connect. */
+int engine_epoll_name_init(engine_epoll_name *name, const engine_address *address,
+                           const engine_listen_options *options);
+
+/* These three may wait for a file system (epoll_path.c). Takes the name and listens on it: 0 or a
+ * negative status with its errno (0 = none). */
+int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf, int *ret_error);
+/* Connects to it: the same; EBUSY: try again. */
+int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *behalf, int *ret_error);
 /* Gives the name up; closes name->fd unless that is -1. */
 void engine_epoll_name_drop(engine_epoll_name *name);
+
+/* The worker's side: ops->start of a listen and a connect on a path; the close of such a listener
+ * begins, and is over. */
+void engine_epoll_path_start(engine_request *request);
+void engine_epoll_closing(engine_worker *worker, engine_handle *handle);
+void engine_epoll_path_release(engine_epoll_handle *self);
 
 /* ---- endpoints (epoll_endpoint.c) ----------------------------------------------------------- */
 

@@ -316,8 +316,12 @@ static void close_acceptor(engine_epoll_endpoint *endpoint) {
 
 int engine_epoll_endpoint_create(engine_endpoint *base, const engine_listen_options *options) {
     engine_epoll_endpoint *endpoint = (engine_epoll_endpoint *)base;
+    static const engine_behalf own;
     int error;
-    int status = engine_epoll_name_take(&endpoint->name, &base->address, options, &error);
+    int status = engine_epoll_name_init(&endpoint->name, &base->address, options);
+    if (status == SLUICE_OK) {
+        status = engine_epoll_name_take(&endpoint->name, &own, &error);
+    }
     if (status != SLUICE_OK) {
         return status;
     }

@@ -119,10 +119,5 @@ void engine_epoll_release(engine_worker *worker, engine_handle *handle) {
         end_for_copies(worker, self);
         engine_epoll_close_fd(self);
     }
-    if (self->name != NULL) {
-        self->name->fd = -1;
-        engine_epoll_name_drop(self->name);
-        engine_worker_free(handle->worker, self->name, sizeof(*self->name));
-        self->name = NULL;
-    }
+    engine_epoll_path_release(self);
 }

@@ -114,14 +114,20 @@ static int adopt_sockets(engine_worker *worker, engine_epoll_handle *self,
     return failed(worker, error);
 }
 
-int engine_epoll_tcp_listen(engine_worker *worker, engine_epoll_handle *self,
+int engine_epoll_tcp_listen(engine_worker *worker, engine_handle *handle,
                             const engine_address *addresses, unsigned address_count,
                             const engine_listen_options *options) {
     static const engine_sockets_ops ops = {
         .open = open_socket, .port = port_of_socket, .close = close_socket};
     engine_sockets sockets;
     int status = engine_sockets_open(worker, &ops, addresses, address_count, options, &sockets);
-    return status == SLUICE_OK ? adopt_sockets(worker, self, &sockets) : status;
+    if (status == SLUICE_OK) {
+        status = adopt_sockets(worker, engine_epoll_handle_of(handle), &sockets);
+    }
+    if (status == SLUICE_OK) {
+        engine_handle_opened(handle, ENGINE_CAN_ACCEPT, 1);
+    }
+    return status;
 }
 
 /* ---- accepting ------------------------------------------------------------------------------ */
@@ -163,7 +169,7 @@ int engine_epoll_accept_fd(int listening_fd, int *ret_fd) {
 }
 
 /* Whether a stream socket is TCP is known by its listener: endpoints are for pipes only. */
-static int adopt(engine_epoll_worker *worker, engine_handle *handle, int fd, bool is_tcp) {
+int engine_epoll_adopt(engine_epoll_worker *worker, engine_handle *handle, int fd, bool is_tcp) {
     engine_epoll_handle *self = engine_epoll_handle_of(handle);
     engine_epoll_handle_init(self, ENGINE_EPOLL_SOCKET, fd);
     self->is_tcp = is_tcp;
@@ -216,7 +222,7 @@ void engine_epoll_accept(engine_epoll_worker *worker, engine_epoll_handle *self,
         return;
     }
     if (error == 0) {
-        error = adopt(worker, request->opening[0], self->held_fd, self->is_tcp);
+        error = engine_epoll_adopt(worker, request->opening[0], self->held_fd, self->is_tcp);
     }
     if (error != 0) { /* what was accepted stays with us for the next accept */
         engine_request_finish(request, engine_epoll_status(error), (uint32_t)error, 0, 0);

@@ -1,9 +1,10 @@
 /*
- * epoll_path.c - what is done at a Unix path: an exclusive pipe name is taken, and given up.
+ * epoll_path.c - what is done at a Unix path: an exclusive pipe name is taken, connected to, and
+ * given up.
  *
- * Each call here names a file, so each may wait for its file system as long as that likes. Nothing
- * here belongs to a worker: a name is its taker's, one thread at a time. (Connecting to a path is
- * epoll_socket.c's.)
+ * Each call here names a file, so each may wait for its file system as long as that likes: an
+ * opener's thread makes them, or the one that makes a broker's endpoint, never a worker's. A name
+ * is its taker's, one thread at a time.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,10 +13,9 @@
 
 #include "engine/epoll.h"
 
-#define CALLS          engine_epoll_calls
-#define LOCK_SUFFIX    ".lock"
-#define LOCK_ATTEMPTS  16
-#define ACCESS_DEFAULT 0600u /* this user only */
+#define CALLS         engine_epoll_calls
+#define LOCK_SUFFIX   ".lock"
+#define LOCK_ATTEMPTS 16
 
 /*
  * Who holds PATH.lock (flock) owns PATH. The kernel drops the lock with its holder, so a socket
@@ -137,28 +137,8 @@ static int bind_name(engine_epoll_name *name, const struct sockaddr_storage *sto
     return error;
 }
 
-static int parse_access(const char *access, mode_t *ret_mode) {
-    if (access == NULL) {
-        *ret_mode = ACCESS_DEFAULT;
-        return SLUICE_OK;
-    }
-    size_t length = strlen(access);
-    if (length == 0 || length > 4 || strspn(access, "01234567") != length) {
-        return SLUICE_EINVAL;
-    }
-    unsigned mode = 0;
-    for (size_t i = 0; i < length; i++) {
-        mode = mode * 8 + (unsigned)(access[i] - '0');
-    }
-    if (mode > 0777) {
-        return SLUICE_EINVAL;
-    }
-    *ret_mode = mode;
-    return SLUICE_OK;
-}
-
 static int take_locked(engine_epoll_name *name, const struct sockaddr_storage *storage,
-                       socklen_t length, mode_t mode, int backlog) {
+                       socklen_t length) {
     int error = remove_stale(name, storage, length);
     if (error != 0) {
         return error;
@@ -167,36 +147,34 @@ static int take_locked(engine_epoll_name *name, const struct sockaddr_storage *s
     if (name->fd < 0) {
         return errno;
     }
-    error = bind_name(name, storage, length, mode, backlog);
+    error = bind_name(name, storage, length, name->mode, (int)name->backlog);
     if (error != 0) {
         (void)CALLS.close(name->fd);
+        name->fd = -1;
     }
     return error;
 }
 
-int engine_epoll_name_take(engine_epoll_name *name, const engine_address *address,
-                           const engine_listen_options *options, int *ret_error) {
+/* name->path, which fits, as the kernel takes it; an endpoint's with its mark. */
+static void path_sockaddr(const engine_epoll_name *name, struct sockaddr_storage *ret_storage,
+                          socklen_t *ret_length) {
+    engine_address address = {.family = ENGINE_ADDRESS_PIPE};
+    memcpy(address.pipe, name->path, sizeof(name->path));
+    int status = engine_epoll_sockaddr(&address, ret_storage, ret_length);
+    if (status == SLUICE_OK && name->is_endpoint) {
+        status = engine_epoll_mark((struct sockaddr_un *)ret_storage, ret_length);
+    }
+    SL_CHECK(status == SLUICE_OK, "a name's path was looked at before");
+}
+
+int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf, int *ret_error) {
     struct sockaddr_storage storage;
     socklen_t length;
-    mode_t mode;
-    *ret_error = 0;
-    int status = engine_epoll_sockaddr(address, &storage, &length);
-    if (status == SLUICE_OK) {
-        memcpy(name->path, ((struct sockaddr_un *)&storage)->sun_path, sizeof(name->path));
-        status = address->is_endpoint ? engine_epoll_mark((struct sockaddr_un *)&storage, &length)
-                                      : SLUICE_OK;
-    }
-    if (status == SLUICE_OK) {
-        status = parse_access(options->access, &mode);
-    }
-    if (status != SLUICE_OK) {
-        return status;
-    }
-    /* Cut to net.core.somaxconn: listen(2). */
-    int backlog = (int)(options->backlog != 0 ? options->backlog : ENGINE_BACKLOG_DEFAULT);
+    (void)behalf;
+    path_sockaddr(name, &storage, &length);
     int error = lock_name(name);
     if (error == 0) {
-        error = take_locked(name, &storage, length, mode, backlog);
+        error = take_locked(name, &storage, length);
         if (error != 0) {
             unlock_name(name);
         }
@@ -208,6 +186,31 @@ int engine_epoll_name_take(engine_epoll_name *name, const engine_address *addres
     return error == EADDRINUSE ? SLUICE_ENAMETAKEN : engine_epoll_status(error);
 }
 
+int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *behalf,
+                              int *ret_error) {
+    struct sockaddr_storage storage;
+    socklen_t length;
+    (void)behalf;
+    path_sockaddr(name, &storage, &length);
+    int error = 0;
+    name->fd = engine_epoll_unix_socket();
+    if (name->fd < 0 || CALLS.connect(name->fd, (const struct sockaddr *)&storage, length) != 0) {
+        error = errno;
+    }
+    if (error != 0 && name->fd >= 0) {
+        (void)CALLS.close(name->fd);
+        name->fd = -1;
+    }
+    *ret_error = error;
+    if (error == EAGAIN || error == EINTR) { /* the backlog is full: connect(2) */
+        return SLUICE_EBUSY;
+    }
+    if (error == EADDRNOTAVAIL || error == EAFNOSUPPORT) {
+        return SLUICE_EUNREACHABLE;
+    }
+    return error == 0 ? SLUICE_OK : engine_epoll_status(error);
+}
+
 void engine_epoll_name_drop(engine_epoll_name *name) {
     struct stat named;
     if (CALLS.lstat(name->path, &named) == 0 && named.st_dev == name->device &&
@@ -216,6 +219,7 @@ void engine_epoll_name_drop(engine_epoll_name *name) {
     }
     if (name->fd >= 0) {
         (void)CALLS.close(name->fd);
+        name->fd = -1;
     }
     unlock_name(name);
 }

@@ -1,6 +1,6 @@
 /*
- * epoll_socket.c - sockets of the epoll backend: connecting, datagrams, addresses, listeners on a
- * pipe's name; and anonymous pipes.
+ * epoll_socket.c - sockets of the epoll backend: connecting, datagrams, addresses; and anonymous
+ * pipes. (What names a path: epoll_path.c.)
  *
  * Local pipes are Unix stream sockets. A listening socket belongs to the listener's handle, an
  * accepted or connected one to the handle that the request opens; in between it is held by the
@@ -176,48 +176,6 @@ int engine_epoll_open_bound(const engine_address *address, int type, bool is_dua
     return 0;
 }
 
-static int open_failed(engine_worker *worker, int status, int error) {
-    worker->os_error = (uint32_t)error;
-    return status;
-}
-
-static int listen_pipe(engine_worker *worker, engine_epoll_handle *self,
-                       const engine_address *address, const engine_listen_options *options) {
-    engine_epoll_name *name = engine_worker_alloc(worker, sizeof(*name));
-    if (name == NULL) {
-        return SLUICE_ENOMEM;
-    }
-    int error;
-    int status = engine_epoll_name_take(name, address, options, &error);
-    if (status != SLUICE_OK) {
-        engine_worker_free(worker, name, sizeof(*name));
-        return open_failed(worker, status, error);
-    }
-    engine_epoll_handle_init(self, ENGINE_EPOLL_LISTENER, name->fd);
-    error = engine_epoll_register(engine_epoll_worker_of(worker), self, false);
-    if (error != 0) {
-        self->fd = -1;
-        engine_epoll_name_drop(name);
-        engine_worker_free(worker, name, sizeof(*name));
-        return open_failed(worker, engine_epoll_status(error), error);
-    }
-    self->name = name;
-    return SLUICE_OK;
-}
-
-int engine_epoll_listen(engine_worker *worker, engine_handle *handle,
-                        const engine_address *addresses, unsigned address_count,
-                        const engine_listen_options *options) {
-    engine_epoll_handle *self = engine_epoll_handle_of(handle);
-    int status = addresses[0].family == ENGINE_ADDRESS_PIPE
-                     ? listen_pipe(worker, self, &addresses[0], options)
-                     : engine_epoll_tcp_listen(worker, self, addresses, address_count, options);
-    if (status == SLUICE_OK) {
-        engine_handle_opened(handle, ENGINE_CAN_ACCEPT, 1);
-    }
-    return status;
-}
-
 int engine_epoll_udp_open(engine_worker *worker, engine_handle *handle,
                           const engine_address *address) {
     engine_epoll_handle *self = engine_epoll_handle_of(handle);
@@ -232,7 +190,8 @@ int engine_epoll_udp_open(engine_worker *worker, engine_handle *handle,
         }
     }
     if (error != 0) {
-        return open_failed(worker, engine_epoll_status(error), error);
+        worker->os_error = (uint32_t)error;
+        return engine_epoll_status(error);
     }
     engine_handle_opened(handle, ENGINE_CAN_DATAGRAM, 1);
     return SLUICE_OK;
@@ -278,8 +237,7 @@ static void connect_failed(engine_epoll_handle *self, int status, int error) {
 
 static bool is_connected_to_itself(const engine_epoll_handle *self, const engine_address *to) {
     engine_address own;
-    return self->is_tcp && engine_epoll_bound_to(self->fd, &own) == 0 &&
-           engine_is_connected_to_itself(&own, to);
+    return engine_epoll_bound_to(self->fd, &own) == 0 && engine_is_connected_to_itself(&own, to);
 }
 
 static void connected(engine_epoll_handle *self) {
@@ -288,15 +246,6 @@ static void connected(engine_epoll_handle *self) {
         connect_failed(self, SLUICE_EREFUSED, ECONNREFUSED);
         return;
     }
-    if (!self->is_tcp) {
-        int error = 0;
-        int status = engine_epoll_check_mark(self->fd, request->address.is_endpoint,
-                                             &request->detail, &error);
-        if (status != SLUICE_OK) {
-            connect_failed(self, status, error);
-            return;
-        }
-    }
     self->opening = NULL;
     engine_handle_opened(&self->handle, ENGINE_EPOLL_STREAM_CAPABILITIES, 1);
     engine_request_finish(request, SLUICE_OK, 0, 0, 0);
@@ -304,7 +253,6 @@ static void connected(engine_epoll_handle *self) {
 
 void engine_epoll_connect(engine_epoll_worker *worker, engine_epoll_handle *self) {
     engine_request *request = self->opening;
-    bool is_tcp = request->address.family != ENGINE_ADDRESS_PIPE;
     struct sockaddr_storage storage;
     socklen_t length;
     int status = engine_epoll_sockaddr(&request->address, &storage, &length);
@@ -312,23 +260,14 @@ void engine_epoll_connect(engine_epoll_worker *worker, engine_epoll_handle *self
         connect_failed(self, status, 0);
         return;
     }
-    self->fd = is_tcp ? CALLS.socket(storage.ss_family, SOCK_STREAM | SOCKET_FLAGS, 0)
-                      : engine_epoll_unix_socket();
+    self->fd = CALLS.socket(storage.ss_family, SOCK_STREAM | SOCKET_FLAGS, 0);
     if (self->fd < 0) {
         connect_failed(self, connect_status(errno, &request->address), errno);
         return;
     }
-    self->is_tcp = is_tcp;
-    if (is_tcp) {
-        (void)engine_epoll_set_option(self->fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    }
+    self->is_tcp = true;
+    (void)engine_epoll_set_option(self->fd, IPPROTO_TCP, TCP_NODELAY, 1);
     int error = CALLS.connect(self->fd, (const struct sockaddr *)&storage, length) == 0 ? 0 : errno;
-    if (!is_tcp && (error == EAGAIN || error == EINTR)) { /* the backlog is full: connect(2) */
-        engine_epoll_close_fd(self);
-        self->opening = NULL;
-        engine_request_retry(request);
-        return;
-    }
     /* Interrupted, it goes on by itself as if it were in progress: connect(2). */
     bool is_under_way = error == EINPROGRESS || error == EINTR;
     if (error == 0 || is_under_way) {

@@ -224,6 +224,7 @@ static void start(engine_worker *worker, engine_request *request) {
     case ENGINE_SEND_TO: engine_iocp_send_to_start(r); break;
     case ENGINE_HALF_CLOSE: engine_iocp_half_close_start(r); break;
     case ENGINE_ACCEPT: engine_iocp_accept_start(r); break;
+    case ENGINE_LISTEN: engine_listen_start(request); break; /* \\.\pipe is no file system */
     case ENGINE_CONNECT:
         if (is_pipe_address(&request->address)) {
             engine_iocp_pipe_connect_start(r);
@@ -246,15 +247,7 @@ static void cancel(engine_worker *worker, engine_request *request) {
         /* It waits in our own queue: see iocp_listener.h. */
         engine_request_finish(request, SLUICE_ECANCELED, 0, 0, 0);
         break;
-    case ENGINE_CONNECT:
-        if (is_pipe_address(&request->address)) {
-            engine_iocp_opener_cancel(r);
-        } else {
-            engine_iocp_op_cancel(&r->op, (HANDLE)r->socket);
-        }
-        break;
-    case ENGINE_PAIR: engine_iocp_opener_cancel(r); break;
-    case ENGINE_RESOLVE: engine_resolve_cancel(request); break;
+    case ENGINE_CONNECT: engine_iocp_op_cancel(&r->op, (HANDLE)r->socket); break;
     default: engine_iocp_op_cancel(&r->op, engine_iocp_handle(request->handle)->os); break;
     }
 }

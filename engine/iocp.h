@@ -238,7 +238,6 @@ int engine_iocp_own_identity(engine *engine, engine_identity *ret_identity);
 
 void engine_iocp_pipe_connect_start(iocp_request *r);
 void engine_iocp_pair_start(iocp_request *r);
-void engine_iocp_opener_cancel(iocp_request *r);
 
 /* ---- iocp_listener.c ---- */
 

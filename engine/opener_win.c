@@ -81,9 +81,9 @@ static void on_opened(engine_opener_job *job) {
 }
 
 static engine_opener_job *take_job(iocp_request *r, engine_opener_kind kind) {
-    engine_opener_job *job = engine_opener_take(r->request.worker, &r->request, kind, on_opened);
+    engine_opener_job *job = engine_opener_take(&r->request, kind, on_opened);
     if (job == NULL) {
-        engine_request_finish(&r->request, SLUICE_EQUOTA, 0, 0, 0);
+        engine_request_finish(&r->request, SLUICE_ENOMEM, 0, 0, 0);
     }
     return job;
 }
@@ -96,7 +96,7 @@ void engine_iocp_pipe_connect_start(iocp_request *r) {
         engine_request_finish(&r->request, status, 0, 0, 0);
         return;
     }
-    engine_opener_job *job = take_job(r, ENGINE_OPENER_PIPE);
+    engine_opener_job *job = take_job(r, ENGINE_OPENER_CONNECT);
     if (job != NULL) {
         job->pipe = r->request.address;
         engine_opener_submit(job);
@@ -133,11 +133,10 @@ void engine_iocp_pair_start(iocp_request *r) {
     engine_opener_submit(job);
 }
 
-void engine_iocp_opener_cancel(iocp_request *r) {
-    if (engine_opener_abandon(r->request.job)) {
-        engine_request_finish(&r->request, SLUICE_ECANCELED, 0, 0, 0);
-    }
-    /* else the answer is in the mailbox: on_opened ends the request */
+/* The name of an interface is looked up with the address: GetAddrInfoW knows it. */
+uint32_t engine_opener_os_interface(const char *name) {
+    (void)name;
+    return 0;
 }
 
 /* ---- on an opener thread ---- */
@@ -239,9 +238,11 @@ static void run_resolve(engine_opener_job *job) {
 
 void engine_opener_os_run(engine_opener_job *job) {
     switch (job->kind) {
-    case ENGINE_OPENER_PIPE: run_pipe(job); break;
+    case ENGINE_OPENER_CONNECT: run_pipe(job); break;
     case ENGINE_OPENER_PAIR: run_pair(job); break;
     case ENGINE_OPENER_RESOLVE: run_resolve(job); break;
+    case ENGINE_OPENER_LISTEN:
+    case ENGINE_OPENER_DROP: SL_CHECK(false, "a pipe is listened on without an opener here");
     }
 }
 

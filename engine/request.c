@@ -2,8 +2,8 @@
  * request.c - submitting: check, take a request from the pool, fill it in, queue it.
  *
  * Refusals happen before anything is taken or touched. A request that is accepted is published in
- * its queue before the backend hears of it (I5); requests without a handle (connect, pair, resolve)
- * go to the backend at once.
+ * its queue before the backend hears of it (I5); requests without a handle (listen, connect, pair,
+ * resolve) go to the backend at once.
  */
 #include <string.h>
 
@@ -39,6 +39,7 @@ static int take_request(engine_worker *w, engine_kind kind, void *user,
     request->buffer_count = 0;
     request->length = 0;
     request->done = 0;
+    request->job = NULL;
     *ret_request = request;
     return SLUICE_OK;
 }
@@ -96,7 +97,10 @@ static void enqueue(engine_handle *handle, engine_request *request, engine_reque
 }
 
 /* A request without a handle. */
-static void launch(engine_request *request, engine_request_id *ret_id) {
+static void launch(engine_request *request, const engine_behalf *behalf,
+                   engine_request_id *ret_id) {
+    static const engine_behalf own;
+    request->behalf = behalf != NULL ? *behalf : own;
     sl_list_push_back(&request->worker->loose, &request->link);
     publish_id(request, ret_id);
     engine_request_start(request);
@@ -253,7 +257,7 @@ int engine_accept(engine_handle *listener, void *user, engine_request_id *ret_id
 }
 
 int engine_connect(engine_worker *w, const engine_address *address, uint64_t deadline_ns,
-                   void *user, engine_request_id *ret_id) {
+                   const engine_behalf *behalf, void *user, engine_request_id *ret_id) {
     engine_check_owner(w);
     bool is_pipe = address->family == ENGINE_ADDRESS_PIPE;
     if (address->family == ENGINE_ADDRESS_NONE || (!is_pipe && address->port == 0)) {
@@ -273,11 +277,12 @@ int engine_connect(engine_worker *w, const engine_address *address, uint64_t dea
         give_back(request);
         return status;
     }
-    launch(request, ret_id);
+    launch(request, behalf, ret_id);
     return SLUICE_OK;
 }
 
-int engine_pair(engine_worker *w, void *user, engine_request_id *ret_id) {
+int engine_pair(engine_worker *w, const engine_behalf *behalf, void *user,
+                engine_request_id *ret_id) {
     engine_check_owner(w);
     engine_request *request;
     int status = take_request(w, ENGINE_PAIR, user, &request);
@@ -289,12 +294,13 @@ int engine_pair(engine_worker *w, void *user, engine_request_id *ret_id) {
         give_back(request);
         return status;
     }
-    launch(request, ret_id);
+    launch(request, behalf, ret_id);
     return SLUICE_OK;
 }
 
 int engine_resolve(engine_worker *w, const char *host, uint16_t port, engine_address *ret_addresses,
-                   uint32_t capacity, void *user, engine_request_id *ret_id) {
+                   uint32_t capacity, const engine_behalf *behalf, void *user,
+                   engine_request_id *ret_id) {
     engine_check_owner(w);
     size_t length = strlen(host);
     if (length == 0 || capacity == 0 || ret_addresses == NULL) {
@@ -313,7 +319,7 @@ int engine_resolve(engine_worker *w, const char *host, uint16_t port, engine_add
     request->ret_addresses = ret_addresses;
     request->address_capacity = capacity;
     request->address_count = 0;
-    launch(request, ret_id);
+    launch(request, behalf, ret_id);
     return SLUICE_OK;
 }
 
@@ -335,29 +341,9 @@ static int check_listen_addresses(const engine_address *addresses, unsigned coun
     return count > 0 && count <= ENGINE_LISTEN_ADDRESSES_MAX ? SLUICE_OK : SLUICE_EINVAL;
 }
 
-static int open_with(engine_worker *w, const engine_address *addresses, unsigned count,
-                     const engine_listen_options *options, engine_kind kind,
-                     engine_handle **ret_handle) {
-    engine_handle *handle;
-    int status = SL_FAILPOINT(engine, listen);
-    if (status == SLUICE_OK) {
-        status = engine_handle_take(w, &handle);
-    }
-    if (status != SLUICE_OK) {
-        return status;
-    }
-    status = kind == ENGINE_ACCEPT ? w->ops->listen(w, handle, addresses, count, options)
-                                   : w->ops->udp_open(w, handle, addresses);
-    if (status != SLUICE_OK) {
-        engine_handle_discard(handle);
-        return status;
-    }
-    *ret_handle = handle;
-    return SLUICE_OK;
-}
-
 int engine_listen(engine_worker *w, const engine_address *addresses, unsigned address_count,
-                  const engine_listen_options *options, engine_handle **ret_listener) {
+                  const engine_listen_options *options, const engine_behalf *behalf, void *user,
+                  engine_request_id *ret_id) {
     static const engine_listen_options defaults;
     engine_check_owner(w);
     if (options == NULL) {
@@ -367,7 +353,25 @@ int engine_listen(engine_worker *w, const engine_address *addresses, unsigned ad
         engine_check_listen_options(options) != SLUICE_OK) {
         return SLUICE_EINVAL;
     }
-    return open_with(w, addresses, address_count, options, ENGINE_ACCEPT, ret_listener);
+    engine_request *request;
+    int status = SL_FAILPOINT(engine, listen);
+    if (status == SLUICE_OK) {
+        status = take_request(w, ENGINE_LISTEN, user, &request);
+    }
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    request->address = addresses[0];
+    request->listen = *options;
+    request->listen_addresses = addresses;
+    request->listen_count = address_count;
+    status = take_opening(request, 1);
+    if (status != SLUICE_OK) {
+        give_back(request);
+        return status;
+    }
+    launch(request, behalf, ret_id);
+    return SLUICE_OK;
 }
 
 int engine_udp_open(engine_worker *w, const engine_address *bind_address,
@@ -377,5 +381,19 @@ int engine_udp_open(engine_worker *w, const engine_address *bind_address,
         bind_address->family != ENGINE_ADDRESS_IPV6) {
         return SLUICE_EINVAL;
     }
-    return open_with(w, bind_address, 1, NULL, ENGINE_RECEIVE_FROM, ret_handle);
+    engine_handle *handle;
+    int status = SL_FAILPOINT(engine, listen);
+    if (status == SLUICE_OK) {
+        status = engine_handle_take(w, &handle);
+    }
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    status = w->ops->udp_open(w, handle, bind_address);
+    if (status != SLUICE_OK) {
+        engine_handle_discard(handle);
+        return status;
+    }
+    *ret_handle = handle;
+    return SLUICE_OK;
 }

@@ -1,5 +1,6 @@
 /*
- * resolve.c - name look-up: an opener job on every real system, because getaddrinfo blocks.
+ * resolve.c - name look-up: an opener job on every real system, because getaddrinfo blocks; not
+ * so an address in figures.
  *
  * The answer is kept in the job and copied to the caller's array on the worker's thread, so that a
  * look-up that was cancelled never writes to memory the caller has back (R3).
@@ -23,20 +24,17 @@ static void on_resolved(engine_opener_job *job) {
 }
 
 void engine_resolve_start(engine_request *request) {
-    engine_opener_job *job =
-        engine_opener_take(request->worker, request, ENGINE_OPENER_RESOLVE, on_resolved);
+    if (engine_numeric_address(request->host, request->port, &request->ret_addresses[0])) {
+        request->address_count = 1;
+        engine_request_finish(request, SLUICE_OK, 0, 0, 0);
+        return;
+    }
+    engine_opener_job *job = engine_opener_take(request, ENGINE_OPENER_RESOLVE, on_resolved);
     if (job == NULL) {
-        engine_request_finish(request, SLUICE_EQUOTA, 0, 0, 0);
+        engine_request_finish(request, SLUICE_ENOMEM, 0, 0, 0);
         return;
     }
     memcpy(job->name, request->host, sizeof(job->name));
     job->port = request->port;
     engine_opener_submit(job);
-}
-
-void engine_resolve_cancel(engine_request *request) {
-    if (engine_opener_abandon(request->job)) {
-        engine_request_finish(request, SLUICE_ECANCELED, 0, 0, 0);
-    }
-    /* else the answer is in the mailbox: on_resolved ends the request */
 }

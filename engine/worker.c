@@ -16,6 +16,7 @@
 #include "base/failpoint.h"
 #include "base/thread.h"
 #include "engine/core.h"
+#include "engine/opener.h"
 
 void engine_check_owner(const engine_worker *worker) {
     SL_CHECK(worker->owner == sl_thread_self(), "a worker is used from its own thread only");
@@ -93,6 +94,7 @@ int engine_worker_destroy(engine_worker *w) {
         sl_thread_yield();
     }
     engine *e = w->engine;
+    engine_opener_return_jobs(w);
     e->ops->worker_close(w);
     worker_deinit_pools(w);
     sl_account_free(&e->account, w, e->ops->worker_size);

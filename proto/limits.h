@@ -57,8 +57,10 @@ typedef enum sl_unit { SL_UNIT_NS, SL_UNIT_BYTES, SL_UNIT_COUNT } sl_unit;
     X(user_handles, 65536, 16, 1048576, COUNT, "open handles of a user, likewise") \
     X(sessions, 4096, 1, 65536, COUNT, "sessions of the broker") \
     X(user_sessions, 1024, 1, 65536, COUNT, "sessions of a user, likewise") \
-    X(opener_threads, 8, 1, 64, COUNT, "threads for opens that block in the system") \
-    X(opener_pending, 4, 1, 64, COUNT, "such opens of a session at a time") \
+    X(opener_threads, 8, 1, 64, COUNT, \
+      "threads for look-ups, and as many for paths; of those that others leave a user gets half") \
+    X(opens_given_up, 8, 1, 64, COUNT, \
+      "opens of a user that timed out or were cancelled and that the system keeps") \
     X(zombies, 64, 1, 4096, COUNT, "handles and requests of a user that the system keeps")
 
 /* The limits in force. Members are named as in the table. */

@@ -115,6 +115,7 @@ typedef struct sl_request {
         struct {
             const char *address;
             uint32_t backlog;
+            uint64_t timeout_ns;
         } listen;
         struct {
             uint64_t handle;
@@ -223,6 +224,8 @@ typedef struct sl_status_reply {
     uint64_t user_zombies;
     bool sees_all;
     uint64_t stray_packets;
+    uint64_t opens_given_up;
+    uint64_t user_opens_given_up;
 } sl_status_reply;
 
 typedef enum sl_operation_state {

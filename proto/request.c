@@ -137,6 +137,7 @@ static void put_connect(const sl_request *from, wire_request *to) {
 static void take_listen(const Sluice__Request *from, sl_request *to) {
     to->as.listen.address = from->listen->address;
     to->as.listen.backlog = from->listen->backlog;
+    to->as.listen.timeout_ns = from->listen->timeout_ns;
 }
 
 static void put_listen(const sl_request *from, wire_request *to) {
@@ -144,6 +145,7 @@ static void put_listen(const sl_request *from, wire_request *to) {
     to->request.listen = &to->as.listen;
     to->as.listen.address = (char *)(uintptr_t)from->as.listen.address;
     to->as.listen.backlog = from->as.listen.backlog;
+    to->as.listen.timeout_ns = from->as.listen.timeout_ns;
 }
 
 static void take_half_close(const Sluice__Request *from, sl_request *to) {
@@ -391,7 +393,7 @@ typedef struct kind_row {
     X(PAIR, pair, WAITS, take_pair, put_pair, check_nothing) \
     X(ACCEPT, accept, WAITS, take_accept, put_accept, check_accept) \
     X(CONNECT, connect, WAITS, take_connect, put_connect, check_connect) \
-    X(LISTEN, listen, CREDIT, take_listen, put_listen, check_listen) \
+    X(LISTEN, listen, WAITS, take_listen, put_listen, check_listen) \
     X(HALF_CLOSE, half_close, WAITS, take_half_close, put_half_close, check_half_close) \
     X(ACKNOWLEDGE_TORN, acknowledge_torn, CREDIT, take_acknowledge_torn, put_acknowledge_torn, \
       check_acknowledge_torn) \

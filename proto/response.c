@@ -117,6 +117,8 @@ static void take_status(const Sluice__StatusReply *from, sl_response *to) {
         .user = from->user,
         .user_zombies = from->user_zombies,
         .sees_all = from->sees_all != 0,
+        .opens_given_up = from->opens_given_up,
+        .user_opens_given_up = from->user_opens_given_up,
     };
 }
 
@@ -351,6 +353,8 @@ static bool put_status(const sl_response *from, wire_response *to) {
     wire->draining = status->draining;
     wire->user_zombies = status->user_zombies;
     wire->sees_all = status->sees_all;
+    wire->opens_given_up = status->opens_given_up;
+    wire->user_opens_given_up = status->user_opens_given_up;
     return put_text(status->user, SL_USER_BYTES, &wire->user) &&
            put_text(status->broker_version, SL_VERSION_BYTES, &wire->broker_version) &&
            put_text(status->engine_name, SL_VERSION_BYTES, &wire->engine_name);

@@ -35,6 +35,8 @@ static void print_status(const sluice_broker_info *info, const sluice_session_in
         {"operations", "operations unfinished", info->operations, false},
         {"zombies", "zombies (handles the system does not let go)", info->zombies, false},
         {"user_zombies", "  of those, this user's", info->user_zombies, false},
+        {"opens_given_up", "look-ups and paths that were given up", info->opens_given_up, false},
+        {"user_opens_given_up", "  of those, this user's", info->user_opens_given_up, false},
         {"memory_bytes", "memory", info->memory_bytes, true},
         {"operations_started", "operations started, ever", info->operations_started, false},
         {"operations_finished", "operations finished, ever", info->operations_finished, false},

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "bench.h"
+#include "tests/engine/listen_now.h"
 
 typedef struct end {
     engine_handle *handle;
@@ -68,7 +69,7 @@ static int open_connection(engine_subject *self, unsigned index, const engine_ad
     end *far_end = own_far ? &self->ends[self->client_count + index] : NULL;
     int status = own_far ? engine_accept(self->listener, far_end, NULL) : SLUICE_OK;
     if (status == SLUICE_OK) {
-        status = engine_connect(self->worker, address, SL_CLOCK_NEVER, near_end, NULL);
+        status = engine_connect(self->worker, address, SL_CLOCK_NEVER, NULL, near_end, NULL);
     }
     unsigned wanted = own_far ? 2 : 1;
     while (wanted > 0 && status == SLUICE_OK) {
@@ -122,7 +123,7 @@ static int open_connections(engine_subject *self) {
     engine_address address;
     int status = engine_address_pipe(&address, with_peer ? setup->peer_name : setup->own_name);
     if (status == SLUICE_OK && !with_peer) {
-        status = engine_listen(self->worker, &address, 1, NULL, &self->listener);
+        status = listen_now(self->worker, &address, 1, NULL, &self->listener);
     }
     for (unsigned index = 0; index < self->client_count && status == SLUICE_OK; index++) {
         status = open_connection(self, index, &address);

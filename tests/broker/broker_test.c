@@ -142,10 +142,11 @@ static void test_sockets(test_rig *rig) {
     send_cancel(c, accept.id);
     EXPECT(await_status(c, accept.id) == SLUICE_ECANCELED);
     sl_request listen = {.id = client_id(c), .kind = SL_REQUEST_LISTEN};
-    listen.as.listen.address = "tcp:127.0.0.1:0"; /* is looked up, and cannot be cancelled */
+    listen.as.listen.address = "tcp:127.0.0.1:0";
     client_send(c, &listen, NULL, 0);
     send_cancel(c, listen.id);
-    EXPECT(await_status(c, listen.id) == SLUICE_OK);
+    int status = await_status(c, listen.id);
+    EXPECT(status == SLUICE_ECANCELED || status == SLUICE_OK); /* it was faster */
     EXPECT(call_address(c, SL_REQUEST_CONNECT, listener.local_address, &reply) == SLUICE_OK);
     uint64_t near = reply.opened[0];
     EXPECT(call_plain(c, SL_REQUEST_ACCEPT, listener.opened[0], &reply) == SLUICE_OK);
@@ -162,7 +163,7 @@ static void test_sockets(test_rig *rig) {
     EXPECT(call_close(c, gone.opened[0]) == SLUICE_OK);
     EXPECT(call_address(c, SL_REQUEST_CONNECT, gone.local_address, &reply) == SLUICE_EREFUSED);
     EXPECT(reply.os_error != 0);
-    client_close(c); /* with four handles open */
+    client_close(c); /* with its handles open */
 }
 
 /* A connection to `host` at the listener's port comes to it, and is seen to be for that address. */

@@ -249,7 +249,7 @@ void client_on_completion(const engine_completion *completion) {
 
 static void dial(raw_client *client, uint64_t deadline_ns) {
     client->is_over = false;
-    EXPECT(engine_connect(client->rig->worker, &client->rig->endpoint, deadline_ns,
+    EXPECT(engine_connect(client->rig->worker, &client->rig->endpoint, deadline_ns, NULL,
                           job_new(client, NULL), NULL) == SLUICE_OK);
 }
 

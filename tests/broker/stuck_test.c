@@ -33,7 +33,6 @@ static void open_rig(stuck_rig *s, uint64_t seed) {
     s->limits.call_grace_ns = CALL_GRACE_NS;
     s->limits.close_grace_ns = CLOSE_GRACE_NS;
     s->limits.zombies = ZOMBIES;
-    s->limits.opener_pending = 64;
     rig_options options = {
         .sim = &s->sim, .limits = &s->limits, .worker_count = 1 + (uint32_t)(seed % 2)};
     rig_open(&s->rig, &options);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "proto/frame.h"
+#include "tests/engine/listen_now.h"
 
 #define IN_BYTES   (256u * 1024)
 #define WANT_KILL  1u

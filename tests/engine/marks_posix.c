@@ -23,6 +23,7 @@
 
 #include "base/thread.h"
 #include "engine/engine.h"
+#include "tests/engine/listen_now.h"
 
 #define AWAIT_NS (UINT64_C(20) * SL_NS_PER_S) /* for a completion that must come */
 
@@ -75,7 +76,7 @@ static const char *serve(reader *self, engine_worker *worker) {
     } else {
         (void)engine_address_pipe(&address, self->path);
     }
-    if (engine_listen(worker, &address, 1, NULL, &listener) != SLUICE_OK) {
+    if (listen_now(worker, &address, 1, NULL, &listener) != SLUICE_OK) {
         return "cannot listen";
     }
     if (self->is_tcp) {

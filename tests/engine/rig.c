@@ -252,6 +252,23 @@ engine_address t_endpoint_address(void) {
     return address;
 }
 
+int rig_listen(rig *r, const engine_address *addresses, unsigned address_count,
+               const engine_listen_options *options, engine_handle **ret_listener) {
+    engine_request_id id = 0;
+    int status = engine_listen(r->worker, addresses, address_count, options, NULL, r, &id);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    engine_completion completion = rig_await(r, id);
+    EXPECT(completion.kind == ENGINE_LISTEN && completion.user == r && completion.handle == NULL);
+    EXPECT((completion.status == SLUICE_OK) == (completion.opened[0] != NULL));
+    r->listen_error = completion.os_error;
+    if (completion.status == SLUICE_OK) {
+        *ret_listener = completion.opened[0];
+    }
+    return completion.status;
+}
+
 engine_handle *rig_listener(rig *r, stream_kind kind) {
     if (r->listeners[kind] == NULL) {
         engine_listen_options options = {.backlog = 8};
@@ -260,9 +277,8 @@ engine_handle *rig_listener(rig *r, stream_kind kind) {
         } else {
             engine_address_loopback(&r->addresses[kind], 0);
         }
-        EXPECT_STATUS(
-            engine_listen(r->worker, &r->addresses[kind], 1, &options, &r->listeners[kind]),
-            SLUICE_OK);
+        EXPECT_STATUS(rig_listen(r, &r->addresses[kind], 1, &options, &r->listeners[kind]),
+                      SLUICE_OK);
         if (kind == STREAM_TCP) {
             EXPECT_STATUS(engine_handle_local_address(r->listeners[kind], &r->addresses[kind]),
                           SLUICE_OK);
@@ -274,9 +290,9 @@ engine_handle *rig_listener(rig *r, stream_kind kind) {
 engine_handle *rig_connect(rig *r, stream_kind kind) {
     engine_request_id id = 0;
     (void)rig_listener(r, kind);
-    EXPECT_STATUS(
-        engine_connect(r->worker, &r->addresses[kind], rig_after_ns(r, T_AWAIT_NS), NULL, &id),
-        SLUICE_OK);
+    EXPECT_STATUS(engine_connect(r->worker, &r->addresses[kind], rig_after_ns(r, T_AWAIT_NS), NULL,
+                                 NULL, &id),
+                  SLUICE_OK);
     engine_completion completion = rig_await(r, id);
     EXPECT_STATUS(completion.status, SLUICE_OK);
     EXPECT(completion.opened[0] != NULL && completion.handle == NULL);
@@ -295,7 +311,7 @@ engine_handle *rig_accept(rig *r, engine_handle *listener) {
 void rig_stream(rig *r, stream_kind kind, engine_handle *ret_ends[2]) {
     engine_request_id id = 0;
     if (kind == STREAM_PAIR) {
-        EXPECT_STATUS(engine_pair(r->worker, NULL, &id), SLUICE_OK);
+        EXPECT_STATUS(engine_pair(r->worker, NULL, NULL, &id), SLUICE_OK);
         engine_completion completion = rig_await(r, id);
         EXPECT_STATUS(completion.status, SLUICE_OK);
         ret_ends[0] = completion.opened[0];
@@ -329,7 +345,8 @@ void rig_warm_up(void) {
     engine_address_loopback(&address, 0);
     EXPECT_STATUS(engine_udp_open(r->worker, &address, &udp), SLUICE_OK);
     rig_close_handle(r, udp);
-    EXPECT_STATUS(engine_resolve(r->worker, "localhost", 1, &address, 1, NULL, &id), SLUICE_OK);
+    EXPECT_STATUS(engine_resolve(r->worker, "localhost", 1, &address, 1, NULL, NULL, &id),
+                  SLUICE_OK);
     (void)rig_await(r, id);
     rig_close(r);
 }

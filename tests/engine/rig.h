@@ -31,6 +31,7 @@ typedef struct rig {
     sim_options simulated;
     engine_handle *listeners[STREAM_KINDS]; /* made when first needed */
     engine_address addresses[STREAM_KINDS];
+    uint32_t listen_error; /* the system's, of the last rig_listen */
     unsigned inbox_count;
     engine_completion inbox[RIG_INBOX_MAX];
 } rig;
@@ -80,6 +81,9 @@ void rig_close_handle(rig *r, engine_handle *handle);
 /* from[0] reads what from[1] writes; all but pairs work in the other direction too. */
 void rig_stream(rig *r, stream_kind kind, engine_handle *ret_ends[2]);
 void rig_close_stream(rig *r, engine_handle *ends[2]);
+/* Listens, and waits: the status, and the listener. */
+int rig_listen(rig *r, const engine_address *addresses, unsigned address_count,
+               const engine_listen_options *options, engine_handle **ret_listener);
 /* The listener that rig_stream uses (pipe or TCP), and its address. */
 engine_handle *rig_listener(rig *r, stream_kind kind);
 engine_handle *rig_connect(rig *r, stream_kind kind); /* without an accept */

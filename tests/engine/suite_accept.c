@@ -119,9 +119,9 @@ static void gather_round(gather *g, stream_kind kind) {
     g->connected_count = 0;
     memset(g->connected, 0, sizeof(g->connected));
     for (unsigned i = 0; i < g->clients; i++) {
-        EXPECT_STATUS(
-            engine_connect(r->worker, &r->addresses[kind], deadline_ns, &g->connected[i], NULL),
-            SLUICE_OK);
+        EXPECT_STATUS(engine_connect(r->worker, &r->addresses[kind], deadline_ns, NULL,
+                                     &g->connected[i], NULL),
+                      SLUICE_OK);
     }
     while (g->accepted_count < g->clients || g->connected_count < g->clients || g->accept != 0) {
         engine_completion completion;
@@ -194,7 +194,7 @@ static void run_knocker(void *context) {
         engine_request_id id = 0;
         uint8_t byte = 0;
         EXPECT_STATUS(engine_connect(r->worker, &k->server->addresses[k->kind],
-                                     rig_after_ns(r, T_AWAIT_NS), NULL, &id),
+                                     rig_after_ns(r, T_AWAIT_NS), NULL, NULL, &id),
                       SLUICE_OK);
         engine_completion completion = rig_await(r, id);
         EXPECT_STATUS(completion.status, SLUICE_OK);
@@ -259,8 +259,9 @@ static void endpoint_life(void) {
         EXPECT_STATUS(engine_endpoint_join(endpoint, r->worker, &listener), SLUICE_OK);
         EXPECT_STATUS(engine_endpoint_destroy(endpoint), SLUICE_EBUSY);
         EXPECT((engine_handle_capabilities(listener) & ENGINE_CAN_ACCEPT) != 0);
-        EXPECT_STATUS(engine_connect(r->worker, &name, rig_after_ns(r, T_AWAIT_NS), NULL, &id),
-                      SLUICE_OK);
+        EXPECT_STATUS(
+            engine_connect(r->worker, &name, rig_after_ns(r, T_AWAIT_NS), NULL, NULL, &id),
+            SLUICE_OK);
         ends[0] = rig_accept(r, listener);
         engine_completion completion = rig_await(r, id);
         EXPECT_STATUS(completion.status, SLUICE_OK);
@@ -298,8 +299,9 @@ static void endpoint_leave(void) {
     }
     for (unsigned i = 0; i < CLIENTS; i++) {
         engine_request_id id = 0;
-        EXPECT_STATUS(engine_connect(r->worker, &name, rig_after_ns(r, T_AWAIT_NS), NULL, &id),
-                      SLUICE_OK);
+        EXPECT_STATUS(
+            engine_connect(r->worker, &name, rig_after_ns(r, T_AWAIT_NS), NULL, NULL, &id),
+            SLUICE_OK);
         engine_completion completion = rig_await(r, id);
         EXPECT_STATUS(completion.status, SLUICE_OK);
         clients[i] = completion.opened[0];

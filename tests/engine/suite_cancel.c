@@ -328,11 +328,12 @@ static void other_kinds(void) {
     rig_await_status(r, id, SLUICE_ECANCELED);
     rig_close_handle(r, udp);
     t_phase("connect, pair and resolve, cancelled at once");
-    EXPECT_STATUS(engine_resolve(r->worker, "localhost", 80, addresses, 4, NULL, &id), SLUICE_OK);
+    EXPECT_STATUS(engine_resolve(r->worker, "localhost", 80, addresses, 4, NULL, NULL, &id),
+                  SLUICE_OK);
     engine_cancel(r->worker, id);
     int status = rig_await(r, id).status;
     EXPECT(status == SLUICE_ECANCELED || status == SLUICE_OK);
-    EXPECT_STATUS(engine_pair(r->worker, NULL, &id), SLUICE_OK);
+    EXPECT_STATUS(engine_pair(r->worker, NULL, NULL, &id), SLUICE_OK);
     engine_cancel(r->worker, id);
     engine_completion pair = rig_await(r, id);
     EXPECT(pair.status == SLUICE_ECANCELED || pair.status == SLUICE_OK);
@@ -343,7 +344,7 @@ static void other_kinds(void) {
     }
     t_phase("connect to a pipe that is not there");
     engine_address nobody = t_pipe_address();
-    EXPECT_STATUS(engine_connect(r->worker, &nobody, SL_CLOCK_NEVER, NULL, &id), SLUICE_OK);
+    EXPECT_STATUS(engine_connect(r->worker, &nobody, SL_CLOCK_NEVER, NULL, NULL, &id), SLUICE_OK);
     engine_cancel(r->worker, id);
     status = rig_await(r, id).status;
     EXPECT(status == SLUICE_ECANCELED || status == SLUICE_ENOTFOUND);

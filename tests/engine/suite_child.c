@@ -74,9 +74,8 @@ static void die_close(void) {
 
 static void die_listen(void) {
     engine_address address;
-    engine_handle *handle;
     engine_address_loopback(&address, 0);
-    (void)engine_listen(foreign()->r->worker, &address, 1, NULL, &handle);
+    (void)engine_listen(foreign()->r->worker, &address, 1, NULL, NULL, NULL, NULL);
 }
 
 static void die_udp_open(void) {
@@ -89,16 +88,16 @@ static void die_udp_open(void) {
 static void die_connect(void) {
     engine_address address;
     engine_address_loopback(&address, 1);
-    (void)engine_connect(foreign()->r->worker, &address, SL_CLOCK_NEVER, NULL, NULL);
+    (void)engine_connect(foreign()->r->worker, &address, SL_CLOCK_NEVER, NULL, NULL, NULL);
 }
 
 static void die_pair(void) {
-    (void)engine_pair(foreign()->r->worker, NULL, NULL);
+    (void)engine_pair(foreign()->r->worker, NULL, NULL, NULL);
 }
 
 static void die_resolve(void) {
     static engine_address address;
-    (void)engine_resolve(foreign()->r->worker, "localhost", 1, &address, 1, NULL, NULL);
+    (void)engine_resolve(foreign()->r->worker, "localhost", 1, &address, 1, NULL, NULL, NULL);
 }
 
 static void die_join(void) {

@@ -174,7 +174,7 @@ static void close_while_connecting(void) {
     engine_request_id ids[4];
     for (unsigned i = 0; i < 4; i++) {
         EXPECT_STATUS(engine_connect(r->worker, &r->addresses[STREAM_PIPE],
-                                     rig_after_ns(r, SL_NS_PER_S), NULL, &ids[i]),
+                                     rig_after_ns(r, SL_NS_PER_S), NULL, NULL, &ids[i]),
                       SLUICE_OK);
     }
     r->listeners[STREAM_PIPE] = NULL;
@@ -241,7 +241,7 @@ static void close_accepting(rig *r, stream_kind kind, unsigned clients, unsigned
     } else {
         engine_address_loopback(&address, 0);
     }
-    EXPECT_STATUS(engine_listen(r->worker, &address, 1, &options, &listener), SLUICE_OK);
+    EXPECT_STATUS(rig_listen(r, &address, 1, &options, &listener), SLUICE_OK);
     if (kind == STREAM_TCP) {
         EXPECT_STATUS(engine_handle_local_address(listener, &address), SLUICE_OK);
     }
@@ -249,9 +249,9 @@ static void close_accepting(rig *r, stream_kind kind, unsigned clients, unsigned
         EXPECT_STATUS(engine_accept(listener, NULL, &accepts[i]), SLUICE_OK);
     }
     for (unsigned i = 0; i < clients; i++) {
-        EXPECT_STATUS(
-            engine_connect(r->worker, &address, rig_after_ns(r, SL_NS_PER_S), NULL, &connects[i]),
-            SLUICE_OK);
+        EXPECT_STATUS(engine_connect(r->worker, &address, rig_after_ns(r, SL_NS_PER_S), NULL, NULL,
+                                     &connects[i]),
+                      SLUICE_OK);
     }
     for (unsigned i = 0; i < polls; i++) {
         (void)rig_pump(r, 0);

@@ -15,7 +15,7 @@
 
 static engine_completion connect_to(rig *r, const engine_address *address, uint64_t delta_ns) {
     engine_request_id id = 0;
-    EXPECT_STATUS(engine_connect(r->worker, address, rig_after_ns(r, delta_ns), NULL, &id),
+    EXPECT_STATUS(engine_connect(r->worker, address, rig_after_ns(r, delta_ns), NULL, NULL, &id),
                   SLUICE_OK);
     return rig_await(r, id);
 }
@@ -35,8 +35,9 @@ static void addresses(void) {
     rig *r = rig_open();
     engine_handle *handle = NULL;
     memset(&address, 0, sizeof(address));
-    EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, &handle), SLUICE_EINVAL);
-    EXPECT_STATUS(engine_connect(r->worker, &address, SL_CLOCK_NEVER, NULL, NULL), SLUICE_EINVAL);
+    EXPECT_STATUS(rig_listen(r, &address, 1, NULL, &handle), SLUICE_EINVAL);
+    EXPECT_STATUS(engine_connect(r->worker, &address, SL_CLOCK_NEVER, NULL, NULL, NULL),
+                  SLUICE_EINVAL);
     EXPECT(engine_udp_open(r->worker, &address, &handle) < 0);
     EXPECT(handle == NULL);
     EXPECT_INT(rig_counters(r).handles, 0);
@@ -52,7 +53,7 @@ static void name_too_long(void) {
     char name[ENGINE_PIPE_NAME_BYTES];
     os_pipe_name(name, 1, ENGINE_PIPE_NAME_BYTES);
     EXPECT_STATUS(engine_address_pipe(&address, name), SLUICE_OK);
-    int status = engine_listen(r->worker, &address, 1, NULL, &handle);
+    int status = rig_listen(r, &address, 1, NULL, &handle);
     if (status == SLUICE_OK) { /* 255 characters are legal on Windows: 256 with \\.\pipe\ */
         rig_close_handle(r, handle);
         rig_close(r);
@@ -78,8 +79,7 @@ static void name_taken(void) {
         rig_close(r);
         T_SKIP("Wine does not enforce FILE_FLAG_FIRST_PIPE_INSTANCE");
     }
-    EXPECT_STATUS(engine_listen(r->worker, &r->addresses[STREAM_PIPE], 1, NULL, &second),
-                  SLUICE_ENAMETAKEN);
+    EXPECT_STATUS(rig_listen(r, &r->addresses[STREAM_PIPE], 1, NULL, &second), SLUICE_ENAMETAKEN);
     name.is_endpoint = true;
     bool is_shared = !t_is_backend("iocp");
     EXPECT_STATUS(engine_endpoint_create(r->engine, &name, NULL, &endpoints[0]),
@@ -90,9 +90,8 @@ static void name_taken(void) {
     EXPECT_STATUS(engine_endpoint_destroy(endpoints[0]), SLUICE_OK);
     r->listeners[STREAM_PIPE] = NULL;
     rig_close_handle(r, listener);
-    EXPECT_STATUS(
-        engine_listen(r->worker, &r->addresses[STREAM_PIPE], 1, NULL, &r->listeners[STREAM_PIPE]),
-        SLUICE_OK); /* free again */
+    EXPECT_STATUS(rig_listen(r, &r->addresses[STREAM_PIPE], 1, NULL, &r->listeners[STREAM_PIPE]),
+                  SLUICE_OK); /* free again */
     rig_close(r);
 }
 
@@ -107,9 +106,8 @@ static void stale_name(void) {
     }
     int status = connect_to(r, &address, SL_NS_PER_S).status;
     EXPECT(status == SLUICE_EREFUSED || status == SLUICE_ENOTFOUND);
-    EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, &r->listeners[STREAM_PIPE]),
-                  SLUICE_OK);
-    EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, &second), SLUICE_ENAMETAKEN);
+    EXPECT_STATUS(rig_listen(r, &address, 1, NULL, &r->listeners[STREAM_PIPE]), SLUICE_OK);
+    EXPECT_STATUS(rig_listen(r, &address, 1, NULL, &second), SLUICE_ENAMETAKEN);
     r->addresses[STREAM_PIPE] = address;
     engine_handle *ends[2];
     rig_stream(r, STREAM_PIPE, ends);
@@ -127,7 +125,7 @@ static void foreign_lock(void) {
         rig_close(r);
         T_SKIP("names have no lock files here");
     }
-    EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, &listener), SLUICE_ENAMETAKEN);
+    EXPECT_STATUS(rig_listen(r, &address, 1, NULL, &listener), SLUICE_ENAMETAKEN);
     address.is_endpoint = true;
     EXPECT_STATUS(engine_endpoint_create(r->engine, &address, NULL, &endpoint),
                   SLUICE_ENAMETAKEN);
@@ -146,8 +144,8 @@ static void name_not_found(void) {
     os_pipe_name_nowhere(name);
     if (name[0] != '\0' && !t_is_sim()) {
         EXPECT_STATUS(engine_address_pipe(&address, name), SLUICE_OK);
-        EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, &handle), SLUICE_ENOTFOUND);
-        EXPECT(engine_worker_os_error(r->worker) != 0);
+        EXPECT_STATUS(rig_listen(r, &address, 1, NULL, &handle), SLUICE_ENOTFOUND);
+        EXPECT(r->listen_error != 0);
         EXPECT_STATUS(connect_to(r, &address, SL_NS_PER_S).status, SLUICE_ENOTFOUND);
     }
     rig_close(r);
@@ -164,7 +162,7 @@ static void access_refused(void) {
         T_SKIP("this user may create any pipe (root, Wine, simulator)");
     }
     EXPECT_STATUS(engine_address_pipe(&address, name), SLUICE_OK);
-    EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, &handle), SLUICE_EACCESS);
+    EXPECT_STATUS(rig_listen(r, &address, 1, NULL, &handle), SLUICE_EACCESS);
     rig_close(r);
 }
 
@@ -174,12 +172,12 @@ static void bad_options(void) {
     engine_address address = t_pipe_address();
     engine_handle *handle = NULL;
     engine_listen_options options = {.backlog = ENGINE_BACKLOG_MAX + 1};
-    EXPECT_STATUS(engine_listen(r->worker, &address, 1, &options, &handle), SLUICE_EINVAL);
+    EXPECT_STATUS(rig_listen(r, &address, 1, &options, &handle), SLUICE_EINVAL);
     options.backlog = 0;
     for (unsigned i = 0; i < SL_ARRAY_COUNT(bad) && !t_is_sim(); i++) {
         options.access = bad[i];
         t_phase(bad[i]);
-        int status = engine_listen(r->worker, &address, 1, &options, &handle);
+        int status = rig_listen(r, &address, 1, &options, &handle);
         if (status == SLUICE_OK) {
             t_fail(__FILE__, __LINE__, "the access string \"%s\" was taken", bad[i]);
         }
@@ -188,11 +186,11 @@ static void bad_options(void) {
     EXPECT(handle == NULL);
     if (t_is_backend("epoll")) {
         options.access = "0660";
-        EXPECT_STATUS(engine_listen(r->worker, &address, 1, &options, &handle), SLUICE_OK);
+        EXPECT_STATUS(rig_listen(r, &address, 1, &options, &handle), SLUICE_OK);
         rig_close_handle(r, handle);
     } else if (t_is_backend("iocp")) {
         options.access = "D:P(A;;GA;;;OW)";
-        EXPECT_STATUS(engine_listen(r->worker, &address, 1, &options, &handle), SLUICE_OK);
+        EXPECT_STATUS(rig_listen(r, &address, 1, &options, &handle), SLUICE_OK);
         rig_close_handle(r, handle);
     }
     rig_close(r);
@@ -206,7 +204,8 @@ static unsigned fill_backlog(rig *r, const engine_address *address, engine_handl
     for (unsigned count = 0; count < BUSY_CLIENTS; count++) {
         engine_request_id id = 0;
         uint64_t until_ns = rig_after_ns(r, 2 * T_QUIET_NS);
-        EXPECT_STATUS(engine_connect(r->worker, address, SL_CLOCK_NEVER, NULL, &id), SLUICE_OK);
+        EXPECT_STATUS(engine_connect(r->worker, address, SL_CLOCK_NEVER, NULL, NULL, &id),
+                      SLUICE_OK);
         while (!rig_has(r, id) && rig_now_ns(r) < until_ns) {
             (void)rig_pump(r, until_ns);
         }
@@ -231,7 +230,7 @@ static void busy_pipe(void) {
     engine_handle *handles[BUSY_CLIENTS];
     engine_request_id waiting = 0;
     engine_request_id accept = 0;
-    EXPECT_STATUS(engine_listen(r->worker, &address, 1, &options, &listener), SLUICE_OK);
+    EXPECT_STATUS(rig_listen(r, &address, 1, &options, &listener), SLUICE_OK);
     t_phase("fill the backlog");
     unsigned count = fill_backlog(r, &address, handles, &waiting);
     t_phase("deadline");
@@ -309,7 +308,7 @@ static void descriptors_exhausted(void) {
     engine_completion completion;
     for (;; count++) {
         EXPECT(count < SL_ARRAY_COUNT(ends));
-        EXPECT_STATUS(engine_pair(r->worker, NULL, &id), SLUICE_OK);
+        EXPECT_STATUS(engine_pair(r->worker, NULL, NULL, &id), SLUICE_OK);
         completion = rig_await(r, id);
         if (completion.status != SLUICE_OK) {
             break;
@@ -326,9 +325,9 @@ static void descriptors_exhausted(void) {
     EXPECT(status == SLUICE_OK || status == SLUICE_EOSLIMIT);
     EXPECT_STATUS(engine_udp_open(r->worker, &address, &handle), SLUICE_EOSLIMIT);
     EXPECT(engine_worker_os_error(r->worker) != 0);
-    EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, &handle), SLUICE_EOSLIMIT);
+    EXPECT_STATUS(rig_listen(r, &address, 1, NULL, &handle), SLUICE_EOSLIMIT);
     address = t_pipe_address();
-    EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, &handle), SLUICE_EOSLIMIT);
+    EXPECT_STATUS(rig_listen(r, &address, 1, NULL, &handle), SLUICE_EOSLIMIT);
     EXPECT_STATUS(connect_to(r, &r->addresses[STREAM_TCP], SL_NS_PER_S).status, SLUICE_EOSLIMIT);
     EXPECT_STATUS(connect_to(r, &r->addresses[STREAM_PIPE], SL_NS_PER_S).status, SLUICE_EOSLIMIT);
     EXPECT(handle == NULL);

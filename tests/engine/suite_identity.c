@@ -125,7 +125,7 @@ static void nobody_to_tell(void) {
 
 static void expect_no_connection(rig *r, const engine_address *to, int status, bool has_detail) {
     engine_request_id id = 0;
-    EXPECT_STATUS(engine_connect(r->worker, to, rig_after_ns(r, T_AWAIT_NS), NULL, &id),
+    EXPECT_STATUS(engine_connect(r->worker, to, rig_after_ns(r, T_AWAIT_NS), NULL, NULL, &id),
                   SLUICE_OK);
     engine_completion completion = rig_await(r, id);
     EXPECT_STATUS(completion.status, status);
@@ -142,7 +142,7 @@ static void endpoint_is_no_pipe(void) {
     engine_handle *listener = NULL;
     bool is_shared = !t_is_backend("iocp");
     pipe.is_endpoint = false;
-    EXPECT_STATUS(engine_listen(r->worker, &name, 1, NULL, &listener), SLUICE_EINVAL);
+    EXPECT_STATUS(rig_listen(r, &name, 1, NULL, &listener), SLUICE_EINVAL);
     EXPECT_STATUS(engine_endpoint_create(r->engine, &pipe, NULL, &endpoint), SLUICE_EINVAL);
     EXPECT_STATUS(engine_endpoint_create(r->engine, &name, NULL, &endpoint), SLUICE_OK);
     EXPECT_STATUS(engine_endpoint_join(endpoint, r->worker, &listener), SLUICE_OK);
@@ -175,7 +175,7 @@ static void mark_is_not_forged(void) {
         engine_handle *listener = NULL;
         os_forge_mark(forged.pipe, i);
         t_phase(forged.pipe);
-        int status = engine_listen(r->worker, &forged, 1, NULL, &listener);
+        int status = rig_listen(r, &forged, 1, NULL, &listener);
         if (t_is_backend("iocp")) {
             EXPECT_STATUS(status, SLUICE_EACCESS);
             expect_no_connection(r, &forged, SLUICE_EACCESS, true);

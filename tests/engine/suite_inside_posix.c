@@ -25,7 +25,7 @@ static int connect_from_there(int fd, const struct sockaddr *address, socklen_t 
 /* A port that was free a moment ago. */
 static uint16_t free_port(rig *r, engine_address address) {
     engine_handle *listener = NULL;
-    if (engine_listen(r->worker, &address, 1, NULL, &listener) != SLUICE_OK) {
+    if (rig_listen(r, &address, 1, NULL, &listener) != SLUICE_OK) {
         return 0;
     }
     EXPECT_STATUS(engine_handle_local_address(listener, &address), SLUICE_OK);
@@ -35,8 +35,8 @@ static uint16_t free_port(rig *r, engine_address address) {
 
 static void expect_refused(rig *r, const engine_address *address) {
     engine_request_id id = 0;
-    EXPECT_STATUS(
-        engine_connect(r->worker, address, rig_after_ns(r, T_AWAIT_NS), NULL, &id), SLUICE_OK);
+    uint64_t deadline_ns = rig_after_ns(r, T_AWAIT_NS);
+    EXPECT_STATUS(engine_connect(r->worker, address, deadline_ns, NULL, NULL, &id), SLUICE_OK);
     engine_completion completion = rig_await(r, id);
     EXPECT_STATUS(completion.status, SLUICE_EREFUSED);
     EXPECT(completion.os_error != 0 && completion.opened[0] == NULL);

@@ -36,7 +36,7 @@ static void connected_to_itself(void) {
     for (unsigned i = 0; i < SL_ARRAY_COUNT(addresses); i++) {
         engine_request_id id = 0;
         EXPECT_STATUS(engine_connect(r->worker, &addresses[i], rig_after_ns(r, T_AWAIT_NS), NULL,
-                                     &id),
+                                     NULL, &id),
                       SLUICE_OK);
         engine_completion completion = rig_await(r, id);
         if (completion.status != SLUICE_EUNREACHABLE || i == 0) { /* there may be no IPv6 */

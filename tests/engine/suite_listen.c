@@ -34,7 +34,7 @@ static engine_address ipv6(const uint8_t ip[16], uint16_t port) {
 static bool has_ipv6(rig *r) {
     engine_address address = ipv6(loopback6, 0);
     engine_handle *listener = NULL;
-    if (engine_listen(r->worker, &address, 1, NULL, &listener) != SLUICE_OK) {
+    if (rig_listen(r, &address, 1, NULL, &listener) != SLUICE_OK) {
         return false;
     }
     rig_close_handle(r, listener);
@@ -45,7 +45,7 @@ static engine_handle *listen_on(rig *r, const engine_address *addresses, unsigne
                                 uint16_t *ret_port) {
     engine_handle *listener = NULL;
     engine_address bound;
-    EXPECT_STATUS(engine_listen(r->worker, addresses, count, NULL, &listener), SLUICE_OK);
+    EXPECT_STATUS(rig_listen(r, addresses, count, NULL, &listener), SLUICE_OK);
     EXPECT_STATUS(engine_handle_local_address(listener, &bound), SLUICE_OK);
     EXPECT(bound.port != 0);
     *ret_port = bound.port;
@@ -54,8 +54,8 @@ static engine_handle *listen_on(rig *r, const engine_address *addresses, unsigne
 
 static engine_completion connect_to(rig *r, const engine_address *address) {
     engine_request_id id = 0;
-    EXPECT_STATUS(
-        engine_connect(r->worker, address, rig_after_ns(r, T_AWAIT_NS), NULL, &id), SLUICE_OK);
+    uint64_t deadline_ns = rig_after_ns(r, T_AWAIT_NS);
+    EXPECT_STATUS(engine_connect(r->worker, address, deadline_ns, NULL, NULL, &id), SLUICE_OK);
     return rig_await(r, id);
 }
 
@@ -190,26 +190,26 @@ static void addresses_refused(void) {
         addresses[i].ip[3] = (uint8_t)(i + 1);
     }
     t_phase("how many");
-    EXPECT_STATUS(engine_listen(r->worker, addresses, 0, NULL, &handle), SLUICE_EINVAL);
-    EXPECT_STATUS(engine_listen(r->worker, addresses, SL_ARRAY_COUNT(addresses), NULL, &handle),
+    EXPECT_STATUS(rig_listen(r, addresses, 0, NULL, &handle), SLUICE_EINVAL);
+    EXPECT_STATUS(rig_listen(r, addresses, SL_ARRAY_COUNT(addresses), NULL, &handle),
                   SLUICE_EINVAL);
     holder = listen_on(r, addresses, SL_ARRAY_COUNT(addresses) - 1, &port);
     rig_close_handle(r, holder);
     t_phase("a pipe among them");
     addresses[1] = t_pipe_address();
-    EXPECT_STATUS(engine_listen(r->worker, addresses, 2, NULL, &handle), SLUICE_EINVAL);
+    EXPECT_STATUS(rig_listen(r, addresses, 2, NULL, &handle), SLUICE_EINVAL);
     t_phase("somebody else's address");
     addresses[0] = ipv4(foreign4, 0);
-    EXPECT_STATUS(engine_listen(r->worker, addresses, 1, NULL, &handle), SLUICE_EADDRNOTAVAIL);
+    EXPECT_STATUS(rig_listen(r, addresses, 1, NULL, &handle), SLUICE_EADDRNOTAVAIL);
     addresses[1] = ipv4(loopback4, 0);
     holder = listen_on(r, addresses, 2, &port); /* left out */
     meet(r, holder, addresses[1], port);
     t_phase("one is taken");
     addresses[0] = ipv4(another4, port);
     addresses[1] = ipv4(loopback4, port);
-    EXPECT_STATUS(engine_listen(r->worker, addresses, 2, NULL, &handle), SLUICE_EADDRINUSE);
+    EXPECT_STATUS(rig_listen(r, addresses, 2, NULL, &handle), SLUICE_EADDRINUSE);
     EXPECT(engine_worker_os_error(r->worker) != 0);
-    EXPECT_STATUS(engine_listen(r->worker, addresses, 1, NULL, &handle), SLUICE_OK); /* was free */
+    EXPECT_STATUS(rig_listen(r, addresses, 1, NULL, &handle), SLUICE_OK); /* was free */
     rig_close_handle(r, handle);
     rig_close_handle(r, holder);
     rig_close(r);
@@ -233,7 +233,7 @@ static void both_protocols(void) {
     meet(r, listener, ipv4(another4, 0), port);
     t_phase("nobody else has IPv4's side");
     engine_address taken = ipv4(loopback4, port);
-    int status = engine_listen(r->worker, &taken, 1, NULL, &handle);
+    int status = rig_listen(r, &taken, 1, NULL, &handle);
     EXPECT(status == SLUICE_EADDRINUSE || (status == SLUICE_EACCESS && t_is_backend("iocp")));
     rig_close_handle(r, listener);
     t_phase("both by name");

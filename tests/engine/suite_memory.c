@@ -129,7 +129,8 @@ static void steady_cycle(steady *s, bool with_openings) {
         }
         rig_close_stream(r, ends);
     }
-    EXPECT_STATUS(engine_resolve(r->worker, "127.0.0.1", 1, &address, 1, NULL, &id), SLUICE_OK);
+    EXPECT_STATUS(engine_resolve(r->worker, "localhost", 1, &address, 1, NULL, NULL, &id),
+                  SLUICE_OK);
     rig_await_status(r, id, SLUICE_OK);
 }
 
@@ -172,6 +173,7 @@ typedef struct scene {
     unsigned open_count;
     unsigned pending;
     unsigned refusals;
+    bool is_listening; /* about to */
     uint8_t bytes[SCENE_READS];
     engine_address found;
 } scene;
@@ -186,12 +188,27 @@ static void scene_submitted(scene *s, int status) {
     }
 }
 
+static void scene_listening(scene *s, const engine_completion *completion) {
+    engine_handle **listener = completion->user;
+    s->is_listening = false;
+    if (completion->status == SLUICE_OK) {
+        *listener = completion->opened[0];
+    } else {
+        EXPECT_STATUS(completion->status, SLUICE_ENOMEM);
+    }
+}
+
 static void scene_poll(scene *s, uint64_t deadline_ns) {
     engine_completion batch[RIG_BATCH];
     unsigned count = rig_poll(s->r, batch, RIG_BATCH, deadline_ns);
     EXPECT(s->pending >= count);
     s->pending -= count;
     for (unsigned i = 0; i < count; i++) {
+        s->refusals += batch[i].status == SLUICE_ENOMEM; /* for an opener */
+        if (batch[i].kind == ENGINE_LISTEN) {
+            scene_listening(s, &batch[i]);
+            continue;
+        }
         for (unsigned j = 0; j < 2 && batch[i].status == SLUICE_OK; j++) {
             if (batch[i].opened[j] != NULL) {
                 EXPECT(s->open_count < SL_ARRAY_COUNT(s->open));
@@ -208,11 +225,14 @@ static void scene_listen(scene *s, stream_kind kind) {
     } else {
         engine_address_loopback(&r->addresses[kind], 0);
     }
-    int status = engine_listen(r->worker, &r->addresses[kind], 1, NULL, &r->listeners[kind]);
-    if (status != SLUICE_OK) {
-        EXPECT_STATUS(status, SLUICE_ENOMEM);
-        EXPECT(r->listeners[kind] == NULL);
-        s->refusals++;
+    int status =
+        engine_listen(r->worker, &r->addresses[kind], 1, NULL, NULL, &r->listeners[kind], NULL);
+    s->is_listening = status == SLUICE_OK;
+    scene_submitted(s, status);
+    while (s->is_listening) {
+        scene_poll(s, rig_after_ns(r, T_AWAIT_NS));
+    }
+    if (r->listeners[kind] == NULL) {
         return;
     }
     if (kind == STREAM_TCP) {
@@ -221,8 +241,8 @@ static void scene_listen(scene *s, stream_kind kind) {
     }
     for (unsigned i = 0; i < 4; i++) {
         scene_submitted(s, engine_accept(r->listeners[kind], NULL, NULL));
-        scene_submitted(s,
-                        engine_connect(r->worker, &r->addresses[kind], SL_CLOCK_NEVER, NULL, NULL));
+        scene_submitted(
+            s, engine_connect(r->worker, &r->addresses[kind], SL_CLOCK_NEVER, NULL, NULL, NULL));
     }
 }
 
@@ -287,9 +307,9 @@ static unsigned run_scene(scene *s) {
     EXPECT(status == SLUICE_OK || status == SLUICE_ENOMEM);
     s->refusals += status != SLUICE_OK;
     for (unsigned i = 0; i < SCENE_PAIRS; i++) {
-        scene_submitted(s, engine_pair(r->worker, NULL, NULL));
+        scene_submitted(s, engine_pair(r->worker, NULL, NULL, NULL));
     }
-    scene_submitted(s, engine_resolve(r->worker, "127.0.0.1", 1, &s->found, 1, NULL, NULL));
+    scene_submitted(s, engine_resolve(r->worker, "localhost", 1, &s->found, 1, NULL, NULL, NULL));
     uint64_t until_ns = rig_after_ns(r, t_is_sim() ? SL_NS_PER_S : 5 * SL_NS_PER_MS);
     while (s->pending > 0 && rig_now_ns(r) < until_ns) {
         scene_poll(s, until_ns);

@@ -127,7 +127,8 @@ static void reopen_as_client(race_actor *a, const engine_address *address, race_
     atomic_store(&conn->open_ends, 2);
     atomic_store(&conn->is_dirty, 1);
     atomic_store(&a->race->opening, conn);
-    EXPECT_STATUS(engine_connect(a->r->worker, address, SL_CLOCK_NEVER, NULL, &id), SLUICE_OK);
+    EXPECT_STATUS(engine_connect(a->r->worker, address, SL_CLOCK_NEVER, NULL, NULL, &id),
+                  SLUICE_OK);
     engine_completion completion = rig_await(a->r, id);
     EXPECT_STATUS(completion.status, SLUICE_OK);
     race_end_open(a, &conn->ends[1], completion.opened[0]);

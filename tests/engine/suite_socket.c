@@ -128,7 +128,7 @@ static void ipv6(void) {
     engine_request_id id = 0;
     uint8_t byte = 0;
     engine_address_ipv6(&address, loopback, 0, 0);
-    int status = engine_listen(r->worker, &address, 1, NULL, &listener);
+    int status = rig_listen(r, &address, 1, NULL, &listener);
     if (status == SLUICE_EADDRNOTAVAIL || status == SLUICE_ENOTSUP) {
         rig_close(r);
         T_SKIP("this machine has no IPv6 loopback");
@@ -137,7 +137,7 @@ static void ipv6(void) {
     EXPECT_STATUS(engine_handle_local_address(listener, &address), SLUICE_OK);
     EXPECT(address.family == ENGINE_ADDRESS_IPV6 && address.port != 0);
     EXPECT(memcmp(address.ip, loopback, 16) == 0);
-    EXPECT_STATUS(engine_connect(r->worker, &address, rig_after_ns(r, T_AWAIT_NS), NULL, &id),
+    EXPECT_STATUS(engine_connect(r->worker, &address, rig_after_ns(r, T_AWAIT_NS), NULL, NULL, &id),
                   SLUICE_OK);
     ends[0] = rig_accept(r, listener);
     engine_completion completion = rig_await(r, id);
@@ -171,7 +171,7 @@ static void local_addresses(void) {
 static engine_completion resolve(rig *r, const char *host, engine_address *ret_addresses,
                                  uint32_t capacity) {
     engine_request_id id = 0;
-    EXPECT_STATUS(engine_resolve(r->worker, host, 4711, ret_addresses, capacity, NULL, &id),
+    EXPECT_STATUS(engine_resolve(r->worker, host, 4711, ret_addresses, capacity, NULL, NULL, &id),
                   SLUICE_OK);
     engine_completion completion = rig_await(r, id);
     EXPECT(completion.count <= capacity && completion.handle == NULL);
@@ -200,9 +200,9 @@ static void resolve_names(void) {
     EXPECT_INT(completion.count, 0);
     memset(long_name, 'a', sizeof(long_name));
     long_name[sizeof(long_name) - 1] = '\0';
-    EXPECT_STATUS(engine_resolve(r->worker, long_name, 1, addresses, 1, NULL, NULL),
+    EXPECT_STATUS(engine_resolve(r->worker, long_name, 1, addresses, 1, NULL, NULL, NULL),
                   SLUICE_ENAMETOOLONG);
-    EXPECT_STATUS(engine_resolve(r->worker, "", 1, addresses, 1, NULL, NULL), SLUICE_EINVAL);
+    EXPECT_STATUS(engine_resolve(r->worker, "", 1, addresses, 1, NULL, NULL, NULL), SLUICE_EINVAL);
     rig_close(r);
 }
 
@@ -213,7 +213,7 @@ static void refused(void) {
     r->listeners[STREAM_TCP] = NULL;
     rig_close_handle(r, listener); /* the port is free now */
     EXPECT_STATUS(engine_connect(r->worker, &r->addresses[STREAM_TCP], rig_after_ns(r, T_AWAIT_NS),
-                                 NULL, &id),
+                                 NULL, NULL, &id),
                   SLUICE_OK);
     engine_completion completion = rig_await(r, id);
     EXPECT_STATUS(completion.status, SLUICE_EREFUSED);
@@ -228,14 +228,13 @@ static void address_taken(void) {
     engine_handle *handle = NULL;
     engine_address here;
     (void)rig_listener(r, STREAM_TCP);
-    EXPECT_STATUS(engine_listen(r->worker, &r->addresses[STREAM_TCP], 1, NULL, &handle),
-                  SLUICE_EADDRINUSE);
-    EXPECT(engine_worker_os_error(r->worker) != 0);
+    EXPECT_STATUS(rig_listen(r, &r->addresses[STREAM_TCP], 1, NULL, &handle), SLUICE_EADDRINUSE);
+    EXPECT(r->listen_error != 0);
     engine_handle *udp = open_udp(r, &here);
     EXPECT_STATUS(engine_udp_open(r->worker, &here, &handle), SLUICE_EADDRINUSE);
     EXPECT(handle == NULL);
     engine_address_ipv4(&here, foreign, 0);
-    EXPECT_STATUS(engine_listen(r->worker, &here, 1, NULL, &handle), SLUICE_EADDRNOTAVAIL);
+    EXPECT_STATUS(rig_listen(r, &here, 1, NULL, &handle), SLUICE_EADDRNOTAVAIL);
     if (!os_is_wine()) { /* Wine binds a datagram socket to an address that is not the machine's */
         EXPECT_STATUS(engine_udp_open(r->worker, &here, &handle), SLUICE_EADDRNOTAVAIL);
     }
@@ -254,9 +253,8 @@ static void address_again(void) {
     engine_handle *listener = r->listeners[STREAM_TCP];
     r->listeners[STREAM_TCP] = NULL;
     rig_close_handle(r, listener);
-    EXPECT_STATUS(
-        engine_listen(r->worker, &r->addresses[STREAM_TCP], 1, NULL, &r->listeners[STREAM_TCP]),
-        SLUICE_OK);
+    EXPECT_STATUS(rig_listen(r, &r->addresses[STREAM_TCP], 1, NULL, &r->listeners[STREAM_TCP]),
+                  SLUICE_OK);
     rig_stream(r, STREAM_TCP, ends);
     rig_close_stream(r, ends);
     rig_close(r);

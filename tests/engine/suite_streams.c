@@ -202,7 +202,7 @@ static void never_inline(void) {
         ids[0] = rig_read(r, ends[0], NULL, 0);
         ids[1] = rig_read(r, ends[0], &byte, 1);
         ids[2] = rig_write(r, ends[1], "c", 1);
-        EXPECT_STATUS(engine_pair(r->worker, NULL, &ids[3]), SLUICE_OK);
+        EXPECT_STATUS(engine_pair(r->worker, NULL, NULL, &ids[3]), SLUICE_OK);
         expect_not_inline(r, &before, 4);
         EXPECT_STATUS(engine_close(ends[1], NULL), SLUICE_OK); /* the write is cancelled, or done */
         expect_not_inline(r, &before, 4);

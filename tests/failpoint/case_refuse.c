@@ -60,6 +60,14 @@ static int32_t call_listen(scene *s, const ends *e) {
     return keep_nothing(s, status, &opened);
 }
 
+/* Takes an opener. */
+static int32_t call_listen_by_name(scene *s, const ends *e) {
+    sluice_result opened = {.size = sizeof(opened)};
+    (void)e;
+    int32_t status = sluice_listen(s->session, "tcp:localhost:0", 0, PLACE_LONG_NS, &opened);
+    return keep_nothing(s, status, &opened);
+}
+
 static int32_t call_connect(scene *s, const ends *e) {
     sluice_result opened = {.size = sizeof(opened)};
     int32_t status = sluice_connect(s->session, e->address, PLACE_LONG_NS, &opened);
@@ -118,8 +126,8 @@ static const refusal refusals[] = {
     {"engine.submit", "EQUOTA", SLUICE_EQUOTA, call_read},
     {"engine.listen", "EOSLIMIT", SLUICE_EOSLIMIT, call_listen},
     {"engine.listen", "EADDRINUSE", SLUICE_EADDRINUSE, call_listen},
-    {"engine.open", "EACCESS", SLUICE_EACCESS, call_connect},
-    {"engine.open", "ENOTFOUND", SLUICE_ENOTFOUND, call_connect},
+    {"engine.open", "EACCESS", SLUICE_EACCESS, call_listen_by_name},
+    {"engine.open", "ENOTFOUND", SLUICE_ENOTFOUND, call_listen_by_name},
 };
 
 #define REFUSALS (sizeof(refusals) / sizeof(refusals[0]))

@@ -11,6 +11,9 @@ engine_request_id act_read(script *s, engine_handle *handle, void *buffer, size_
 engine_request_id act_write(script *s, engine_handle *handle, const void *bytes, size_t length,
                             unsigned parts);
 engine_request_id act_connect(script *s, const engine_address *address);
+/* Listens, and waits: the status of its end, or of the refusal. */
+int act_listen(script *s, const engine_address *addresses, unsigned count,
+               const engine_listen_options *options, engine_handle **ret_listener);
 
 /* Everything a stream can do, and every byte checked; closes the writer. */
 void act_stream(script *s, engine_handle *reader, engine_handle *writer, bool half_closes);
@@ -23,6 +26,11 @@ void act_close_listener(script *s, engine_handle *listener);
 void act_endpoint(script *s);
 void act_crowded_endpoint(script *s);
 void act_poor_endpoint(script *s);
+
+/* Before an engine is made. */
+void act_openers_start(void);
+void act_resolve(script *s);
+void act_late_connect(script *s);
 
 /* ---- by platform (act_posix.c, act_win.c) ---- */
 

@@ -1,6 +1,6 @@
 /*
  * act_engine.c - the engine alone: what it starts and ends with, anonymous pipes, streams by name
- * and by TCP, datagrams, look-ups, messages. Endpoints: act_endpoint.c.
+ * and by TCP, datagrams, messages. Endpoints: act_endpoint.c. Openers: act_opener.c.
  */
 #include <string.h>
 
@@ -13,6 +13,7 @@ static void start(script *s) {
     engine_options options = {.allocator = s->allocator, .max_requests = 512, .max_handles = 512,
                               .may_fork = true};
     EXPECT(s->engine == NULL && s->worker == NULL);
+    act_openers_start();
     if (!script_check(s, "engine_create", engine_create(engine_backend_find(NULL), &options,
                                                         &s->engine),
                       S(ENOMEM) | S(EOSLIMIT) | S(EOS))) {
@@ -208,7 +209,7 @@ void act_stream(script *s, engine_handle *reader, engine_handle *writer, bool ha
 
 static void pair(script *s) {
     engine_request_id id = 0;
-    if (!script_submitted(s, "engine_pair", engine_pair(s->worker, NULL, &id))) {
+    if (!script_submitted(s, "engine_pair", engine_pair(s->worker, NULL, NULL, &id))) {
         return;
     }
     engine_completion opened = script_await(s, id);
@@ -225,7 +226,7 @@ engine_request_id act_connect(script *s, const engine_address *address) {
     engine_request_id id = 0;
     uint64_t deadline_ns = script_now_ns() + SCRIPT_WAIT_NS / 2;
     return script_submitted(s, "engine_connect",
-                            engine_connect(s->worker, address, deadline_ns, NULL, &id))
+                            engine_connect(s->worker, address, deadline_ns, NULL, NULL, &id))
                ? id
                : 0;
 }
@@ -364,11 +365,23 @@ static void use_listener(script *s, engine_handle *listener, const engine_addres
     }
 }
 
+int act_listen(script *s, const engine_address *addresses, unsigned count,
+               const engine_listen_options *options, engine_handle **ret_listener) {
+    engine_request_id id = 0;
+    int status = engine_listen(s->worker, addresses, count, options, NULL, NULL, &id);
+    if (!script_submitted(s, "engine_listen", status)) {
+        return status;
+    }
+    engine_completion completion = script_await(s, id);
+    *ret_listener = completion.opened[0];
+    return completion.status;
+}
+
 static void use_connection(script *s, const engine_address *addresses, unsigned count,
                            const engine_listen_options *options, bool half_closes) {
     engine_handle *listener;
     if (script_check(s, "engine_listen",
-                     engine_listen(s->worker, addresses, count, options, &listener), S_OPEN)) {
+                     act_listen(s, addresses, count, options, &listener), S_OPEN)) {
         use_listener(s, listener, &addresses[0], half_closes);
     }
 }
@@ -406,10 +419,10 @@ static bool find_port(script *s, engine_address *ret_address) {
     static const uint8_t loopback[16] = {[15] = 1};
     engine_handle *first;
     engine_address_ipv6(ret_address, loopback, 0, 0);
-    int status = engine_listen(s->worker, ret_address, 1, NULL, &first);
+    int status = act_listen(s, ret_address, 1, NULL, &first);
     if (status == SLUICE_EADDRNOTAVAIL || status == SLUICE_ENOTSUP) {
         engine_address_loopback(ret_address, 0);
-        status = engine_listen(s->worker, ret_address, 1, NULL, &first);
+        status = act_listen(s, ret_address, 1, NULL, &first);
     }
     if (!script_check(s, "engine_listen", status, S_OPEN)) {
         return false;
@@ -430,7 +443,7 @@ static void tcp_known_port(script *s) {
             return;
         }
         /* Another process may have been given it just now. */
-        status = engine_listen(s->worker, &address, 1, NULL, &listener);
+        status = act_listen(s, &address, 1, NULL, &listener);
     }
     if (script_check(s, "engine_listen", status, S_OPEN)) {
         use_listener(s, listener, &address, true);
@@ -490,28 +503,7 @@ static void datagrams(script *s) {
     script_close(s, ends[1]);
 }
 
-/* ---- look-ups and messages ------------------------------------------------------------------- */
-
-static void resolve(script *s) {
-    for (unsigned i = 0; i < 2; i++) {
-        engine_address found[4];
-        engine_request_id id = 0;
-        if (!script_submitted(s, "engine_resolve", engine_resolve(s->worker, "localhost", 80,
-                                                                  found, 4, NULL, &id))) {
-            return;
-        }
-        if (i == 1) { /* cancelled, unless it was faster */
-            engine_cancel(s->worker, id);
-            int status = script_await(s, id).status;
-            s->has_failed = s->has_failed ||
-                            (status != SLUICE_ECANCELED && status != SLUICE_OK);
-            return;
-        }
-        engine_completion done = script_await(s, id);
-        s->has_failed = s->has_failed || done.status != SLUICE_OK;
-        EXPECT(done.status != SLUICE_OK || (done.count > 0 && done.count <= 4));
-    }
-}
+/* ---- messages -------------------------------------------------------------------------------- */
 
 typedef struct poster {
     engine_worker *worker;
@@ -574,6 +566,7 @@ const script_act engine_acts[] = {
     {"start", start},
     {"pair", pair},
     {"named pipe", named_pipe},
+    {"late connect", act_late_connect},
     {"old kernel's pipe", old_kernels_pipe},
     {"tcp", tcp},
     {"tcp, several addresses", tcp_several},
@@ -582,7 +575,7 @@ const script_act engine_acts[] = {
     {"endpoint", act_endpoint},
     {"endpoint, crowded", act_crowded_endpoint},
     {"endpoint, no memory", act_poor_endpoint},
-    {"resolve", resolve},
+    {"resolve", act_resolve},
     {"messages", messages},
     {"events", events},
     {"stop", stop},

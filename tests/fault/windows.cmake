@@ -30,6 +30,7 @@ add_executable(fault_calls
     act_client.c
     act_endpoint.c
     act_engine.c
+    act_opener.c
     act_win.c
     drive.c
     exceptions_win.c
@@ -98,6 +99,7 @@ add_executable(fault_memory
     act_client.c
     act_endpoint.c
     act_engine.c
+    act_opener.c
     act_win.c
     fault.c
     level_client.c

@@ -11,6 +11,7 @@
 #include "proto/frame.h"
 #include "tests/broker/rig.h"
 #include "tests/client/no_launch.h"
+#include "tests/engine/listen_now.h"
 #include "tests/proto/dear.h"
 
 #define REFUSAL_BYTES_MAX 4096u

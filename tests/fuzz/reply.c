@@ -7,6 +7,7 @@
  */
 #include "client/core.h"
 #include "tests/client/no_launch.h"
+#include "tests/engine/listen_now.h"
 #include "tests/fuzz/noise.h"
 #include "tests/sim/engine_sim.h"
 

@@ -142,6 +142,7 @@ static bool make_request(scene *s, fuzz_input *in, sl_request *request, char *te
     case SL_REQUEST_LISTEN:
         request->as.listen.address = any_address(in, text);
         request->as.listen.backlog = fuzz_u8(in);
+        request->as.listen.timeout_ns = any_timeout_ns(in);
         return true;
     case SL_REQUEST_HALF_CLOSE:
         request->as.half_close.handle = any_handle(s, in);

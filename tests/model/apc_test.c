@@ -293,7 +293,7 @@ static void open_direct(stage *s) {
     EXPECT(engine_create(&engine_backend_sim, &options, &s->engine) == SLUICE_OK);
     uint32_t before = sim_thread_enter(s->world, s->threads[READER]);
     EXPECT(engine_worker_create(s->engine, &s->worker) == SLUICE_OK);
-    EXPECT(engine_pair(s->worker, s, NULL) == SLUICE_OK);
+    EXPECT(engine_pair(s->worker, NULL, s, NULL) == SLUICE_OK);
     while (s->ends[0] == NULL) {
         poll_directly(s);
     }

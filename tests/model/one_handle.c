@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "broker/pipe_name.h"
+#include "tests/engine/listen_now.h"
 
 #define ACTIONS_MAX 64u
 #define ROUNDS_MAX  10000u
@@ -509,7 +510,7 @@ void model_open(model *m) {
     m->worker = &m->rig.broker->workers[0];
     EXPECT(engine_worker_create(m->rig.engine, &m->peers_worker) == SLUICE_OK);
     EXPECT(pipe_name_address(MODEL_STREAM_NAME, &address) == SLUICE_OK);
-    EXPECT(engine_listen(m->peers_worker, &address, 1, NULL, &m->peers_listener) == SLUICE_OK);
+    EXPECT(listen_now(m->peers_worker, &address, 1, NULL, &m->peers_listener) == SLUICE_OK);
 }
 
 void model_close(model *m) {

@@ -35,6 +35,7 @@ static void assert_same_request(const sl_request *left, const sl_request *right)
     case SL_REQUEST_LISTEN:
         assert_same_text(left->as.listen.address, right->as.listen.address);
         assert_int_equal(left->as.listen.backlog, right->as.listen.backlog);
+        assert_int_equal(left->as.listen.timeout_ns, right->as.listen.timeout_ns);
         break;
     default: /* no pointers, and both were zeroed */
         assert_memory_equal(&left->as, &right->as, sizeof(left->as));
@@ -112,6 +113,8 @@ static void assert_same_status(const sl_status_reply *left, const sl_status_repl
     assert_same_text(left->user, right->user);
     assert_int_equal(left->user_zombies, right->user_zombies);
     assert_int_equal(left->sees_all, right->sees_all);
+    assert_int_equal(left->opens_given_up, right->opens_given_up);
+    assert_int_equal(left->user_opens_given_up, right->user_opens_given_up);
 }
 
 static void assert_same_hello(const sl_hello_reply *left, const sl_hello_reply *right) {
@@ -330,11 +333,11 @@ static const refusal refusals[] = {
      0,
      SLUICE_ENOTSUP,
      "address: neither pipe:NAME nor tcp:HOST:PORT"},
-    {{.id = 1, .kind = SL_REQUEST_LISTEN, .as.listen = {"pipe:a", 65536}},
+    {{.id = 1, .kind = SL_REQUEST_LISTEN, .as.listen = {"pipe:a", 65536, 0}},
      0,
      SLUICE_EINVAL,
      "backlog: 65536 is out of range: 0 to 65535"},
-    {{.id = 1, .kind = SL_REQUEST_LISTEN, .as.listen = {"pipe:", 0}},
+    {{.id = 1, .kind = SL_REQUEST_LISTEN, .as.listen = {"pipe:", 0, 0}},
      0,
      SLUICE_EINVAL,
      "address: the name is empty"},

@@ -20,7 +20,7 @@ static void defaults_are_those_of_the_design(void **state) {
     assert_int_equal(limits.credit_bytes, 16777216);
     assert_int_equal(limits.handles, 16384);
     assert_int_equal(limits.opener_threads, 8);
-    assert_int_equal(limits.opener_pending, 4);
+    assert_int_equal(limits.opens_given_up, 8);
     assert_int_equal(limits.zombies, 64);
     sl_reason reason = {""};
     assert_int_equal(sl_limits_check(&limits, &reason), SLUICE_OK);

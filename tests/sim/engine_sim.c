@@ -104,6 +104,7 @@ static bool kind_step(sim_world *world, sim_request *request) {
     case ENGINE_SEND_TO: return sim_send_step(world, request);
     case ENGINE_HALF_CLOSE: return sim_half_close_step(world, request);
     case ENGINE_CONNECT: return sim_connect_step(world, request);
+    case ENGINE_LISTEN: return sim_listen_step(world, request);
     case ENGINE_PAIR: return sim_pair_step(world, request);
     case ENGINE_RESOLVE: return sim_resolve_step(world, request);
     default: break;
@@ -164,6 +165,7 @@ static sim_fault fault_of(engine_kind kind) {
         [ENGINE_RECEIVE_FROM] = SIM_OS_RECEIVE_FROM,
         [ENGINE_SEND_TO] = SIM_OS_SEND_TO,
         [ENGINE_HALF_CLOSE] = SIM_OS_HALF_CLOSE,
+        [ENGINE_LISTEN] = SIM_OS_LISTEN,
         [ENGINE_CONNECT] = SIM_OS_CONNECT,
         [ENGINE_PAIR] = SIM_OS_PAIR,
         [ENGINE_RESOLVE] = SIM_OS_RESOLVE,
@@ -538,7 +540,6 @@ static const engine_ops sim_ops = {
     .wait = sim_wait,
     .start = sim_start,
     .cancel = sim_cancel,
-    .listen = sim_listen,
     .udp_open = sim_udp_open,
     .local_address = sim_local_address,
     .peer_identity = sim_peer_identity,

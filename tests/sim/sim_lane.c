@@ -114,8 +114,9 @@ void lane_submit_resolve(load *l, lane *n) {
     static const char *const names[] = {"localhost", "127.0.0.1", "nobody.invalid"};
     op *o = free_op(n);
     if (o != NULL && n->count[ENGINE_RESOLVE] == 0) {
-        submitted(l, o, ENGINE_RESOLVE,
-                  engine_resolve(l->worker, names[load_below(l, 3)], 7, o->resolved, 2, o, &o->id));
+        submitted(
+            l, o, ENGINE_RESOLVE,
+            engine_resolve(l->worker, names[load_below(l, 3)], 7, o->resolved, 2, NULL, o, &o->id));
     }
 }
 
@@ -169,7 +170,7 @@ static void open_udp(load *l, lane *n) {
                  engine_handle_local_address(n->reader, &n->address) == SLUICE_OK;
 }
 
-static void open_listener(load *l, lane *n) {
+static void open_listener(load *l, lane *n, op *o) {
     char name[] = "lane-aa";
     name[5] = (char)('a' + n->number / 26);
     name[6] = (char)('a' + n->number % 26);
@@ -179,9 +180,8 @@ static void open_listener(load *l, lane *n) {
         engine_address_loopback(&n->address, (uint16_t)(1000 + n->number));
     }
     engine_listen_options options = {.backlog = 3};
-    if (engine_listen(l->worker, &n->address, 1, &options, &n->listener) != SLUICE_OK) {
-        n->listener = NULL;
-    }
+    submitted(l, o, ENGINE_LISTEN,
+              engine_listen(l->worker, &n->address, 1, &options, NULL, o, &o->id));
 }
 
 void lane_open(load *l, lane *n) {
@@ -192,10 +192,12 @@ void lane_open(load *l, lane *n) {
         return;
     } else if (n->kind == LANE_PAIR) {
         if (n->count[ENGINE_PAIR] == 0) {
-            submitted(l, o, ENGINE_PAIR, engine_pair(l->worker, o, &o->id));
+            submitted(l, o, ENGINE_PAIR, engine_pair(l->worker, NULL, o, &o->id));
         }
     } else if (n->listener == NULL) {
-        open_listener(l, n);
+        if (n->count[ENGINE_LISTEN] == 0) {
+            open_listener(l, n, o);
+        }
     } else if (n->count[ENGINE_ACCEPT] < 2) {
         submitted(l, o, ENGINE_ACCEPT, engine_accept(n->listener, o, &o->id));
     } else if (n->count[ENGINE_CONNECT] == 0 && n->writer == NULL) {
@@ -205,7 +207,8 @@ void lane_open(load *l, lane *n) {
             to.pipe[0] = 'x';
         }
         uint64_t deadline_ns = l->clock.now_ns + load_below(l, 100) * SL_NS_PER_MS / 2;
-        submitted(l, o, ENGINE_CONNECT, engine_connect(l->worker, &to, deadline_ns, o, &o->id));
+        submitted(l, o, ENGINE_CONNECT,
+                  engine_connect(l->worker, &to, deadline_ns, NULL, o, &o->id));
     }
 }
 
@@ -313,6 +316,11 @@ void lane_request_ended(load *l, op *o, const engine_completion *c) {
     case ENGINE_ACCEPT:
         if (is_ok) {
             accepted(l, n, c->opened[0]);
+        }
+        break;
+    case ENGINE_LISTEN:
+        if (is_ok) {
+            n->listener = c->opened[0];
         }
         break;
     case ENGINE_CONNECT:

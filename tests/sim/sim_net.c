@@ -211,22 +211,31 @@ static int bind_all(engine_worker *worker, const engine_address *addresses, unsi
     return SLUICE_OK;
 }
 
-int sim_listen(engine_worker *worker, engine_handle *handle, const engine_address *addresses,
-               unsigned address_count, const engine_listen_options *options) {
-    sim_world *world = sim_world_of_worker(worker);
-    bool is_pipe = addresses[0].family == ENGINE_ADDRESS_PIPE;
-    int status = may_open(world, SIM_OS_LISTEN, 1, &worker->os_error);
-    if (status != SLUICE_OK) {
-        return status;
-    }
+static int listen_at(sim_world *world, engine_request *base, uint32_t *ret_os_error) {
+    bool is_pipe = base->address.family == ENGINE_ADDRESS_PIPE;
     sim_binding *binding = NULL;
-    status = is_pipe ? sim_binding_create(world, SIM_TRANSPORT_PIPE, &addresses[0], false, &binding,
-                                          &worker->os_error)
-                     : bind_all(worker, addresses, address_count, options, &binding);
+    if (!sim_has_descriptors(world, 1)) {
+        *ret_os_error = SIM_EMFILE;
+        return SLUICE_EOSLIMIT;
+    }
+    base->worker->os_error = 0;
+    int status = is_pipe ? sim_binding_create(world, SIM_TRANSPORT_PIPE, &base->address, false,
+                                              &binding, &base->worker->os_error)
+                         : bind_all(base->worker, base->listen_addresses, base->listen_count,
+                                    &base->listen, &binding);
+    *ret_os_error = base->worker->os_error;
     if (status == SLUICE_OK) {
-        listener_open(world, sim_handle_of(handle), binding, backlog_of(options, is_pipe));
+        listener_open(world, sim_handle_of(base->opening[0]), binding,
+                      backlog_of(&base->listen, is_pipe));
     }
     return status;
+}
+
+bool sim_listen_step(sim_world *world, sim_request *request) {
+    uint32_t os_error = 0;
+    int status = listen_at(world, &request->request, &os_error);
+    sim_request_finish(world, request, status, status != SLUICE_OK ? os_error : 0, 0, 0, 0);
+    return true;
 }
 
 int sim_endpoint_create(engine_endpoint *base, const engine_listen_options *options) {

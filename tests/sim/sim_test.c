@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/engine/listen_now.h"
 #include "tests/sim/sim_load.h"
 #include "tests/sim/sim_world.h"
 
@@ -43,7 +44,7 @@ static engine_completion next(engine_worker *worker) {
 }
 
 static void open_pair(engine_worker *worker, engine_handle *ret_ends[2]) {
-    EXPECT(engine_pair(worker, NULL, NULL) == SLUICE_OK);
+    EXPECT(engine_pair(worker, NULL, NULL, NULL) == SLUICE_OK);
     engine_completion completion = next(worker);
     EXPECT(completion.kind == ENGINE_PAIR && completion.status == SLUICE_OK);
     ret_ends[0] = completion.opened[0];
@@ -191,9 +192,9 @@ static void test_calls(void) {
     EXPECT(engine_endpoint_create(f.engine, &name, NULL, &endpoint) < 0);
     rates[SIM_OS_ENDPOINT] = 0;
     EXPECT(engine_endpoint_create(f.engine, &name, NULL, &endpoint) == SLUICE_OK);
-    EXPECT(engine_listen(f.worker, &name, 1, NULL, &handle) == SLUICE_EINVAL);
+    EXPECT(listen_now(f.worker, &name, 1, NULL, &handle) == SLUICE_EINVAL);
     name.is_endpoint = false;
-    EXPECT(engine_listen(f.worker, &name, 1, NULL, &handle) == SLUICE_ENAMETAKEN);
+    EXPECT(listen_now(f.worker, &name, 1, NULL, &handle) == SLUICE_ENAMETAKEN);
     rates[SIM_OS_JOIN] = 1000;
     EXPECT(engine_endpoint_join(endpoint, f.worker, &handle) < 0);
     EXPECT(engine_worker_os_error(f.worker) != 0);
@@ -202,13 +203,13 @@ static void test_calls(void) {
     engine_address elsewhere;
     uint8_t ip[4] = {192, 0, 2, 1};
     engine_address_ipv4(&elsewhere, ip, 80);
-    EXPECT(engine_listen(f.worker, &elsewhere, 1, NULL, &handle) == SLUICE_EADDRNOTAVAIL);
-    EXPECT(engine_connect(f.worker, &elsewhere, SL_CLOCK_NEVER, NULL, NULL) == SLUICE_OK);
+    EXPECT(listen_now(f.worker, &elsewhere, 1, NULL, &handle) == SLUICE_EADDRNOTAVAIL);
+    EXPECT(engine_connect(f.worker, &elsewhere, SL_CLOCK_NEVER, NULL, NULL, NULL) == SLUICE_OK);
     EXPECT(next(f.worker).status == SLUICE_EUNREACHABLE);
     elsewhere.ip[0] = 203;
     elsewhere.ip[2] = 113; /* silence: only the deadline ends it */
     uint64_t deadline_ns = f.clock.now_ns + 5 * SL_NS_PER_S;
-    EXPECT(engine_connect(f.worker, &elsewhere, deadline_ns, NULL, NULL) == SLUICE_OK);
+    EXPECT(engine_connect(f.worker, &elsewhere, deadline_ns, NULL, NULL, NULL) == SLUICE_OK);
     EXPECT(next(f.worker).status == SLUICE_ETIMEDOUT && f.clock.now_ns >= deadline_ns);
     fixture_close(&f);
 }
@@ -222,7 +223,7 @@ static void test_descriptors(void) {
     fixture_open(&f, &options);
     open_pair(f.worker, ends[0]);
     open_pair(f.worker, ends[1]);
-    EXPECT(engine_pair(f.worker, NULL, NULL) == SLUICE_OK);
+    EXPECT(engine_pair(f.worker, NULL, NULL, NULL) == SLUICE_OK);
     EXPECT(next(f.worker).status == SLUICE_EOSLIMIT);
     close_and_wait(f.worker, ends[1][0]);
     open_pair(f.worker, ends[2]);
@@ -310,9 +311,9 @@ static void test_two_engines(void) {
     engine_address name;
     engine_handle *listener;
     EXPECT(engine_address_pipe(&name, "broker") == SLUICE_OK);
-    EXPECT(engine_listen(server.worker, &name, 1, NULL, &listener) == SLUICE_OK);
+    EXPECT(listen_now(server.worker, &name, 1, NULL, &listener) == SLUICE_OK);
     EXPECT(engine_accept(listener, NULL, NULL) == SLUICE_OK);
-    EXPECT(engine_connect(client.worker, &name, SL_CLOCK_NEVER, NULL, NULL) == SLUICE_OK);
+    EXPECT(engine_connect(client.worker, &name, SL_CLOCK_NEVER, NULL, NULL, NULL) == SLUICE_OK);
     engine_handle *ends[2] = {NULL, NULL};
     while (ends[0] == NULL || ends[1] == NULL) {
         EXPECT(sim_world_step(world, SL_CLOCK_NEVER));
@@ -355,7 +356,7 @@ static void test_endpoint(void) {
         }
     }
     for (unsigned i = 0; i < 40; i++) {
-        EXPECT(engine_connect(f.worker, &name, SL_CLOCK_NEVER, NULL, NULL) == SLUICE_OK);
+        EXPECT(engine_connect(f.worker, &name, SL_CLOCK_NEVER, NULL, NULL, NULL) == SLUICE_OK);
     }
     engine_handle *connected[40];
     for (unsigned i = 0; i < 40; i++) {

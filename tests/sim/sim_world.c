@@ -196,6 +196,9 @@ void sim_pick_error(sim_world *world, engine_kind kind, int *ret_status, uint32_
                             {SLUICE_EUNREACHABLE, SIM_ENETUNREACH}},
         [ENGINE_HALF_CLOSE] = {{SLUICE_EOS, SIM_EIO}, {SLUICE_ERESET, SIM_ECONNRESET}},
         [ENGINE_ACCEPT] = {{SLUICE_EOSLIMIT, SIM_EMFILE}, {SLUICE_EOS, SIM_EIO}},
+        [ENGINE_LISTEN] = {{SLUICE_EOSLIMIT, SIM_EMFILE},
+                           {SLUICE_EACCESS, SIM_EACCES},
+                           {SLUICE_EOS, SIM_ENOBUFS}},
         [ENGINE_CONNECT] = {{SLUICE_EOSLIMIT, SIM_EMFILE},
                             {SLUICE_EACCESS, SIM_EACCES},
                             {SLUICE_ERESET, SIM_ECONNRESET},
@@ -203,7 +206,7 @@ void sim_pick_error(sim_world *world, engine_kind kind, int *ret_status, uint32_
                             {SLUICE_EOS, SIM_EIO}},
         [ENGINE_PAIR] = {{SLUICE_EOSLIMIT, SIM_EMFILE}, {SLUICE_EOS, SIM_EIO}},
         [ENGINE_RESOLVE] = {{SLUICE_EOS, SIM_EIO}, {SLUICE_ENOTFOUND, SIM_ENOENT}},
-        /* listen, udp_open and the endpoint calls */
+        /* udp_open and the endpoint calls */
         [ENGINE_CLOSE] = {{SLUICE_EOSLIMIT, SIM_EMFILE},
                           {SLUICE_EACCESS, SIM_EACCES},
                           {SLUICE_EOS, SIM_ENOBUFS}},

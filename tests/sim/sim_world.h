@@ -342,8 +342,7 @@ int sim_binding_create(sim_world *world, sim_transport transport, const engine_a
 /* With those that lead to it. */
 void sim_binding_destroy(sim_world *world, sim_binding *binding);
 
-int sim_listen(engine_worker *worker, engine_handle *handle, const engine_address *addresses,
-               unsigned address_count, const engine_listen_options *options);
+bool sim_listen_step(sim_world *world, sim_request *request);
 int sim_endpoint_create(engine_endpoint *endpoint, const engine_listen_options *options);
 void sim_endpoint_destroy(engine_endpoint *endpoint);
 int sim_endpoint_join(engine_endpoint *endpoint, engine_worker *worker, engine_handle *handle);

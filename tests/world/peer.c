@@ -209,21 +209,26 @@ static void connect_one(world_life *life) {
     peer->wire = wire;
     peer->is_connecting = true;
     uint64_t deadline_ns = world_now_ns(life) + DEADLINE_NS;
-    EXPECT(engine_connect(life->peers_worker, &address, deadline_ns, peer, &peer->connect_id) ==
-           SLUICE_OK);
+    EXPECT(engine_connect(life->peers_worker, &address, deadline_ns, NULL, peer,
+                          &peer->connect_id) == SLUICE_OK);
 }
 
 static void listen_again(world_life *life, world_peer *peer) {
-    engine_address address;
     if (peer->port == 0) {
-        EXPECT(pipe_name_address("peer", &address) == SLUICE_OK);
+        EXPECT(pipe_name_address("peer", &peer->address) == SLUICE_OK);
     } else {
-        engine_address_loopback(&address, peer->port);
+        engine_address_loopback(&peer->address, peer->port);
     }
     engine_listen_options options = {.backlog = 4};
-    if (engine_listen(life->peers_worker, &address, 1, &options, &peer->handle) != SLUICE_OK) {
-        peer->handle = NULL; /* a simulated system may refuse */
-    }
+    peer->is_listening = true;
+    EXPECT(engine_listen(life->peers_worker, &peer->address, 1, &options, NULL, peer,
+                         &peer->connect_id) == SLUICE_OK);
+}
+
+/* A simulated system may refuse. */
+static void on_listening(world_peer *peer, const engine_completion *c) {
+    peer->is_listening = false;
+    peer->handle = c->status == SLUICE_OK ? c->opened[0] : NULL;
 }
 
 /* ---- turns ----------------------------------------------------------------------------------- */
@@ -234,6 +239,7 @@ static void on_completion(world_life *life, const engine_completion *c) {
     case ENGINE_READ: on_read(life, peer, c); break;
     case ENGINE_WRITE: on_written(life, peer, c); break;
     case ENGINE_ACCEPT: on_accepted(life, peer, c); break;
+    case ENGINE_LISTEN: on_listening(peer, c); break;
     case ENGINE_CONNECT: on_connected(life, peer, c); break;
     case ENGINE_CLOSE:
         if (peer != NULL) {
@@ -252,7 +258,7 @@ static void on_completion(world_life *life, const engine_completion *c) {
 static void go_on(world_life *life) {
     for (unsigned i = 0; i < LISTENERS; i++) {
         world_peer *peer = &life->peers[i];
-        if (peer->handle == NULL && life->is_acting) {
+        if (peer->handle == NULL && !peer->is_listening && life->is_acting) {
             listen_again(life, peer);
         }
         if (is_open(peer) && !peer->is_accepting) {
@@ -367,7 +373,7 @@ void peers_hang_up(world_life *life) {
     for (unsigned i = 0; i < WORLD_PEERS_MAX; i++) {
         world_peer *peer = &life->peers[i];
         hang_up(peer);
-        if (peer->is_connecting) {
+        if (peer->is_connecting || peer->is_listening) {
             engine_cancel(life->peers_worker, peer->connect_id);
         }
     }

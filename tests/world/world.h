@@ -199,6 +199,7 @@ typedef struct world_call {
 typedef struct world_peer {
     engine_handle *handle; /* NULL = none */
     bool is_used;
+    bool is_listening; /* about to */
     bool is_accepting;
     bool is_connecting;
     bool is_closing;
@@ -209,6 +210,7 @@ typedef struct world_peer {
     bool has_ended_writing;
     bool has_said_name; /* who connects: it is out */
     uint16_t port;      /* a listener's; 0 = the pipe */
+    engine_address address; /* the same; the engine's while it is about to listen */
     const world_client *target; /* to whose listener it has connected; NULL = who knows */
     sluice_handle listener;
     world_wire *wire;

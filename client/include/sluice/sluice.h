@@ -410,6 +410,8 @@ typedef struct sluice_broker_info {
     /* Windows: completions that are no operation's, dropped. Somebody forges them, or a driver
      * errs. */
     uint64_t stray_packets;
+    uint64_t opens_given_up;      /* ended opens (a look-up, a path) that the system still has */
+    uint64_t user_opens_given_up; /* of this user */
 } sluice_broker_info;
 
 /* The broker's counters. EACCESS. */
