@@ -48,7 +48,8 @@ static int hex_digit(char c) {
 typedef struct ipv6_parse {
     uint8_t bytes[IPV6_BYTES];
     unsigned count;
-    unsigned gap; /* where "::" stands; IPV6_BYTES = nowhere */
+    unsigned gap; /* where "::" stands, if it does */
+    bool has_gap;
 } ipv6_parse;
 
 /* One group at *text, and what parts it from the next. false: not an address. */
@@ -81,16 +82,17 @@ static bool parse_group(ipv6_parse *parse, const char **text) {
 
 /* "::" at *text, once. */
 static bool parse_gap(ipv6_parse *parse, const char **text) {
-    if (parse->gap != IPV6_BYTES) {
+    if (parse->has_gap) {
         return false;
     }
+    parse->has_gap = true;
     parse->gap = parse->count;
     *text += parse->count == 0 ? 2 : 1; /* behind a group its first colon has been read */
     return **text != ':';
 }
 
 static bool parse_ipv6(const char *text, uint8_t ret_ip[IPV6_BYTES]) {
-    ipv6_parse parse = {.gap = IPV6_BYTES};
+    ipv6_parse parse = {.count = 0};
     if (text[0] == ':' && text[1] != ':') {
         return false;
     }
@@ -100,14 +102,13 @@ static bool parse_ipv6(const char *text, uint8_t ret_ip[IPV6_BYTES]) {
             return false;
         }
     }
-    bool has_gap = parse.gap != IPV6_BYTES;
-    if (has_gap ? parse.count > IPV6_BYTES - 2 : parse.count != IPV6_BYTES) {
+    if (parse.has_gap ? parse.count > IPV6_BYTES - 2 : parse.count != IPV6_BYTES) {
         return false;
     }
     memset(ret_ip, 0, IPV6_BYTES);
-    unsigned before = has_gap ? parse.gap : IPV6_BYTES;
+    unsigned before = parse.has_gap ? parse.gap : IPV6_BYTES;
     memcpy(ret_ip, parse.bytes, before);
-    if (has_gap) {
+    if (parse.has_gap) {
         unsigned after = parse.count - before;
         memcpy(ret_ip + IPV6_BYTES - after, parse.bytes + before, after);
     }

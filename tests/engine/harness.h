@@ -70,6 +70,7 @@ extern const t_suite suite_errors;
 extern const t_suite suite_identity;
 extern const t_suite suite_limits;
 extern const t_suite suite_messages;
+extern const t_suite suite_openers;
 extern const t_suite suite_many;
 extern const t_suite suite_memory;
 extern const t_suite suite_child;

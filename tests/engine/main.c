@@ -21,6 +21,7 @@ static const t_suite *const suites[] = {
     &suite_streams, &suite_eof,    &suite_cancel,   &suite_close,  &suite_race,
     &suite_accept,  &suite_socket, &suite_errors,   &suite_limits, &suite_messages,
     &suite_many,    &suite_memory, &suite_identity, &suite_listen, &suite_inside,
+    &suite_openers,
 #if defined(T_UNAUDITED)
     &suite_port,
 #endif

@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "engine/epoll.h"
+#include "tests/engine/listen_now.h"
 
 #define AWAIT_NS (UINT64_C(10) * SL_NS_PER_S) /* for what must come */
 #define ALARM_S  60u /* a forgotten child ends by itself */
@@ -46,7 +47,7 @@ static int set_up(void **state) {
     assert_int_equal(engine_create(engine_backend_find(NULL), &options, &r->engine), 0);
     assert_int_equal(engine_worker_create(r->engine, &r->worker), 0);
     assert_int_equal(engine_address_pipe(&r->address, path), 0);
-    assert_int_equal(engine_listen(r->worker, &r->address, 1, NULL, &r->listener), 0);
+    assert_int_equal(listen_now(r->worker, &r->address, 1, NULL, &r->listener), 0);
     *state = r;
     return 0;
 }
@@ -185,7 +186,7 @@ static void test_closed_with_a_child(void **state) {
     rig *r = *state;
     engine_handle *ends[2] = {NULL, NULL};
     assert_int_equal(engine_accept(r->listener, NULL, NULL), 0);
-    assert_int_equal(engine_connect(r->worker, &r->address, SL_CLOCK_NEVER, NULL, NULL), 0);
+    assert_int_equal(engine_connect(r->worker, &r->address, SL_CLOCK_NEVER, NULL, NULL, NULL), 0);
     for (int i = 0; i < 2; i++) {
         engine_completion completion = await(r);
         assert_int_equal(completion.status, SLUICE_OK);

@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 #include "engine/epoll.h"
+#include "tests/engine/listen_now.h"
 
 #define AWAIT_NS (UINT64_C(20) * SL_NS_PER_S)
 #define NO_RIGHT 77 /* exit code: this user may not make a namespace */
@@ -45,7 +46,7 @@ static engine_completion await(const rig *r) {
 }
 
 static engine_completion connect_to(const rig *r, const engine_address *address) {
-    assert_int_equal(engine_connect(r->worker, address, SL_CLOCK_NEVER, NULL, NULL), 0);
+    assert_int_equal(engine_connect(r->worker, address, SL_CLOCK_NEVER, NULL, NULL, NULL), 0);
     return await(r);
 }
 
@@ -114,7 +115,7 @@ static int use_up_ports(void) {
     engine_handle *connected[PORTS];
     open_rig(&r);
     engine_address_loopback(&address, 7777);
-    STEP(engine_listen(r.worker, &address, 1, NULL, &listener) == 0);
+    STEP(listen_now(r.worker, &address, 1, NULL, &listener) == 0);
     for (int i = 0; i < PORTS; i++) {
         engine_completion one = connect_to(&r, &address);
         STEP(one.status == SLUICE_OK);

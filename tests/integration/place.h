@@ -90,6 +90,8 @@ void case_flood(place *at);
 void case_deadlines(place *at);
 void case_slow_reader(place *at);
 void case_exhaustion(place *at);
+void case_hung_path(place *at);
+void case_silent_names(place *at);
 void case_hungry(place *at);
 
 /* roles.c of each program: the exit code. */
