@@ -92,7 +92,8 @@ int command_status(int count, char **argv) {
     const args_command command = {
         "status", "[OPTION...]",
         "Asks a broker how it is: what it holds now, and what it has done since its start.\n"
-        "Operations that stay unfinished, and zombies, are for `sluice ops` to show.\n",
+        "Operations that stay unfinished, and zombies, are for `sluice ops` to show. Look-ups and\n"
+        "paths that were given up have ended; a thread of the broker is still with them.\n",
         table, SL_ARRAY_COUNT(table)};
     args_verdict verdict = args_parse(&command, count, argv);
     if (verdict != ARGS_RUN) {
@@ -207,6 +208,10 @@ static int show_ops(sluice_session *session, ops_pages *pages) {
     }
     out_table_init(&pages->table, headings, SL_ARRAY_COUNT(headings));
     int status = take_pages(session, pages);
+    sluice_broker_info info = {.size = sizeof(info)};
+    if (status == SLUICE_OK) {
+        status = sluice_broker_status(session, CALL_NS, &info);
+    }
     if (status != SLUICE_OK) {
         out_deinit(&text);
         out_table_end(&pages->table, &text);
@@ -216,11 +221,17 @@ static int show_ops(sluice_session *session, ops_pages *pages) {
     }
     if (pages->as_json) {
         out_json_end_array(&pages->json);
+        out_json_u64(&pages->json, "opens_given_up", info.opens_given_up);
         out_json_end_object(&pages->json);
     } else if (pages->shown > 0) {
         out_table_end(&pages->table, &text);
     } else {
         out_print(&text, "No such operations.\n");
+    }
+    if (!pages->as_json && info.opens_given_up > 0) {
+        out_print(&text, "%llu look-ups or paths were given up: they have ended, a thread of the "
+                         "broker is still with them.\n",
+                  (unsigned long long)info.opens_given_up);
     }
     return out_flush(&text, SL_SINK_OUTPUT) ? CLI_EXIT_OK : CLI_EXIT_FOUND;
 }
