@@ -12,4 +12,8 @@
 /* The service's: `given`, or the default one for NULL. SLUICE_OK, EINVAL, ENAMETOOLONG. */
 int client_endpoint_service(const char *given, char ret_endpoint[ENGINE_PIPE_NAME_BYTES]);
 
+/* Goes there and back. For a thread that can be spared: where a file system does not answer, it is
+ * this that blocks, and not a connect later on. */
+void client_endpoint_reach(const char *endpoint);
+
 #endif

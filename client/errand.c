@@ -4,10 +4,12 @@
 #include "client/errand.h"
 
 #include "base/status.h"
+#include "client/fork.h"
 
 enum { ERRAND_RUNNING, ERRAND_TELLING, ERRAND_DONE, ERRAND_LEFT };
 
 static sl_atomic_u32 left_count;
+static sl_atomic_u64 generation; /* of the process whose count that is */
 
 static bool move(client_errand *errand, uint32_t to) {
     uint32_t running = ERRAND_RUNNING;
@@ -28,6 +30,10 @@ static void run_errand(void *context) {
 
 int client_errand_start(client_errand *errand, const char *name) {
     sl_thread thread;
+    uint64_t own = client_fork_generation();
+    if (atomic_exchange(&generation, own) != own) {
+        atomic_store(&left_count, 0); /* a child of fork has none of its parent's threads */
+    }
     if (atomic_load(&left_count) >= CLIENT_ERRANDS_LEFT_MAX) {
         return SLUICE_EOSLIMIT;
     }

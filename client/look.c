@@ -32,6 +32,7 @@ static void run_look(client_errand *errand) {
         l->detail = "expected_user: neither \"uid N\" nor a SID";
         l->status =
             client_trust_init(&l->found.trust, l->has_user ? l->user : NULL, l->found.endpoint);
+        client_endpoint_reach(l->found.endpoint);
     }
 }
 

@@ -79,6 +79,49 @@ static void test_log_goes_where_the_program_says(void **state) {
     assert_string_equal(read_log(), "");
 }
 
+/* A handle is copied: the program may close its own. The broker that comes after one that was lost
+ * has it, too. */
+static void test_log_by_handle(void **state) {
+    sluice_open_options options = with_log(own_path);
+    sluice_session *session = NULL;
+    (void)state;
+    stand_in_set_role("words");
+    options.private_log = NULL;
+    options.private_log_handle = stand_in_open_log(log_path);
+    assert_int_equal(sluice_open(&options, &session), SLUICE_ENOBROKER);
+    assert_true(log_will_have("last words"));
+    stand_in_close_log(options.private_log_handle);
+    (void)remove(log_path);
+    options.broker_path = broker_path;
+    options.private_log_level = SLUICE_LOG_INFO;
+    options.private_log_handle = stand_in_open_log(log_path);
+    assert_int_equal(sluice_open(&options, &session), SLUICE_OK);
+    stand_in_close_log(options.private_log_handle);
+    assert_true(log_will_have("listening"));
+    assert_int_equal(sluice_session_close(session), SLUICE_OK);
+}
+
+/* `sluice ops --endpoint` does this. */
+static void test_looking_inside(void **state) {
+    sluice_open_options options = with_log(broker_path);
+    sluice_session *session = NULL;
+    sluice_session *visitor = NULL;
+    sluice_session_info info = {.size = sizeof(info)};
+    sluice_broker_info broker = {.size = sizeof(broker)};
+    (void)state;
+    assert_int_equal(sluice_open(&options, &session), SLUICE_OK);
+    assert_int_equal(sluice_session_get_info(session, &info), SLUICE_OK);
+    sluice_open_options visit = {
+        .size = sizeof(visit), .mode = SLUICE_MODE_SERVICE, .endpoint = info.endpoint};
+    assert_int_equal(sluice_open(&visit, &visitor), SLUICE_OK);
+    assert_int_equal(sluice_broker_status(visitor, RIG_LONG_NS, &broker), SLUICE_OK);
+    assert_int_equal(broker.process_id, info.broker_process_id);
+    assert_int_equal(broker.sessions, 2);
+    assert_int_equal(sluice_session_close(visitor), SLUICE_OK);
+    assert_int_equal(sluice_ping(session, RIG_LONG_NS, NULL), SLUICE_OK);
+    assert_int_equal(sluice_session_close(session), SLUICE_OK);
+}
+
 /* Its last words are there, too; and it was not in the program's folder. */
 static void test_last_words(void **state) {
     sluice_open_options options = with_log(own_path);
@@ -157,6 +200,8 @@ int main(int argc, char **argv) {
     stand_in_log_path(log_path, sizeof(log_path));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_goes_where_the_program_says),
+        cmocka_unit_test(test_log_by_handle),
+        cmocka_unit_test(test_looking_inside),
         cmocka_unit_test(test_last_words),
         cmocka_unit_test(test_log_options),
         cmocka_unit_test(test_silent),

@@ -40,11 +40,11 @@ typedef struct told {
     char detail[SLUICE_DETAIL_BYTES];
 } told;
 
-static sluice_session *open_and_tell(told *t) {
+static sluice_session *open_and_tell(told *t, uint32_t mode) {
     sluice_session *session = NULL;
     sluice_session_info info = {.size = sizeof(info)};
     sluice_open_options options = {.size = sizeof(options),
-                                   .mode = SLUICE_MODE_PRIVATE,
+                                   .mode = mode,
                                    .broker_path = broker_path,
                                    .ret_detail = t->detail,
                                    .detail_size = sizeof(t->detail)};
@@ -66,7 +66,7 @@ static void set_limit(rlim_t soft) {
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* "closed MASK", "few", "many", "stay", "drop": see the tests. */
+/* "closed MASK", "auto", "few", "many", "umask", "stay", "drop": see the tests. */
 static int be_program(const char *role, const char *argument) {
     told t = {.open_status = 1};
     (void)alarm(PROGRAM_S);
@@ -87,7 +87,8 @@ static int be_program(const char *role, const char *argument) {
         (void)signal(SIGPIPE, SIG_IGN);
         (void)signal(SIGTERM, SIG_IGN);
     }
-    sluice_session *session = open_and_tell(&t);
+    uint32_t mode = strcmp(role, "auto") == 0 ? SLUICE_MODE_AUTO : SLUICE_MODE_PRIVATE;
+    sluice_session *session = open_and_tell(&t, mode);
     if (strcmp(role, "drop") == 0 && (setgid(STRANGER) != 0 || setuid(STRANGER) != 0)) {
         return 1;
     }
@@ -283,6 +284,8 @@ static void test_places(void **state) {
     (void)snprintf(longest, sizeof(longest), "%s/%0100d", place, 0);
     assert_int_equal(mkdir(longest, 0700), 0);
     t = run("closed", "0", &(setting){.runtime = longest});
+    assert_true(is_below(t.endpoint, own_tmp));
+    t = run("auto", "", &(setting){.runtime = longest}); /* no service can be there */
     assert_true(is_below(t.endpoint, own_tmp));
     assert_int_equal(rmdir(longest), 0);
     (void)snprintf(longest, sizeof(longest), "%s/open", place); /* everybody may write there */

@@ -3,6 +3,7 @@
  */
 #include "tests/client/stand_in.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -21,4 +22,14 @@ void stand_in_folder(char *ret_path, size_t size) {
 
 void stand_in_log_path(char *ret_path, size_t size) {
     (void)snprintf(ret_path, size, "/tmp/sluice-launch-%ld.log", (long)getpid());
+}
+
+uint64_t stand_in_open_log(const char *path) {
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    SL_CHECK(fd > 0, "the log can be opened");
+    return (uint64_t)fd;
+}
+
+void stand_in_close_log(uint64_t log) {
+    (void)close((int)log);
 }

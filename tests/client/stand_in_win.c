@@ -28,3 +28,15 @@ void stand_in_log_path(char *ret_path, size_t size) {
     (void)snprintf(ret_path, size, "%ssluice-launch-%lu.log", folder,
                    (unsigned long)GetCurrentProcessId());
 }
+
+uint64_t stand_in_open_log(const char *path) {
+    HANDLE file = CreateFileA(path, FILE_APPEND_DATA | SYNCHRONIZE,
+                              FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                              OPEN_ALWAYS, 0, NULL);
+    SL_CHECK(file != INVALID_HANDLE_VALUE, "the log can be opened");
+    return (uint64_t)(uintptr_t)file;
+}
+
+void stand_in_close_log(uint64_t log) {
+    (void)CloseHandle((HANDLE)(uintptr_t)log);
+}

@@ -146,6 +146,8 @@ static void test_endpoint_on_a_hung_file_system(void **state) {
     assert_int_equal(open_in_time(&options, why, &session), SLUICE_ETIMEDOUT);
     assert_string_equal(why, "the file system of the endpoint's folder does not answer");
     assert_int_equal(client_errand_left_count(), 1);
+    options.expected_user = "uid 0"; /* then nobody asks whose the folder is */
+    assert_int_equal(open_in_time(&options, why, &session), SLUICE_ETIMEDOUT);
     unmount_hung();
     await_errands();
 }

@@ -111,7 +111,10 @@ enum {
  * or a PR_SET_CHILD_SUBREAPER: that gets it like any orphan. It keeps no folder busy, has none of
  * the program's descriptors or handles but its log, no console or terminal (Ctrl-C does not reach
  * it), no signal blocked or ignored, a umask of 077; and the program's limits, priority and
- * environment. */
+ * environment.
+ * A daemon that has closed its standard descriptors has a broker like any program; but it should
+ * open /dev/null in their place (as daemon(3) does): else whatever opens something next gets their
+ * numbers, the library too, and what is written to standard error goes there. */
 typedef struct sluice_open_options {
     uint32_t size;
     uint32_t mode;
