@@ -69,7 +69,8 @@ static void on_opened(engine_opener_job *job) {
     DWORD error = job->os_error;
     if (status == SLUICE_OK) {
         error = take_handles(job);
-        status = engine_iocp_status(error);
+        /* The join's own memory is ours, not the system's. */
+        status = error == ERROR_OUTOFMEMORY ? SLUICE_ENOMEM : engine_iocp_status(error);
         close_handles(job); /* after a success there are none left */
     }
     engine_opener_release(job);

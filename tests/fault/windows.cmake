@@ -87,7 +87,9 @@ set(allocators
     client/call.c
     client/core.c
     client/handles.c
+    client/launcher.c
     client/link.c
+    client/look.c
     client/pool.c
     client/session.c
     engine/engine.c
