@@ -233,7 +233,7 @@ void op_refuse(broker_op *op, int status, const sl_reason *reason) {
         op->small.reason = *reason;
         op->has_detail = true;
     }
-    op_finish(op, status, 0);
+    op_finish(op, status, op->os_error);
 }
 
 void op_answered(broker_op *op) {

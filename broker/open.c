@@ -166,6 +166,7 @@ static void on_failed(broker_op *op, const engine_completion *completion) {
     if (completion->detail != NULL && !was_asked) {
         sl_reason reason;
         int status = sl_reason_set(&reason, completion->status, "address", completion->detail);
+        op->os_error = completion->os_error;
         op_refuse(op, status, &reason);
         return;
     }

@@ -63,6 +63,7 @@ typedef struct engine_opener_job {
     /* the answer */
     int status; /* SLUICE_EBUSY: a busy pipe, try again */
     uint32_t os_error;
+    const char *detail; /* what the two do not say; static, or NULL */
     uintptr_t os_handles[2]; /* owned by the job until on_done has taken them (sets them to 0) */
     engine_address addresses[ENGINE_RESOLVE_MAX];
     uint32_t address_count;

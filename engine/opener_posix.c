@@ -163,7 +163,19 @@ uint32_t engine_opener_os_interface(const char *name) {
 
 /* ---- on an opener thread: look-ups ---------------------------------------------------------- */
 
-/* getaddrinfo(3) has its own error numbers; they are negative and fit the raw code as they are. */
+/* getaddrinfo(3) has error numbers of its own, and no raw code is one of them: what they say is put
+ * into words. */
+static const char *words_of(int error) {
+    switch (error) {
+    case EAI_NONAME: return "there is no host of that name";
+    case EAI_NODATA:
+    case EAI_ADDRFAMILY: return "the host has no address";
+    case EAI_FAIL: return "the name server refuses to answer";
+    case EAI_AGAIN: return "no name server answers";
+    default: return NULL;
+    }
+}
+
 static int status_of(int error) {
     switch (error) {
     case 0: return SLUICE_OK;
@@ -199,7 +211,8 @@ static void run_resolve(engine_opener_job *job) {
     struct addrinfo *list = NULL;
     int error = getaddrinfo(job->name, NULL, &hints, &list);
     job->status = status_of(error);
-    job->os_error = (uint32_t)error;
+    job->os_error = error == EAI_SYSTEM ? (uint32_t)errno : 0;
+    job->detail = words_of(error);
     for (struct addrinfo *it = list; it != NULL && job->address_count < ENGINE_RESOLVE_MAX;
          it = it->ai_next) {
         add_address(job, it->ai_addr);
@@ -209,6 +222,7 @@ static void run_resolve(engine_opener_job *job) {
     }
     if (job->status == SLUICE_OK && job->address_count == 0) {
         job->status = SLUICE_ENOTFOUND;
+        job->detail = words_of(EAI_NODATA);
     }
 }
 

@@ -19,6 +19,7 @@ static void on_resolved(engine_opener_job *job) {
         memcpy(request->ret_addresses, job->addresses, count * sizeof(job->addresses[0]));
         request->address_count = count;
     }
+    request->detail = job->detail;
     engine_opener_release(job);
     engine_request_finish(request, status, os_error, 0, 0);
 }
@@ -36,5 +37,6 @@ void engine_resolve_start(engine_request *request) {
     }
     memcpy(job->name, request->host, sizeof(job->name));
     job->port = request->port;
+    job->detail = NULL;
     engine_opener_submit(job);
 }

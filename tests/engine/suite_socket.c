@@ -197,6 +197,12 @@ static void resolve_names(void) {
     EXPECT_INT(addresses[1].family, ENGINE_ADDRESS_NONE); /* not written */
     completion = resolve(r, "no-such-host.invalid", addresses, ADDRESSES);
     EXPECT_STATUS(completion.status, SLUICE_ENOTFOUND);
+    /* No number of the resolver's where a code of the system's belongs: its words instead. */
+    if (t_is_backend("epoll")) {
+        EXPECT(completion.os_error == 0 && completion.detail != NULL);
+    } else if (t_is_backend("iocp")) {
+        EXPECT(completion.os_error != 0);
+    }
     EXPECT_INT(completion.count, 0);
     memset(long_name, 'a', sizeof(long_name));
     long_name[sizeof(long_name) - 1] = '\0';
