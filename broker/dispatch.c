@@ -27,6 +27,20 @@ typedef struct dispatch_input {
     sl_reason *reason; /* of a violation */
 } dispatch_input;
 
+/* What is wrong with a handle. */
+static const char *refusal(int status, unsigned can) {
+    if (status == SLUICE_EBADHANDLE) {
+        return "not one that this session has open";
+    }
+    if (status == SLUICE_ECLOSED) {
+        return "is being closed";
+    }
+    return (can & ENGINE_CAN_READ) != 0         ? "cannot be read"
+           : (can & ENGINE_CAN_WRITE) != 0      ? "cannot be written"
+           : (can & ENGINE_CAN_HALF_CLOSE) != 0 ? "cannot be half-closed, only closed"
+                                                : "is no listener";
+}
+
 /* The open handle that a request names, if it can do that; otherwise the operation has ended. */
 static broker_handle *find(broker_op *op, uint64_t id, unsigned can) {
     broker_handle *found = handle_find(op->session, id);
@@ -40,7 +54,9 @@ static broker_handle *find(broker_op *op, uint64_t id, unsigned can) {
         status = SLUICE_ENOTSUP;
     }
     if (status != SLUICE_OK) {
-        op_finish(op, status, 0);
+        sl_reason reason;
+        (void)sl_reason_set(&reason, status, "handle", refusal(status, can));
+        op_refuse(op, status, &reason);
         return NULL;
     }
     op->handle = found;

@@ -50,6 +50,7 @@ struct broker_handle {
     broker_op *writing; /* has a request in the engine */
     engine_request_id write_request;
     bool is_torn;
+    bool is_half_closed;
 
     /* accept.c */
     broker_target accept_target;

@@ -20,7 +20,14 @@ static void end_write(broker_handle *handle, broker_op *op, int status, uint32_t
     if ((op->done > 0 && op->done < op->length) || op->in_doubt > 0) {
         handle->is_torn = true;
     }
-    op_finish(op, status, os_error);
+    if (status == SLUICE_EBROKENPIPE && handle->is_half_closed) { /* the peer may well be there */
+        sl_reason reason;
+        (void)sl_reason_set(&reason, status, "handle", "its writing was ended by a half-close");
+        op->os_error = os_error;
+        op_refuse(op, status, &reason);
+    } else {
+        op_finish(op, status, os_error);
+    }
 }
 
 void handle_end_write(broker_op *op, int status, uint32_t os_error) {
@@ -119,6 +126,9 @@ void transmit_on_completion(broker_target *target, const engine_completion *comp
     SL_CHECK(op->done <= op->length, "no more is written than was asked for");
     bool is_whole = op->done == op->length;
     bool is_ok = completion->status == SLUICE_OK;
+    if (is_ok && op->kind == SL_REQUEST_HALF_CLOSE) {
+        handle->is_half_closed = true;
+    }
     if (is_whole && (is_ok || op->length > 0)) { /* also when it was cancelled too late */
         end_write(handle, op, SLUICE_OK, 0);
     } else if (!is_ok) {
