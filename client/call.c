@@ -10,13 +10,18 @@
 #include "base/failpoint.h"
 #include "client/session.h"
 
-static int copy_address(client_operation *op, const char *address, const char **ret_text) {
+static int copy_address(client_operation *op, const char *address, const char **ret_text,
+                        sl_reason *ret_reason) {
     size_t length = address == NULL ? 0 : strlen(address);
     if (length == 0) {
-        return SLUICE_EINVAL;
+        return sl_reason_set(ret_reason, SLUICE_EINVAL, "address",
+                             address == NULL ? "is NULL; give \"pipe:NAME\" or \"tcp:HOST:PORT\""
+                                             : "is empty; give \"pipe:NAME\" or "
+                                               "\"tcp:HOST:PORT\"");
     }
     if (length > SL_ADDRESS_BYTES) {
-        return SLUICE_ENAMETOOLONG;
+        return sl_reason_range(ret_reason, SLUICE_ENAMETOOLONG, "the address's length in bytes",
+                               length, 1, SL_ADDRESS_BYTES);
     }
     op->text_size = length + 1;
     op->text = sl_account_alloc(&op->session->account, op->text_size);
@@ -28,31 +33,38 @@ static int copy_address(client_operation *op, const char *address, const char **
     return SLUICE_OK;
 }
 
-static int fill_read(client_operation *op, const client_arguments *a) {
-    if ((a->flags & ~(uint32_t)SLUICE_READ_ALL) != 0 || (a->in == NULL && a->length != 0)) {
-        return SLUICE_EINVAL;
+static int check_memory(const void *memory, uint32_t length, const char *name,
+                        sl_reason *ret_reason) {
+    if (memory == NULL && length != 0) {
+        return sl_reason_value(ret_reason, SLUICE_EINVAL, name, "is NULL, and length is not 0",
+                               length);
+    }
+    return SLUICE_OK;
+}
+
+static int fill_read(client_operation *op, const client_arguments *a, sl_reason *ret_reason) {
+    if ((a->flags & ~(uint32_t)SLUICE_READ_ALL) != 0) {
+        return sl_reason_value(ret_reason, SLUICE_EINVAL, "flags",
+                               "there is none but SLUICE_READ_ALL, which is 1", a->flags);
     }
     bool all = (a->flags & SLUICE_READ_ALL) != 0;
     if (a->length > SL_MIB && all) {
-        return SLUICE_ETOOLARGE;
+        return sl_reason_range(ret_reason, SLUICE_ETOOLARGE, "length", a->length, 0, SL_MIB);
     }
     op->in = a->in;
     op->in_size = a->length > SL_MIB ? (uint32_t)SL_MIB : a->length;
     op->request.as.read.max_bytes = op->in_size;
     op->request.as.read.all = all;
-    return SLUICE_OK;
+    return check_memory(a->in, a->length, "buffer", ret_reason);
 }
 
-static int fill_write(client_operation *op, const client_arguments *a) {
-    if (a->out == NULL && a->length != 0) {
-        return SLUICE_EINVAL;
-    }
+static int fill_write(client_operation *op, const client_arguments *a, sl_reason *ret_reason) {
     if (a->length > SL_MIB) {
-        return SLUICE_ETOOLARGE;
+        return sl_reason_range(ret_reason, SLUICE_ETOOLARGE, "length", a->length, 0, SL_MIB);
     }
     op->out = a->out;
     op->request.as.write.length_bytes = a->length;
-    return SLUICE_OK;
+    return check_memory(a->out, a->length, "bytes", ret_reason);
 }
 
 static void fill_ops(client_operation *op, const client_arguments *a) {
@@ -68,8 +80,9 @@ static void fill_ops(client_operation *op, const client_arguments *a) {
     }
 }
 
-static int fill(client_operation *op, const client_arguments *a) {
+static int fill(client_operation *op, const client_arguments *a, sl_reason *ret_reason) {
     uint64_t *handle = client_operation_handle(op);
+    op->call = a->call;
     op->kind = a->local;
     op->in = a->in;
     op->in_size = a->length;
@@ -82,14 +95,14 @@ static int fill(client_operation *op, const client_arguments *a) {
     }
     switch (a->kind) {
     case SL_REQUEST_READ:
-        return fill_read(op, a);
+        return fill_read(op, a, ret_reason);
     case SL_REQUEST_WRITE:
-        return fill_write(op, a);
+        return fill_write(op, a, ret_reason);
     case SL_REQUEST_LISTEN:
         op->request.as.listen.backlog = a->backlog;
-        return copy_address(op, a->address, &op->request.as.listen.address);
+        return copy_address(op, a->address, &op->request.as.listen.address, ret_reason);
     case SL_REQUEST_CONNECT:
-        return copy_address(op, a->address, &op->request.as.connect.address);
+        return copy_address(op, a->address, &op->request.as.connect.address, ret_reason);
     case SL_REQUEST_OPS:
         fill_ops(op, a);
         return SLUICE_OK;
@@ -98,7 +111,7 @@ static int fill(client_operation *op, const client_arguments *a) {
     }
 }
 
-static int take_credit(client_operation *op, bool may_wait) {
+static int take_credit(client_operation *op, bool may_wait, sl_reason *ret_reason) {
     uint32_t bytes;
     if (!client_operation_credit(op, &bytes)) {
         return SLUICE_OK;
@@ -116,11 +129,11 @@ static int take_credit(client_operation *op, bool may_wait) {
     }
     op->has_credit = status == SLUICE_OK;
     op->credit_bytes = bytes;
-    return status;
+    return status == SLUICE_OK ? status : client_credit_refused(credit, ret_reason);
 }
 
 int client_prepare(sluice_session *session, const client_arguments *arguments, bool may_wait,
-                   client_operation **ret_op) {
+                   client_operation **ret_op, sl_reason *ret_reason) {
     int status = SL_FAILPOINT(client, submit);
     if (status != SLUICE_OK) {
         return status;
@@ -129,9 +142,9 @@ int client_prepare(sluice_session *session, const client_arguments *arguments, b
     if (op == NULL) {
         return SLUICE_ENOMEM;
     }
-    status = fill(op, arguments);
+    status = fill(op, arguments, ret_reason);
     if (status == SLUICE_OK) {
-        status = take_credit(op, may_wait);
+        status = take_credit(op, may_wait, ret_reason);
     }
     if (status != SLUICE_OK) {
         client_pool_drop(op);
@@ -149,13 +162,17 @@ void client_unprepare(client_operation *op) {
     client_pool_drop(op);
 }
 
+static int refuse_closed(sl_reason *ret_reason) {
+    return sl_reason_set(ret_reason, SLUICE_ECLOSED, "session", "is being closed");
+}
+
 /* sluice_session_close sets is_closed, then waits until nobody is in here: so nothing is posted
  * behind its own stop mail. */
-int client_post(client_operation *op) {
+int client_post(client_operation *op, sl_reason *ret_reason) {
     sluice_session *session = op->session;
     if (client_session_is_io_thread(session)) { /* the stop mail has yet to be taken in */
         if (atomic_load(&session->is_closed)) {
-            return SLUICE_ECLOSED;
+            return refuse_closed(ret_reason);
         }
         client_core_submit_here(&session->core, op);
         return SLUICE_OK;
@@ -167,22 +184,22 @@ int client_post(client_operation *op) {
     }
     atomic_fetch_sub(&session->posting_count, 1);
     SL_FAILPOINT_PASS(client, submitted);
-    return is_closed ? SLUICE_ECLOSED : SLUICE_OK;
+    return is_closed ? refuse_closed(ret_reason) : SLUICE_OK;
 }
 
-int client_call(sluice_session *session, const client_arguments *arguments,
-                client_operation **ret_op) {
-    if (session == NULL) {
-        return SLUICE_EINVAL;
-    }
-    if (client_session_is_forked(session)) {
-        return SLUICE_EFORKED;
+int client_do(sluice_session *session, const client_arguments *arguments,
+              client_operation **ret_op, sl_reason *ret_reason) {
+    int status = client_check_session(session, ret_reason);
+    if (status != SLUICE_OK) {
+        return status;
     }
     if (client_session_is_io_thread(session)) {
-        return SLUICE_EDEADLK;
+        return sl_reason_set(ret_reason, SLUICE_EDEADLK, "session",
+                             "delivers INLINE, and this is the thread that would end the call; "
+                             "start it, and go on in its callback");
     }
     client_operation *op;
-    int status = client_prepare(session, arguments, true, &op);
+    status = client_prepare(session, arguments, true, &op, ret_reason);
     if (status != SLUICE_OK) {
         return status;
     }
@@ -191,7 +208,7 @@ int client_call(sluice_session *session, const client_arguments *arguments,
         op->has_event = status == SLUICE_OK;
     }
     if (status == SLUICE_OK) {
-        status = client_post(op);
+        status = client_post(op, ret_reason);
     }
     if (status != SLUICE_OK) {
         client_unprepare(op);

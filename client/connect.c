@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/failpoint.h"
+#include "base/text.h"
 #include "client/core.h"
 #include "client/detail.h"
 #include "client/handles.h"
@@ -76,6 +77,23 @@ static void back_off(client_core *core) {
     core->phase = CLIENT_BACKOFF;
 }
 
+/* Where nobody was found, and what can be done; unless more is known. */
+static void explain_absence(client_core *core) {
+    bool is_private = core->mode == SLUICE_MODE_PRIVATE;
+    if (core->down_detail[0] != '\0') {
+        return;
+    }
+    char detail[SLUICE_DETAIL_BYTES];
+    sl_text text;
+    sl_text_init(&text, detail, sizeof(detail) - 1);
+    sl_text_append(&text, is_private ? "the private broker does not answer at "
+                                     : "no broker listens at ");
+    sl_text_append(&text, core->endpoint);
+    sl_text_append(&text, is_private ? "" : ": start sluiced, or use SLUICE_MODE_PRIVATE");
+    detail[text.length] = '\0';
+    client_connect_explain(core, detail);
+}
+
 /* An attempt has failed. */
 static void on_failed(client_core *core, int status, uint32_t os_error) {
     if (status == SLUICE_ENOTFOUND || status == SLUICE_EREFUSED || status == SLUICE_ERESET ||
@@ -93,6 +111,9 @@ static void on_failed(client_core *core, int status, uint32_t os_error) {
         core->mode = SLUICE_MODE_PRIVATE;
         launch(core);
         return;
+    }
+    if (status == SLUICE_ENOBROKER) {
+        explain_absence(core);
     }
     bool may_come = core->mode == SLUICE_MODE_PRIVATE
                         ? !core->hooks.has_broker_ended(core->hooks.user)
@@ -323,18 +344,28 @@ uint64_t client_connect_deadline_ns(const client_core *core) {
     }
 }
 
+static void explain_lateness(client_core *core) {
+    if (core->phase == CLIENT_LAUNCHING) {
+        client_connect_explain(core, "the system has not started the private broker in time");
+    } else if (core->phase != CLIENT_BACKOFF) {
+        sl_reason reason;
+        (void)sl_reason_set(&reason, 0, core->endpoint,
+                            core->phase == CLIENT_GREETING ? "what listens there does not greet"
+                                                           : "what listens there takes nobody in");
+        client_connect_explain(core, reason.text);
+    } else if (core->mode == SLUICE_MODE_PRIVATE) {
+        client_connect_explain(core, "the private broker was started, but does not listen");
+    }
+}
+
 void client_connect_tick(client_core *core) {
     if (core->now_ns < core->settle_ns || client_connect_deadline_ns(core) > core->now_ns) {
         return;
     }
     if (core->phase == CLIENT_GREETING || core->now_ns >= core->phase_deadline_ns) {
         bool was_refused = core->phase == CLIENT_BACKOFF;
-        if (core->phase == CLIENT_LAUNCHING) {
-            client_connect_explain(core, "the system has not started the private broker in time");
-        } else if (was_refused && core->mode == SLUICE_MODE_PRIVATE) {
-            client_connect_explain(core, "the private broker was started, but does not listen");
-        }
         int status = core->phase == CLIENT_GREETING ? SLUICE_EUNRESPONSIVE : SLUICE_ETIMEDOUT;
+        explain_lateness(core);
         drop_link(core);
         give_up(core, was_refused ? core->down_status : status, 0);
     } else {

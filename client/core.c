@@ -212,39 +212,54 @@ void client_core_resend(client_core *core, client_operation *op) {
 
 /* ---- the beginning of an operation ----------------------------------------------------------- */
 
+/* For a call that is wrong: why. */
+static void end_refused(client_core *core, client_operation *op, int status,
+                        const sl_reason *reason) {
+    client_detail_copy(op->result.detail, sizeof(op->result.detail), reason->text);
+    client_core_end(core, op, status, 0);
+}
+
 /* What needs no connection, or has been decided already. true: it has ended. */
 static bool ends_at_once(client_core *core, client_operation *op) {
     int status = SLUICE_OK;
+    sl_reason reason;
+    reason.text[0] = '\0';
     /* A close goes on whatever becomes of the wait for it: nobody else would close the handle. */
     bool is_close = op->request.kind == SL_REQUEST_CLOSE;
     if (core->phase == CLIENT_STOPPED) {
-        status = SLUICE_ECLOSED;
+        status = sl_reason_set(&reason, SLUICE_ECLOSED, "session", "is being closed");
     } else if (!is_close && atomic_load(&op->cancel_posted)) {
         status = SLUICE_ECANCELED;
     } else if (!is_close && op->timeout_ns == 0) {
-        status = SLUICE_ETIMEDOUT;
+        status = sl_reason_set(&reason, SLUICE_ETIMEDOUT, "timeout_ns",
+                               "0 has passed already; SLUICE_NO_TIMEOUT is none");
     } else if (core->operation_count > core->timers.capacity) {
         uint32_t room = core->operation_count < 64 ? 64 : core->operation_count * 2;
         status = sl_heap_reserve(&core->timers, room);
     }
     if (status != SLUICE_OK) {
-        client_core_end(core, op, status, 0);
+        end_refused(core, op, status, &reason);
     }
     return status != SLUICE_OK;
 }
 
 static void answer_address(client_core *core, client_operation *op) {
     client_entry *entry;
-    int status = client_handles_find(core, op->local_handle, &entry);
+    sl_reason reason;
+    int status = client_handles_find(core, op->local_handle, &entry, &reason);
     if (status == SLUICE_OK && entry->address == NULL) {
-        status = SLUICE_ENOTSUP;
+        status = sl_reason_value(&reason, SLUICE_ENOTSUP, "handle",
+                                 "neither a TCP connection nor a TCP listener", op->local_handle);
     } else if (status == SLUICE_OK && entry->address_size > op->in_size) {
-        status = SLUICE_EINVAL;
+        status = sl_reason_range(&reason, SLUICE_EINVAL, "size", op->in_size, entry->address_size,
+                                 UINT32_MAX);
     }
-    if (status == SLUICE_OK) {
-        memcpy(op->in, entry->address, entry->address_size);
+    if (status != SLUICE_OK) {
+        end_refused(core, op, status, &reason);
+        return;
     }
-    client_core_end(core, op, status, 0);
+    memcpy(op->in, entry->address, entry->address_size);
+    client_core_end(core, op, SLUICE_OK, 0);
 }
 
 static int too_large(const client_core *core, const char *what, sl_reason *ret_reason) {
@@ -273,12 +288,13 @@ static int check_request(client_core *core, client_operation *op, sl_reason *ret
 /* Looks the handle up, and puts the broker's number in its place. true: it has ended. */
 static bool resolve_handle(client_core *core, client_operation *op, uint64_t *handle) {
     client_entry *entry = NULL;
-    int status = client_handles_find(core, *handle, &entry);
+    sl_reason reason;
+    int status = client_handles_find(core, *handle, &entry, &reason);
     if (status == SLUICE_OK && entry->is_closing) {
-        status = SLUICE_ECLOSED;
+        status = sl_reason_value(&reason, SLUICE_ECLOSED, "handle", "is being closed", *handle);
     }
     if (status != SLUICE_OK) {
-        client_core_end(core, op, status, 0);
+        end_refused(core, op, status, &reason);
         return true;
     }
     op->entry = entry;
@@ -302,11 +318,10 @@ void client_core_enqueue(client_core *core, client_operation *op) {
     reason.text[0] = '\0';
     int status = check_request(core, op, &reason);
     if (status != SLUICE_OK) {
-        client_detail_copy(op->result.detail, sizeof(op->result.detail), reason.text);
         if (op->request.kind == SL_REQUEST_CLOSE) {
             op->entry->is_closing = false;
         }
-        client_core_end(core, op, status, 0);
+        end_refused(core, op, status, &reason);
         return;
     }
     if (client_operation_is_read(op)) {

@@ -83,6 +83,14 @@ int client_credit_wait(client_credit *credit, uint64_t bytes, uint64_t deadline_
     return status;
 }
 
+int client_credit_refused(const client_credit *credit, sl_reason *ret_reason) {
+    uint64_t operations_max = atomic_load(&credit->operations_max);
+    bool are_many = atomic_load(&credit->used) >> BYTES_BITS >= operations_max;
+    return sl_limit_reached(ret_reason, SL_LIMIT_SESSION,
+                            are_many ? "credit_operations" : "credit_bytes",
+                            are_many ? operations_max : atomic_load(&credit->bytes_max));
+}
+
 void client_credit_give(client_credit *credit, uint64_t bytes) {
     atomic_fetch_sub(&credit->used, ONE + bytes);
     wake(credit);

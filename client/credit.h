@@ -9,6 +9,7 @@
 #define SLUICE_CLIENT_CREDIT_H
 
 #include "base/thread.h"
+#include "proto/limits.h"
 
 typedef struct client_credit {
     sl_atomic_u64 used; /* operations and bytes in one word: a take is one atomic addition */
@@ -29,6 +30,8 @@ void client_credit_set(client_credit *credit, uint64_t operations_max, uint64_t 
 int client_credit_take(client_credit *credit, uint64_t bytes);
 /* The same, but waits for it until deadline_ns on the system's clock. */
 int client_credit_wait(client_credit *credit, uint64_t bytes, uint64_t deadline_ns);
+/* Says which of the two was too little. Returns EQUOTA. */
+int client_credit_refused(const client_credit *credit, sl_reason *ret_reason);
 void client_credit_give(client_credit *credit, uint64_t bytes);
 
 #endif

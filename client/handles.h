@@ -34,7 +34,8 @@ struct client_entry {
 /* SLUICE_OK, ENOMEM, EQUOTA: then nothing was taken, and the broker's handle is to be closed. */
 int client_handles_open(client_core *core, const sl_opened_handle *opened, uint64_t *ret_handle);
 /* SLUICE_OK; ESTALE, EBADHANDLE. */
-int client_handles_find(client_core *core, uint64_t handle, client_entry **ret_entry);
+int client_handles_find(client_core *core, uint64_t handle, client_entry **ret_entry,
+                        sl_reason *ret_reason);
 void client_handles_close(client_core *core, client_entry *entry);
 /* The connection is over: all of them. */
 void client_handles_close_all(client_core *core);

@@ -42,7 +42,7 @@ typedef struct client_launch {
 void client_launch_init(client_launch *launch);
 
 /* Where sluiced is, by absolute path; the first that is there (docs/design.md, "Where a private
- * broker is looked for"). SLUICE_OK, ENOTFOUND. */
+ * broker is looked for"). SLUICE_OK; ENOTFOUND: the path is the last that was tried, or "". */
 int client_launch_find(char *ret_path, size_t size);
 
 /* Is that an absolute path? */

@@ -46,8 +46,8 @@ static bool try_beside(HMODULE module, const wchar_t *name, char *ret_path, size
         return false;
     }
     wcscpy(slash + 1, name);
-    return GetFileAttributesW(path) != INVALID_FILE_ATTRIBUTES &&
-           WideCharToMultiByte(CP_UTF8, 0, path, -1, ret_path, (int)size, NULL, NULL) != 0;
+    return WideCharToMultiByte(CP_UTF8, 0, path, -1, ret_path, (int)size, NULL, NULL) != 0 &&
+           GetFileAttributesW(path) != INVALID_FILE_ATTRIBUTES;
 }
 
 int client_launch_find(char *ret_path, size_t size) {

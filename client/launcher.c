@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/failpoint.h"
+#include "base/text.h"
 #include "client/core.h"
 #include "client/detail.h"
 #include "client/errand.h"
@@ -87,6 +88,21 @@ static void end_broker(client_start *s, uint64_t polite_ns, uint64_t deadline_ns
 
 /* ---- a broker's start: the launch thread ----------------------------------------------------- */
 
+/* The path is the last one that was tried. */
+static void explain_search(client_start *s) {
+    char detail[SLUICE_DETAIL_BYTES];
+    sl_text text;
+    sl_text_init(&text, detail, sizeof(detail) - 1);
+    sl_text_append(&text, "no sluiced beside the library, nor beside the program; set broker_path");
+    if (s->options.path[0] != '\0') {
+        sl_text_append(&text, "; last tried: ");
+        sl_text_append(&text, s->options.path);
+        s->options.path[0] = '\0';
+    }
+    detail[text.length] = '\0';
+    client_detail_copy(s->detail, sizeof(s->detail), detail);
+}
+
 static int launch(client_start *s) {
     static const char not_started[] = "the system does not start sluiced";
     const char *detail = not_started;
@@ -99,8 +115,7 @@ static int launch(client_start *s) {
     s->before = NULL;
     if (s->options.path[0] == '\0' &&
         client_launch_find(s->options.path, sizeof(s->options.path)) != SLUICE_OK) {
-        client_detail_copy(s->detail, sizeof(s->detail),
-                           "there is no sluiced beside the library, nor beside the program");
+        explain_search(s);
         return SLUICE_ENOBROKER;
     }
     uint64_t random[2];

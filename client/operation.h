@@ -56,6 +56,7 @@ struct sluice_operation {
 
     /* What is asked. Set by the poster. */
     client_operation_kind kind;
+    unsigned call; /* whose: client_call */
     sl_request request; /* handles are the application's numbers until they are sent */
     char *text;         /* the address that the request points at, ours */
     size_t text_size;

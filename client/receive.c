@@ -44,7 +44,7 @@ static int close_all_late(client_core *core, const sl_response *response, uint32
 static int close_opened(client_core *core, client_operation *op, const sl_response *response) {
     for (uint32_t i = 0; i < op->result.handle_count; i++) {
         client_entry *entry;
-        if (client_handles_find(core, op->result.handles[i], &entry) == SLUICE_OK) {
+        if (client_handles_find(core, op->result.handles[i], &entry, NULL) == SLUICE_OK) {
             client_handles_close(core, entry);
         }
         op->result.handles[i] = 0;

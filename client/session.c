@@ -30,6 +30,12 @@
 
 /* ---- options --------------------------------------------------------------------------------- */
 
+/* Why a session is not opened. */
+typedef struct open_why {
+    char detail[SLUICE_DETAIL_BYTES];
+    uint32_t os_error;
+} open_why;
+
 /* Returns the status. */
 static int explain(const sluice_open_options *options, int status, const char *detail) {
     if (options->ret_detail != NULL) {
@@ -38,20 +44,26 @@ static int explain(const sluice_open_options *options, int status, const char *d
     return status;
 }
 
-static int copy_options(const sluice_open_options *from, sluice_open_options *to) {
+/* The copy's detail goes to `why`, whatever the caller wants of it. */
+static int copy_options(const sluice_open_options *from, sluice_open_options *to, open_why *why) {
     memset(to, 0, sizeof(*to));
-    if (from != NULL) {
-        if (from->size < sizeof(uint32_t)) {
-            return SLUICE_EINVAL;
-        }
+    if (from != NULL && from->size >= sizeof(uint32_t)) {
         memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
     }
+    to->ret_detail = why->detail;
+    to->detail_size = sizeof(why->detail);
     if (to->open_timeout_ns == 0) {
         to->open_timeout_ns = OPEN_TIMEOUT_NS;
     }
-    (void)explain(to, SLUICE_OK, "");
-    if (to->mode > SLUICE_MODE_SERVICE || to->delivery > SLUICE_DELIVERY_INLINE) {
-        return explain(to, SLUICE_EINVAL, "mode or delivery: no such value");
+    if (from != NULL && from->size < sizeof(uint32_t)) {
+        return explain(to, SLUICE_EINVAL, "options->size: must be sizeof(sluice_open_options)");
+    }
+    if (to->mode > SLUICE_MODE_SERVICE) {
+        return explain(to, SLUICE_EINVAL, "mode: not one of SLUICE_MODE_AUTO, _PRIVATE, _SERVICE");
+    }
+    if (to->delivery > SLUICE_DELIVERY_INLINE) {
+        return explain(to, SLUICE_EINVAL,
+                       "delivery: not one of SLUICE_DELIVERY_THREAD, _POLL, _INLINE");
     }
     return SLUICE_OK;
 }
@@ -204,23 +216,25 @@ static int start_threads(sluice_session *session) {
     return status;
 }
 
-static int connect_first(sluice_session *session, const sluice_open_options *options) {
-    client_arguments a = {.local = CLIENT_OPEN, .timeout_ns = SLUICE_NO_TIMEOUT};
+static int connect_first(sluice_session *session, open_why *ret_why) {
+    client_arguments a = {.call = CLIENT_CALL_open, .local = CLIENT_OPEN,
+                          .timeout_ns = SLUICE_NO_TIMEOUT};
     client_operation *op = NULL;
-    int status = client_call(session, &a, &op);
+    int status = client_do(session, &a, &op, NULL);
     if (op != NULL) {
-        (void)explain(options, status, op->result.detail);
+        client_detail_copy(ret_why->detail, sizeof(ret_why->detail), op->result.detail);
+        ret_why->os_error = op->result.os_error;
         client_pool_drop(op);
     }
     return status;
 }
 
-int client_session_open(const sluice_open_options *given, const client_tuning *tuning,
-                        sluice_session **ret_session) {
+static int open_session(const sluice_open_options *given, const client_tuning *tuning,
+                        sluice_session **ret_session, open_why *ret_why) {
     uint64_t began_ns = sl_clock_now_ns(sl_clock_system());
     sluice_open_options options;
     client_launch_options launch;
-    int status = copy_options(given, &options);
+    int status = copy_options(given, &options, ret_why);
     if (status == SLUICE_OK) {
         status = take_launch_options(&options, &launch);
     }
@@ -250,7 +264,7 @@ int client_session_open(const sluice_open_options *given, const client_tuning *t
         client_session_drop(session);
         return status;
     }
-    status = connect_first(session, &options);
+    status = connect_first(session, ret_why);
     if (status != SLUICE_OK) {
         (void)sluice_session_close(session);
         return status;
@@ -259,14 +273,30 @@ int client_session_open(const sluice_open_options *given, const client_tuning *t
     return SLUICE_OK;
 }
 
+static bool wants_detail(const sluice_open_options *options) {
+    const size_t head = offsetof(sluice_open_options, detail_size) + sizeof(options->detail_size);
+    return options != NULL && options->size >= head && options->ret_detail != NULL;
+}
+
+int client_session_open(const sluice_open_options *given, const client_tuning *tuning,
+                        sluice_session **ret_session) {
+    open_why why = {.detail = "", .os_error = 0};
+    int status = open_session(given, tuning, ret_session, &why);
+    if (wants_detail(given)) {
+        client_detail_copy(given->ret_detail, given->detail_size, why.detail);
+    }
+    return status == SLUICE_OK ? status
+                               : client_fail(CLIENT_CALL_open, status, why.os_error, why.detail);
+}
+
 int32_t sluice_open(const sluice_open_options *options, sluice_session **ret_session) {
     if (ret_session == NULL) {
-        return SLUICE_EINVAL;
+        return client_fail(CLIENT_CALL_open, SLUICE_EINVAL, 0, "ret_session: is NULL");
     }
     *ret_session = NULL;
     int status = SL_FAILPOINT(client, open);
     if (status != SLUICE_OK) {
-        return status;
+        return client_fail(CLIENT_CALL_open, status, 0, NULL);
     }
     client_tuning tuning = {.allocator = sl_allocator_system(),
                             .backend = engine_backend_find(NULL)};
@@ -300,18 +330,18 @@ static int close_later(sluice_session *session) {
     return status;
 }
 
-int32_t sluice_session_close(sluice_session *session) {
-    if (session == NULL) {
-        return SLUICE_OK;
-    }
-    if (client_session_is_forked(session)) {
-        return SLUICE_EFORKED;
+static int try_close(sluice_session *session, sl_reason *ret_reason) {
+    int status = client_check_session(session, ret_reason);
+    if (status != SLUICE_OK) {
+        return status;
     }
     if (client_session_is_io_thread(session) || client_delivery_is_callback(&session->delivery)) {
-        return SLUICE_EDEADLK;
+        return sl_reason_set(ret_reason, SLUICE_EDEADLK, "session",
+                             "this is one of its callbacks, and its close waits for them");
     }
     if (client_delivery_is_dispatching(&session->delivery)) {
-        return SLUICE_EBUSY;
+        return sl_reason_set(ret_reason, SLUICE_EBUSY, "session",
+                             "sluice_dispatch runs its callbacks at this moment");
     }
     if (client_registry_is_callback()) {
         return close_later(session);
@@ -320,14 +350,29 @@ int32_t sluice_session_close(sluice_session *session) {
     return SLUICE_OK;
 }
 
+int32_t sluice_session_close(sluice_session *session) {
+    if (session == NULL) {
+        return SLUICE_OK;
+    }
+    sl_reason reason;
+    reason.text[0] = '\0';
+    int status = try_close(session, &reason);
+    return client_return(CLIENT_CALL_session_close, status, &reason);
+}
+
 /* ---- what is known --------------------------------------------------------------------------- */
 
 int32_t sluice_session_get_info(sluice_session *session, sluice_session_info *ret_info) {
-    if (session == NULL || ret_info == NULL || ret_info->size < sizeof(uint32_t)) {
-        return SLUICE_EINVAL;
+    sl_reason reason;
+    int status = client_check_session(session, &reason);
+    if (status == SLUICE_OK && ret_info == NULL) {
+        status = sl_reason_set(&reason, SLUICE_EINVAL, "ret_info", "is NULL");
+    } else if (status == SLUICE_OK && ret_info->size < sizeof(uint32_t)) {
+        status = sl_reason_value(&reason, SLUICE_EINVAL, "ret_info->size",
+                                 "must be sizeof(sluice_session_info)", ret_info->size);
     }
-    if (client_session_is_forked(session)) {
-        return SLUICE_EFORKED;
+    if (status != SLUICE_OK) {
+        return client_return(CLIENT_CALL_session_get_info, status, &reason);
     }
     uint32_t size = ret_info->size;
     sl_mutex_lock(&session->info_lock);
@@ -337,29 +382,35 @@ int32_t sluice_session_get_info(sluice_session *session, sluice_session_info *re
     return SLUICE_OK;
 }
 
+static int check_polled(const sluice_session *session, sl_reason *ret_reason) {
+    int status = client_check_session(session, ret_reason);
+    if (status == SLUICE_OK && session->delivery.mode != SLUICE_DELIVERY_POLL) {
+        status = sl_reason_set(ret_reason, SLUICE_ENOTSUP, "session",
+                               "was not opened with SLUICE_DELIVERY_POLL");
+    }
+    return status;
+}
+
 int32_t sluice_waitable(sluice_session *session, uint64_t *ret_waitable) {
-    if (session == NULL || ret_waitable == NULL) {
-        return SLUICE_EINVAL;
+    sl_reason reason;
+    int status = check_polled(session, &reason);
+    if (status == SLUICE_OK && ret_waitable == NULL) {
+        status = sl_reason_set(&reason, SLUICE_EINVAL, "ret_waitable", "is NULL");
     }
-    if (client_session_is_forked(session)) {
-        return SLUICE_EFORKED;
+    if (status == SLUICE_OK) {
+        *ret_waitable = session->delivery.waitable;
     }
-    if (session->delivery.mode != SLUICE_DELIVERY_POLL) {
-        return SLUICE_ENOTSUP;
-    }
-    *ret_waitable = session->delivery.waitable;
-    return SLUICE_OK;
+    return client_return(CLIENT_CALL_waitable, status, &reason);
 }
 
 int32_t sluice_dispatch(sluice_session *session, uint32_t max_callbacks, uint32_t *ret_count) {
-    if (session == NULL) {
-        return SLUICE_EINVAL;
+    sl_reason reason;
+    int status = check_polled(session, &reason);
+    if (status == SLUICE_OK) {
+        status = client_delivery_dispatch(&session->delivery, max_callbacks, ret_count);
+        const char *what = status == SLUICE_EDEADLK ? "is called in one of its own callbacks"
+                                                    : "another thread is inside at this moment";
+        (void)sl_reason_set(&reason, status, "sluice_dispatch", what);
     }
-    if (client_session_is_forked(session)) {
-        return SLUICE_EFORKED;
-    }
-    if (session->delivery.mode != SLUICE_DELIVERY_POLL) {
-        return SLUICE_ENOTSUP;
-    }
-    return client_delivery_dispatch(&session->delivery, max_callbacks, ret_count);
+    return client_return(CLIENT_CALL_dispatch, status, &reason);
 }

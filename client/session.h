@@ -15,6 +15,7 @@
 #include "client/core.h"
 #include "client/credit.h"
 #include "client/delivery.h"
+#include "client/error.h"
 #include "client/fork.h"
 #include "client/launcher.h"
 
@@ -99,6 +100,7 @@ void client_session_drop(sluice_session *session);
 
 /* What a call is about. */
 typedef struct client_arguments {
+    client_call call;
     sl_request_kind kind;
     client_operation_kind local; /* CLIENT_REQUEST, or what it is instead */
     uint64_t timeout_ns;
@@ -114,15 +116,15 @@ typedef struct client_arguments {
 } client_arguments;
 
 /* Makes the operation and takes its credit, waiting for it if `may_wait`. SLUICE_OK, or a status;
- * then there is none. */
+ * then there is none. This and the others say what is wrong with an argument. */
 int client_prepare(sluice_session *session, const client_arguments *arguments, bool may_wait,
-                   client_operation **ret_op);
+                   client_operation **ret_op, sl_reason *ret_reason);
 /* Takes back what client_prepare gave. */
 void client_unprepare(client_operation *op);
 /* Hands it to the core. SLUICE_OK, or ECLOSED: the session is being closed. */
-int client_post(client_operation *op);
-/* Waits for the outcome. *ret_op is the caller's to drop. */
-int client_call(sluice_session *session, const client_arguments *arguments,
-                client_operation **ret_op);
+int client_post(client_operation *op, sl_reason *ret_reason);
+/* Waits for the outcome. *ret_op is the caller's to drop; NULL: the call has not begun. */
+int client_do(sluice_session *session, const client_arguments *arguments,
+              client_operation **ret_op, sl_reason *ret_reason);
 
 #endif

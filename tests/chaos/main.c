@@ -11,6 +11,7 @@
 #include "client/cli/out.h"
 #include "tests/chaos/chaos.h"
 #include "tests/chaos/load.h"
+#include "tests/client/returns.h"
 
 static const char about[] =
     "A broker and several clients as processes, under load that checks each byte, each outcome\n"
@@ -77,6 +78,7 @@ static void run(chaos *c) {
 
 int main(int count, char **words) {
     static chaos c;
+    returns_watch();
     if (count > 2 && strcmp(words[1], "role") == 0 && strcmp(words[2], "client") == 0) {
         return load_run_role(count - 3, words + 3);
     }

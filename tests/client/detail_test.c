@@ -141,7 +141,8 @@ static void test_not_opened(void **state) {
     sluice_open_options nameless = {.client_name = ""};
     expect_no_session(&nameless, SLUICE_EINVAL, "client_name: 1 to 64 bytes");
     sluice_open_options modeless = {.mode = 47};
-    expect_no_session(&modeless, SLUICE_EINVAL, "mode or delivery: no such value");
+    expect_no_session(&modeless, SLUICE_EINVAL,
+                      "mode: not one of SLUICE_MODE_AUTO, _PRIVATE, _SERVICE");
     sluice_open_options gone = {.mode = SLUICE_MODE_PRIVATE, .broker_path = FAKE_NO_PROGRAM};
     expect_no_session(&gone, SLUICE_ENOBROKER, "there is no program at broker_path");
 }
@@ -169,6 +170,63 @@ static void test_real_broker(void **state) {
     sluice_open_options options = {.mode = SLUICE_MODE_PRIVATE, .broker_path = broker_path,
                                    .client_name = "\xff"};
     expect_no_session(&options, SLUICE_EINVAL, "client_name: text that is not UTF-8");
+}
+
+/* What a real handle cannot do, and why a write after a half-close ends. */
+static void test_real_handles(void **state) {
+    (void)state;
+    if (broker_path == NULL) {
+        skip();
+    }
+    sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_PRIVATE,
+                                   .broker_path = broker_path};
+    sluice_session *session = NULL;
+    sluice_result pair = {.size = sizeof(pair)};
+    sluice_result result = {.size = sizeof(result)};
+    char byte;
+    assert_int_equal(sluice_open(&options, &session), SLUICE_OK);
+    assert_int_equal(sluice_pair(session, RIG_LONG_NS, &pair), SLUICE_OK);
+    assert_int_equal(pair.can[0], SLUICE_CAN_READ);
+    assert_int_equal(pair.can[1], SLUICE_CAN_WRITE | SLUICE_CAN_HALF_CLOSE);
+    assert_int_equal(sluice_read(session, pair.handles[1], &byte, 1, 0, RIG_LONG_NS, &result),
+                     SLUICE_ENOTSUP);
+    assert_string_equal(result.detail, "handle: cannot be read");
+    assert_string_equal(sluice_last_error()->detail, "handle: cannot be read");
+    assert_int_equal(sluice_write(session, pair.handles[0], "x", 1, RIG_LONG_NS, &result),
+                     SLUICE_ENOTSUP);
+    assert_string_equal(result.detail, "handle: cannot be written");
+    assert_int_equal(sluice_accept(session, pair.handles[0], RIG_LONG_NS, &result),
+                     SLUICE_ENOTSUP);
+    assert_string_equal(result.detail, "handle: is no listener");
+    assert_int_equal(sluice_half_close(session, pair.handles[0], RIG_LONG_NS, &result),
+                     SLUICE_ENOTSUP);
+    assert_string_equal(result.detail, "handle: cannot be half-closed, only closed");
+    assert_int_equal(sluice_half_close(session, pair.handles[1], RIG_LONG_NS, NULL), SLUICE_OK);
+    assert_int_equal(sluice_write(session, pair.handles[1], "x", 1, RIG_LONG_NS, &result),
+                     SLUICE_EBROKENPIPE);
+    assert_string_equal(result.detail, "handle: its writing was ended by a half-close");
+    assert_int_equal(sluice_read(session, pair.handles[0], &byte, 1, 0, RIG_LONG_NS, &result),
+                     SLUICE_EEOF);
+    assert_int_equal(sluice_listen(session, "tcp:127.0.0.1:0", 70000, RIG_LONG_NS, &result),
+                     SLUICE_EINVAL);
+    assert_non_null(strstr(result.detail, "backlog: 70000 is out of range"));
+    assert_ptr_equal(result.detail, strstr(result.detail, "backlog"));
+    assert_int_equal(sluice_session_close(session), SLUICE_OK);
+}
+
+/* Where nobody was found, and what can be done about it. */
+static void test_nobody_there(void **state) {
+    rig *r = *state;
+    char nowhere[ENGINE_PIPE_NAME_BYTES];
+    char wanted[SLUICE_DETAIL_BYTES];
+    (void)snprintf(nowhere, sizeof(nowhere), "%.60s-nowhere", r->fake.endpoint);
+    (void)snprintf(wanted, sizeof(wanted), "no broker listens at %.80s: start sluiced, or use "
+                                           "SLUICE_MODE_PRIVATE",
+                   nowhere);
+    sluice_open_options options = {.mode = SLUICE_MODE_SERVICE, .endpoint = nowhere};
+    expect_no_session(&options, SLUICE_ENOBROKER, wanted);
+    assert_string_equal(sluice_last_error()->detail, wanted);
+    assert_int_equal(sluice_last_error()->status, SLUICE_ENOBROKER);
 }
 
 static void expect_copy(const char *from, size_t size, const char *wanted) {
@@ -205,6 +263,7 @@ int main(int argc, char **argv) {
         WITH_SESSION(test_goodbye),   WITH_SESSION(test_refused_asynchronously),
         WITH_SESSION(test_not_sent),  WITH_SESSION(test_violation),
         WITH_SESSION(test_not_opened), WITH_SESSION(test_not_trusted),
+        WITH_SESSION(test_nobody_there), cmocka_unit_test(test_real_handles),
         cmocka_unit_test(test_real_broker), cmocka_unit_test(test_copy),
     };
     broker_path = argc > 1 ? argv[1] : NULL;

@@ -75,6 +75,11 @@ static void pump(fake_connection *c) {
     c->is_writing = engine_write(c->handle, &buffer, 1, c, NULL) == SLUICE_OK;
 }
 
+static int refusal(fake_broker *fake, int usual) {
+    int status = (int)atomic_load(&fake->refuse_status);
+    return status != 0 ? -status : usual;
+}
+
 static void answer(fake_connection *c, sl_response *response, const uint8_t *payload,
                    uint32_t payload_length, bool is_ping) {
     uint8_t buffer[4096];
@@ -87,7 +92,9 @@ static void answer(fake_connection *c, sl_response *response, const uint8_t *pay
         response->id += 77777;
     }
     if (mode == FAKE_REFUSE && !is_ping) {
-        *response = (sl_response){.id = response->id, .status = SLUICE_EINVAL,
+        payload_length = 0;
+        *response = (sl_response){.id = response->id,
+                                  .status = refusal(c->fake, SLUICE_EINVAL),
                                   .detail = FAKE_DETAIL};
     }
     if (mode == FAKE_GOODBYE || mode == FAKE_FULL) {
@@ -248,7 +255,7 @@ static void on_hello(fake_connection *c, const sl_request *request) {
     hello->unresponsive_ns = atomic_load(&fake->unresponsive_ms) * SL_MSEC;
     if (mode_of(fake) == FAKE_BAD_VERSION) {
         hello->version = 0;
-        response.status = SLUICE_EVERSION;
+        response.status = refusal(fake, SLUICE_EVERSION);
         response.detail = FAKE_DETAIL;
     }
     if (mode_of(fake) != FAKE_MUTE_HELLO) {

@@ -19,7 +19,7 @@ typedef enum fake_mode {
     FAKE_WRONG_ID,
     FAKE_GOODBYE,     /* says Goodbye instead, and leaves the connection open */
     FAKE_FULL,        /* the same, for want of room for a session */
-    FAKE_REFUSE,      /* answers EINVAL and FAKE_DETAIL to everything but Hello and pings */
+    FAKE_REFUSE,      /* answers refuse_status and FAKE_DETAIL to all but Hello and pings */
     FAKE_TOO_MUCH,    /* a read's answer has more bytes than were asked for */
     FAKE_BAD_VERSION, /* Hello is refused, with FAKE_DETAIL */
     FAKE_MUTE_HELLO   /* Hello is not answered */
@@ -45,6 +45,7 @@ typedef struct fake_broker {
     sl_atomic_u32 credit_operations;  /* of the next Hello; 0 = 64 */
     sl_atomic_u32 ping_interval_ms;   /* of the next Hello */
     sl_atomic_u32 unresponsive_ms;
+    sl_atomic_u32 refuse_status;      /* without its sign; 0 = EINVAL, of a Hello EVERSION */
     sl_atomic_u64 counts[SL_REQUEST_KIND_COUNT]; /* requests seen */
     sl_atomic_u32 connection_count;              /* now */
     sl_atomic_u32 open_handles;                  /* now */

@@ -3,6 +3,8 @@
  */
 #include "tests/client/rig.h"
 
+#include "tests/client/returns.h"
+
 #include <stdlib.h>
 
 uint64_t rig_now_ns(void) {
@@ -38,6 +40,7 @@ void rig_close(rig *r) {
 
 static int set_up(void **state, uint32_t unresponsive_ms) {
     rig *r = calloc(1, sizeof(*r));
+    returns_watch();
     fake_start(&r->fake);
     atomic_store(&r->fake.unresponsive_ms, unresponsive_ms);
     *state = r;

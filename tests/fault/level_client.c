@@ -10,6 +10,7 @@
 
 #include "base/thread.h"
 #include "broker/broker.h"
+#include "tests/client/returns.h"
 #include "tests/fault/act_client.h"
 #include "tests/fault/level.h"
 
@@ -178,6 +179,7 @@ static bool is_about(const fault_plan *plans, unsigned count, const char *error)
 static unsigned run(unsigned act, const fault_plan *plans, unsigned count) {
     static const fault_plan none[1];
     set_up();
+    returns_watch();
     uint64_t began_ns = script_now_ns();
     unsigned handles = script_count_handles();
     bool is_good = play(act, count > 0 ? plans : none, count);

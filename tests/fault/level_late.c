@@ -52,7 +52,7 @@ static bool play(void) {
     core.phase = CLIENT_READY;
     if (sl_slots_init(&core.handles, &account, 16, sizeof(client_entry)) == SLUICE_OK) {
         if (client_handles_open(&core, &opened, &handle) == SLUICE_OK) {
-            EXPECT(client_handles_find(&core, handle, &entry) == SLUICE_OK);
+            EXPECT(client_handles_find(&core, handle, &entry, NULL) == SLUICE_OK);
             size_t kept = bring_late(&core, entry, bytes, 1000) ? 1000 : 0;
             is_good = kept > 0 && bring_late(&core, entry, bytes + kept, COUNT - kept);
             kept = is_good ? COUNT : kept;

@@ -44,7 +44,7 @@ add_executable(fault_calls
     stubs_win.c
     ${callers}
     ${program})
-target_link_libraries(fault_calls PRIVATE sluice_client_static sluiced_config sluice_broker
+target_link_libraries(fault_calls PRIVATE client_returns sluiced_config sluice_broker
     sluice_engine sluice_base sluice_options sluice::uv ws2_32 advapi32 shell32)
 target_compile_options(fault_calls PRIVATE -O0 -g)
 # Not audited: one thread does the I/O and tells of it, which the discipline forbids.
@@ -111,7 +111,7 @@ add_executable(fault_memory
     script.c
     stubs_memory.c
     ${allocators})
-target_link_libraries(fault_memory PRIVATE sluice_client_static sluice_broker sluice_engine
+target_link_libraries(fault_memory PRIVATE client_returns sluice_broker sluice_engine
     sluice_base sluice_options ws2_32 advapi32)
 target_compile_options(fault_memory PRIVATE -O0 -g)
 target_link_options(fault_memory PRIVATE -Wl,--wrap=sl_account_alloc

@@ -4,6 +4,7 @@
  *   integration CASE SLUICED [--long]   one case; --long: the issue's own sizes
  *   integration role NAME ...           another client, started by a case (roles.c)
  */
+#include "tests/client/returns.h"
 #include "tests/integration/place.h"
 
 static const place_case cases[] = {
@@ -18,5 +19,6 @@ static const place_case cases[] = {
 };
 
 int main(int count, char **words) {
+    returns_watch();
     return place_main(cases, sizeof(cases) / sizeof(cases[0]), count, words);
 }

@@ -17,10 +17,10 @@
  *              has passed already (SLUICE_ETIMEDOUT at once).
  *   Text       UTF-8, ends with a NUL. Read during the call only.
  *   Detail     What a status cannot tell, in one sentence for people: which argument is wrong, or
- *              why the broker ended the session. Printable; "" when there is nothing to add. Never
- *              to be branched on. With every failed call (sluice_result.detail), with a failed
- *              sluice_open (its options), and with a session that has no connection
- *              (sluice_session_info.detail).
+ *              why the broker ended the session. Printable; "" when there is nothing to add, which
+ *              is never so where the caller is wrong. Never to be branched on. With every failed
+ *              call: sluice_last_error; also in its sluice_result, in the options of sluice_open,
+ *              and for a session that has no connection in sluice_session_info.
  *   Structures start with their size in bytes: set it to sizeof before a call, for options and for
  *              results. Members that a caller's version does not have are left alone or taken as 0.
  *              A result whose size was forgotten is EINVAL and stays as it is.
@@ -230,13 +230,15 @@ typedef struct sluice_result {
  * Each returns the status that is also in ret_result, which may be NULL (not where handles are
  * opened: SLUICE_EINVAL). Besides what a call names, each can return ETIMEDOUT, EINVAL, ENOMEM,
  * EQUOTA (no credit came free in time), EBROKERLOST, EUNRESPONSIVE, ESHUTDOWN, EPROTOCOL, ESTALE,
- * EBADHANDLE, EFORKED; and EDEADLK, at once, in a callback of an INLINE session. Once a call has
- * returned, the library does not touch the caller's memory any more, also after a timeout. A call
- * that needs a connection which is lost makes a new one first, within its timeout; if that fails,
- * it returns what sluice_open would.
+ * EBADHANDLE, ECLOSED, EFORKED, EOSLIMIT; and EDEADLK, at once, in a callback of an INLINE session.
+ * docs/errors.md says what each can return, and when. Once a call has returned, the library does
+ * not touch the caller's memory any more, also after a timeout. A call that needs a connection
+ * which is lost makes a new one first, within its timeout; if that fails, it returns what
+ * sluice_open would.
  */
 
-/* An anonymous pipe: handles[0] reads what handles[1] writes. EOSLIMIT, EOS. */
+/* An anonymous pipe: handles[0] reads what handles[1] writes. EABANDONED (the system did
+ * not end it in time), EOSLIMIT, EOS. */
 SLUICE_API int32_t sluice_pair(sluice_session *session, uint64_t timeout_ns,
                                sluice_result *ret_result);
 
@@ -247,18 +249,18 @@ SLUICE_API int32_t sluice_pair(sluice_session *session, uint64_t timeout_ns,
  * Windows pipe 16. handles[0] is the listener. Closing it leaves the connections that it gave.
  * ENOTSUP: this machine has no IPv6. ENOTFOUND: no such host, or no such folder (Linux).
  * EUNREACHABLE: no name server answers. EADDRINUSE, EADDRNOTAVAIL, ENAMETAKEN, ENAMETOOLONG,
- * EACCESS, ENOTSUP, EOSLIMIT, EOS. */
+ * EACCESS, ENOTSUP, EABANDONED, EOSLIMIT, EOS. */
 SLUICE_API int32_t sluice_listen(sluice_session *session, const char *address, uint32_t backlog,
                                  uint64_t timeout_ns, sluice_result *ret_result);
 
 /* Takes a connection: handles[0], to read and to write. Timed out or cancelled, it has taken none.
- * ECLOSED, EACCESS, EOSLIMIT, EOS. */
+ * ECLOSED, EACCESS, ENOTSUP (no listener), EOSLIMIT, EOS. */
 SLUICE_API int32_t sluice_accept(sluice_session *session, sluice_handle listener,
                                  uint64_t timeout_ns, sluice_result *ret_result);
 
 /* Connects to "pipe:NAME" or "tcp:HOST:PORT": handles[0], to read and to write.
  * EREFUSED, ENOTFOUND, EUNREACHABLE, EACCESS (also: a broker's endpoint), ERESET, ENAMETOOLONG,
- * ENOTSUP, EOS. */
+ * ENOTSUP, EABANDONED, EOSLIMIT (no free port), EOS. */
 SLUICE_API int32_t sluice_connect(sluice_session *session, const char *address,
                                   uint64_t timeout_ns, sluice_result *ret_result);
 
@@ -279,15 +281,15 @@ SLUICE_API int32_t sluice_read(sluice_session *session, sluice_handle handle, vo
 
 /* Writes `length` bytes, at most payload_bytes (ETOOLARGE). A failed write: `done` bytes are
  * certainly out, at most `in_doubt` more may be. Then the stream may be torn: later writes return
- * ETORN until sluice_acknowledge_torn. EBROKENPIPE, ECLOSED, ERESET, ETORN, ENOTSUP, EOSLIMIT,
- * EOS. */
+ * ETORN until sluice_acknowledge_torn. EBROKENPIPE, ECLOSED, ERESET, ETORN, ENOTSUP,
+ * EABANDONED, EOSLIMIT, EOS. */
 SLUICE_API int32_t sluice_write(sluice_session *session, sluice_handle handle, const void *bytes,
                                 uint32_t length, uint64_t timeout_ns, sluice_result *ret_result);
 
 /* After the writes before it the peer reads the end of file; later writes are EBROKENPIPE. Where
  * result.can has SLUICE_CAN_HALF_CLOSE: sockets, the writing end of a pair, and on Linux every
  * pipe. ENOTSUP (elsewhere; the handle goes on as before), ECLOSED, EBROKENPIPE, ERESET, ETORN,
- * EOSLIMIT, EOS. */
+ * EABANDONED, EOSLIMIT, EOS. */
 SLUICE_API int32_t sluice_half_close(sluice_session *session, sluice_handle handle,
                                      uint64_t timeout_ns, sluice_result *ret_result);
 
@@ -299,7 +301,8 @@ SLUICE_API int32_t sluice_half_close(sluice_session *session, sluice_handle hand
 SLUICE_API int32_t sluice_close(sluice_session *session, sluice_handle handle,
                                 uint64_t timeout_ns, sluice_result *ret_result);
 
-/* "I know that this stream is torn": lets writes through again. OK also if it is not torn. */
+/* "I know that this stream is torn": lets writes through again. OK also if it is not torn.
+ * ENOTSUP: the handle cannot be written. */
 SLUICE_API int32_t sluice_acknowledge_torn(sluice_session *session, sluice_handle handle,
                                            uint64_t timeout_ns, sluice_result *ret_result);
 
@@ -317,8 +320,11 @@ SLUICE_API int32_t sluice_local_address(sluice_session *session, sluice_handle h
  *
  * A _start that returns 0 is followed by exactly one callback; any other return by none. It never
  * waits: without credit it returns EQUOTA. Before the callback `buffer` and `bytes` belong to the
- * library, whatever happens: cancelled, timed out, broker lost. (Text is copied.) Statuses and
- * meaning are those of the synchronous calls.
+ * library, whatever happens: cancelled, timed out, broker lost. (Text is copied.)
+ *
+ * A _start itself returns EINVAL, ENOMEM, EQUOTA, ECLOSED, EFORKED, ENAMETOOLONG (an address) or
+ * ETOOLARGE; sluice_last_error says more. The statuses of the result are those of the synchronous
+ * call but for EDEADLK, and ECANCELED.
  *
  * ret_operation may be NULL: then the operation cannot be cancelled, and needs no release. Else it
  * is set before the callback can run, stays valid until sluice_release, and must be released.
@@ -366,7 +372,8 @@ SLUICE_API int32_t sluice_ping_start(sluice_session *session, uint64_t timeout_n
                                      sluice_operation **ret_operation);
 
 /* Asks an operation to end. The callback is the truth: SLUICE_OK if it was faster, ECANCELED, or
- * another status. Any number of times, also late. Does not wait. SLUICE_OK, EFORKED. */
+ * another status. Any number of times, also late. Does not wait. SLUICE_OK, EINVAL (NULL), EFORKED.
+ */
 SLUICE_API int32_t sluice_cancel(sluice_operation *operation);
 
 /* Gives up the caller's reference, also inside the callback, and also before it, which still
@@ -377,12 +384,14 @@ SLUICE_API void sluice_release(sluice_operation *operation);
 
 /* What to wait on before sluice_dispatch: an eventfd to be polled for reading, or the HANDLE of a
  * manual-reset event. Only to be waited on, not read, reset or closed; valid until
- * sluice_session_close. SLUICE_OK, ENOTSUP (another delivery), EFORKED. */
+ * sluice_session_close. SLUICE_OK, EINVAL (NULL), ENOTSUP (another delivery),
+ * EFORKED. */
 SLUICE_API int32_t sluice_waitable(sluice_session *session, uint64_t *ret_waitable);
 
 /* Runs up to max_callbacks callbacks that are due (0 = all that are due now) and says how many;
  * does not wait. One thread at a time: others get EBUSY. ret_count may be NULL.
- * SLUICE_OK, ENOTSUP (another delivery), EDEADLK (inside a callback), EBUSY, EFORKED. */
+ * SLUICE_OK, EINVAL (NULL), ENOTSUP (another delivery), EDEADLK (inside a callback), EBUSY,
+ * EFORKED. */
 SLUICE_API int32_t sluice_dispatch(sluice_session *session, uint32_t max_callbacks,
                                    uint32_t *ret_count);
 
@@ -467,6 +476,22 @@ typedef struct sluice_ops_query {
 SLUICE_API int32_t sluice_ops(sluice_session *session, const sluice_ops_query *query,
                               uint64_t timeout_ns, sluice_ops_row *ret_rows, uint32_t capacity,
                               uint32_t *ret_count, uint64_t *ret_next_cursor);
+
+/* ---- the last error -------------------------------------------------------------------------- */
+
+typedef struct sluice_error {
+    uint32_t size; /* of what the library knows of this structure */
+    int32_t status;
+    uint32_t os_error; /* errno or Windows error behind it; for people */
+    uint32_t reserved;
+    char detail[SLUICE_DETAIL_BYTES];
+} sluice_error;
+
+/* What the last call of the calling thread that failed has to say, a _start included; its status is
+ * SLUICE_OK if there was none. A call that succeeds leaves it alone, and so does an operation that
+ * fails later: what there is to say of that is in its result. Never NULL; valid and unchanged until
+ * the thread's next call that fails. */
+SLUICE_API const sluice_error *sluice_last_error(void);
 
 /* ---- words ----------------------------------------------------------------------------------- */
 

@@ -1,0 +1,9 @@
+/*
+ * error_posix.c - the calling thread's record is a variable of its own.
+ */
+#include "client/error.h"
+
+sluice_error *client_error_record(void) {
+    static _Thread_local sluice_error record;
+    return &record;
+}

@@ -1,0 +1,57 @@
+/*
+ * error_win.c - the calling thread's record, by a slot of the system: the compiler's own thread
+ * variables would bring libraries along (libgcc's emulation, winpthread), and abort without memory.
+ * A fiber's slot rather than a thread's, because it is told when its thread ends. The library stays
+ * in the process (pin.h), and so does the function that is told.
+ */
+#include "client/error.h"
+
+#include <windows.h>
+
+#include "base/alloc.h"
+#include "base/atomic.h"
+#include "client/pin.h"
+
+static sl_atomic_u32 slot; /* its number and 1; 0 = there is none yet */
+
+static void WINAPI on_thread_end(void *record) {
+    if (record != NULL) {
+        sl_allocator *source = sl_allocator_system();
+        source->release(source, record, sizeof(sluice_error));
+    }
+}
+
+/* FLS_OUT_OF_INDEXES: there is none to be had. */
+static DWORD find_slot(void) {
+    uint32_t found = atomic_load(&slot);
+    if (found != 0) {
+        return found - 1;
+    }
+    client_pin();
+    DWORD made = FlsAlloc(on_thread_end);
+    if (made == FLS_OUT_OF_INDEXES || atomic_compare_exchange_strong(&slot, &found, made + 1)) {
+        return made;
+    }
+    (void)FlsFree(made); /* another thread was faster */
+    return found - 1;
+}
+
+sluice_error *client_error_record(void) {
+    DWORD index = find_slot();
+    if (index == FLS_OUT_OF_INDEXES) {
+        return NULL;
+    }
+    sluice_error *record = FlsGetValue(index);
+    if (record == NULL) {
+        sl_allocator *source = sl_allocator_system();
+        record = source->acquire(source, sizeof(*record));
+        if (record != NULL) {
+            *record = (sluice_error){.status = SLUICE_OK};
+            if (!FlsSetValue(index, record)) {
+                source->release(source, record, sizeof(*record));
+                record = NULL;
+            }
+        }
+    }
+    return record;
+}
