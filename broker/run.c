@@ -286,7 +286,7 @@ static sluiced_exit serve(run *r) {
                       &given_up, 1);
     }
     if (destroyed == SLUICE_OK || destroyed == SLUICE_EABANDONED) {
-        r->broker = NULL; /* or its rest, which is in use */
+        r->broker = destroyed == SLUICE_OK ? NULL : r->broker; /* its rest is in use */
         SL_FAILPOINT_PASS(broker, stopped);
         sl_log_record(r->log, SL_LOG_INFO, "stopped", NULL, NULL, 0);
         return SLUICED_EXIT_OK;

@@ -24,6 +24,10 @@
 
 #include "tests/integration/place.h"
 
+#ifndef IS_SANITIZED /* CMakeLists.txt */
+#define IS_SANITIZED false
+#endif
+
 #define HUNG_OPENS  3u /* less than the half of the openers that is one user's */
 #define TIMEOUT_NS  (500 * SL_NS_PER_MS)
 #define QUICK_NS    (400 * SL_NS_PER_MS) /* what takes no time, on a machine with other work */
@@ -159,7 +163,7 @@ static void expect_given_up(sluice_session *session, place_tally *tally, uint64_
 }
 
 /* Its end does not wait for them, and calls them what they are. */
-static void stop_broker(place *at) {
+static void stop_broker(place *at, bool is_hung) {
     uint64_t since_ns = place_now_ns();
     EXPECT(process_interrupt(&at->broker));
     EXPECT(process_wait(&at->broker, PROCESS_PATIENCE_NS));
@@ -167,7 +171,8 @@ static void stop_broker(place *at) {
     printf("the broker has stopped after %.0f ms with exit code %d\n", (double)took_ns / 1e6,
            at->broker.exit_code);
     EXPECT(at->broker.exit_code == 0 && took_ns <= STOP_NS);
-    EXPECT(process_has_said(&at->broker, "opens that were given up end with the process") != NULL);
+    EXPECT(!is_hung ||
+           process_has_said(&at->broker, "opens that were given up end with the process") != NULL);
     EXPECT(process_has_said(&at->broker, " error ") == NULL);
     process_deinit(&at->broker);
 }
@@ -200,8 +205,13 @@ void case_hung_path(place *at) {
     EXPECT(sluice_session_close(guilty) == SLUICE_OK);
     EXPECT(sluice_session_close(innocent) == SLUICE_OK);
     place_tally_deinit(&tally);
-    stop_broker(at);
-    unmount_hung(fuse, folder);
+    if (IS_SANITIZED) { /* which stops every thread at the end: it waits for those */
+        unmount_hung(fuse, folder);
+    }
+    stop_broker(at, !IS_SANITIZED);
+    if (!IS_SANITIZED) {
+        unmount_hung(fuse, folder);
+    }
 }
 
 /* A private broker is gone with its session, whatever its look-ups do. */
@@ -266,7 +276,7 @@ void case_silent_names(place *at) {
     place_tally_deinit(&tally);
     place_tally_deinit(&cancelled);
     close_private(at);
-    stop_broker(at);
+    stop_broker(at, true);
     EXPECT(close(server) == 0);
     EXPECT(umount2(RESOLV_CONF, MNT_DETACH) == 0 && unlink(file) == 0);
 }
