@@ -87,7 +87,7 @@ static int prepare(broker_op *op, const char *address) {
         op->target.on_completion = on_completion;
         status = sl_address_parse(address, &opening->name, &reason);
         if (status == SLUICE_OK && opening->name.kind == SL_ADDRESS_PIPE) {
-            status = pipe_name_address(opening->name.name, &opening->addresses[0]);
+            status = pipe_name_address(opening->name.name, &opening->addresses[0], &reason);
         }
     }
     if (status != SLUICE_OK) {

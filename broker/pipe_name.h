@@ -6,8 +6,9 @@
 #define SLUICE_BROKER_PIPE_NAME_H
 
 #include "engine/engine.h"
+#include "proto/reason.h"
 
-/* SLUICE_OK, EINVAL, ENAMETOOLONG. */
-int pipe_name_address(const char *name, engine_address *ret_address);
+/* SLUICE_OK, EINVAL, ENAMETOOLONG, with the reason (may be NULL). */
+int pipe_name_address(const char *name, engine_address *ret_address, sl_reason *ret_reason);
 
 #endif

@@ -3,6 +3,13 @@
  */
 #include "broker/pipe_name.h"
 
-int pipe_name_address(const char *name, engine_address *ret_address) {
+#include <string.h>
+
+int pipe_name_address(const char *name, engine_address *ret_address, sl_reason *ret_reason) {
+    size_t length = strlen(name);
+    if (length > ENGINE_PIPE_PATH_MAX) {
+        return sl_reason_too_long(ret_reason, SLUICE_ENAMETOOLONG,
+                                  "address: a pipe's path on Linux", length, ENGINE_PIPE_PATH_MAX);
+    }
     return engine_address_pipe(ret_address, name);
 }

@@ -4,18 +4,47 @@
 #include "broker/pipe_name.h"
 
 #include <string.h>
+#include <windows.h>
 
-int pipe_name_address(const char *name, engine_address *ret_address) {
+/* The name again, behind `prefix`. */
+static int with_prefix(const char *name, engine_address *ret_address) {
     static const char prefix[] = "\\\\.\\pipe\\";
     char path[ENGINE_PIPE_NAME_BYTES];
     size_t length = strlen(name);
-    if (length == 0) {
-        return SLUICE_EINVAL;
-    }
     if (sizeof(prefix) + length > sizeof(path)) {
         return SLUICE_ENAMETOOLONG;
     }
     memcpy(path, prefix, sizeof(prefix) - 1);
     memcpy(path + sizeof(prefix) - 1, name, length + 1);
     return engine_address_pipe(ret_address, path);
+}
+
+/* A part of it between / and \ is "..": the engine refuses that. */
+static bool has_parent(const char *name) {
+    while (*name != '\0') {
+        size_t length = strcspn(name, "/\\");
+        if (length == 2 && name[0] == '.' && name[1] == '.') {
+            return true;
+        }
+        name += length;
+        name += *name != '\0';
+    }
+    return false;
+}
+
+int pipe_name_address(const char *name, engine_address *ret_address, sl_reason *ret_reason) {
+    int units = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, name, -1, NULL, 0) - 1;
+    if (units < 0) {
+        return sl_reason_set(ret_reason, SLUICE_EINVAL, "address", "the name is not UTF-8");
+    }
+    if (units > ENGINE_PIPE_CHARS_MAX) {
+        return sl_reason_range(ret_reason, SLUICE_ENAMETOOLONG,
+                               "address: characters (UTF-16) of a pipe's name on Windows",
+                               (uint64_t)units, 1, ENGINE_PIPE_CHARS_MAX);
+    }
+    if (has_parent(name)) {
+        return sl_reason_set(ret_reason, SLUICE_EINVAL, "address",
+                             "\"..\" is no part of a pipe's name");
+    }
+    return with_prefix(name, ret_address);
 }

@@ -14,7 +14,7 @@
 
 #define INLINE_BYTES 1024u /* up to here a payload is copied behind its header */
 
-typedef char address_text[SL_ADDRESS_BYTES];
+typedef char address_text[SL_ADDRESS_BYTES]; /* as sl_address_text wants it */
 
 bool reply_is_bulk(const broker_op *op) {
     return op->data_length > INLINE_BYTES ||

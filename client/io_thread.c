@@ -69,6 +69,7 @@ static void on_connection(void *user) {
     info->ping_interval_ns = hello->ping_interval_ns;
     info->unresponsive_ns = hello->unresponsive_ns;
     memcpy(info->detail, core->down_detail, sizeof(info->detail));
+    _Static_assert(sizeof(info->endpoint) == sizeof(core->endpoint), "an endpoint fits");
     memcpy(info->endpoint, core->endpoint, sizeof(core->endpoint));
     memcpy(info->broker_version, core->broker_version, sizeof(info->broker_version) - 1);
     memcpy(info->engine_name, core->engine_name, sizeof(info->engine_name) - 1);

@@ -20,13 +20,16 @@
 
 /* ---- addresses ------------------------------------------------------------------------------ */
 
+_Static_assert(ENGINE_PIPE_PATH_MAX + 1 == sizeof(((struct sockaddr_un *)0)->sun_path),
+               "a path and its NUL fill the address");
+
 static int pipe_sockaddr(const engine_address *address, struct sockaddr_un *ret_un,
                          socklen_t *ret_length) {
     size_t length = strnlen(address->pipe, sizeof(address->pipe));
     if (length == 0) {
         return SLUICE_EINVAL;
     }
-    if (length >= sizeof(ret_un->sun_path)) { /* 108 with the NUL: unix(7) */
+    if (length > ENGINE_PIPE_PATH_MAX) {
         return SLUICE_ENAMETOOLONG;
     }
     ret_un->sun_family = AF_UNIX;

@@ -3,7 +3,8 @@
  *
  *   iocp.c         engines, workers, the completion port, cancel, release
  *   iocp_stream.c  read and write on pipes and connected sockets
- *   iocp_pipe.c    pipe names, who may connect, listeners and endpoints
+ *   iocp_name.c    pipe names
+ *   iocp_pipe.c    pipes: who may connect, listeners and endpoints
  *   iocp_socket.c  sockets: addresses, making them, connecting
  *   iocp_accept.c  TCP listeners
  *   iocp_listener.c  what pipe and TCP listeners have in common
@@ -49,6 +50,7 @@
 #define IOCP_SEND_BYTES         0x40000 /* of a socket write in the kernel at a time */
 #define IOCP_DATAGRAM_MAX_BYTES 0x10000 /* no UDP datagram is longer (65,535 with headers) */
 #define IOCP_ENDPOINT_INSTANCES 4       /* default per worker and endpoint, see iocp_pipe.c */
+#define IOCP_PATH_CHARS         (9 + ENGINE_PIPE_CHARS_MAX + 1) /* \\?\pipe\NAME, with its NUL */
 #define IOCP_ACCESS_CHARS       2048    /* an SDDL string with its terminating NUL */
 #define IOCP_SID_CHARS          192 /* a SID as text is at most 184 characters [docs: MS-DTYP] */
 
@@ -133,7 +135,7 @@ typedef struct iocp_request {
 /* A pipe's name and who may connect to it. Read-only once made: several workers use that of an
  * endpoint. */
 typedef struct iocp_name {
-    WCHAR path[ENGINE_PIPE_NAME_BYTES];
+    WCHAR path[IOCP_PATH_CHARS];
     PSECURITY_DESCRIPTOR access; /* the engine's, or LocalFree it */
 } iocp_name;
 
@@ -198,15 +200,18 @@ void engine_iocp_read_start(iocp_request *r);
 void engine_iocp_write_start(iocp_request *r);
 void engine_iocp_pipe_half_close(iocp_request *request);
 
+/* ---- iocp_name.c ---- */
+
+/* "\\.\pipe\NAME" in UTF-8 to the path by which it is opened; an endpoint's with the mark.
+ * SLUICE_OK, EINVAL (not UTF-8, no pipe's name, with a part ".."), ENAMETOOLONG, EOSLIMIT; EACCESS:
+ * a pipe's name that begins as those of endpoints do. */
+int engine_iocp_pipe_path(const engine_address *pipe, WCHAR ret_path[IOCP_PATH_CHARS]);
+
 /* ---- iocp_pipe.c ---- */
 
 /* This user's SID and the descriptor of private pipes. SLUICE_OK, EOSLIMIT, EOS. */
 int engine_iocp_access_open(iocp_engine *e);
 void engine_iocp_access_close(iocp_engine *e);
-
-/* "\\.\pipe\NAME" in UTF-8 to the form the system takes; an endpoint's with the mark. SLUICE_OK,
- * EINVAL, ENAMETOOLONG; EACCESS: a pipe's name that begins as those of endpoints do. */
-int engine_iocp_pipe_path(const engine_address *pipe, WCHAR ret_path[ENGINE_PIPE_NAME_BYTES]);
 
 /* Creates a pipe's server end: overlapped, byte mode, local clients only, not inheritable.
  * INVALID_HANDLE_VALUE: see GetLastError. Any thread. */

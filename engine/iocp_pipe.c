@@ -16,47 +16,6 @@
 #include <string.h>
 #include <wchar.h>
 
-/* ---- names ---- */
-
-/*
- * Does a pipe's name begin as those of endpoints? The system compares names without regard to case,
- * by a table of its own; so a character that is not ASCII is taken for any letter. Slashes in front
- * and the rest of the name say nothing: whatever begins so is kept for endpoints.
- */
-static bool is_reserved(const WCHAR *name) {
-    static const char mark[] = "sluice.broker";
-    while (*name == L'\\' || *name == L'/') {
-        name++;
-    }
-    for (size_t i = 0; i < sizeof(mark) - 1; i++) {
-        WCHAR c = name[i] >= L'A' && name[i] <= L'Z' ? (WCHAR)(name[i] - L'A' + L'a') : name[i];
-        if (c < 0x80 && c != (WCHAR)mark[i]) { /* its end, too */
-            return false;
-        }
-    }
-    return true;
-}
-
-/* \\?\ instead of \\.\ because Windows leaves such a path as it is: "\\.\pipe\..\C:\x" would open
- * a file [docs: Naming Files, Paths, and Namespaces]. Remote pipes are refused: connecting to one
- * would show our credentials to a server of the caller's choice. */
-int engine_iocp_pipe_path(const engine_address *pipe, WCHAR ret_path[ENGINE_PIPE_NAME_BYTES]) {
-    static const WCHAR prefix[] = L"\\\\?\\pipe\\sluice.broker\\";
-    const size_t given_length = strlen("\\\\.\\pipe\\");
-    const char *name = pipe->pipe + given_length;
-    if (_strnicmp(pipe->pipe, "\\\\.\\pipe\\", given_length) != 0 || *name == '\0') {
-        return SLUICE_EINVAL;
-    }
-    size_t at = pipe->is_endpoint ? SL_ARRAY_COUNT(prefix) - 1 : given_length;
-    memcpy(ret_path, prefix, at * sizeof(prefix[0]));
-    int length = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, name, -1, ret_path + at,
-                                     (int)(ENGINE_PIPE_NAME_BYTES - at));
-    if (length <= 0) {
-        return GetLastError() == ERROR_INSUFFICIENT_BUFFER ? SLUICE_ENAMETOOLONG : SLUICE_EINVAL;
-    }
-    return pipe->is_endpoint || !is_reserved(ret_path + at) ? SLUICE_OK : SLUICE_EACCESS;
-}
-
 /* ---- who may connect ---- */
 
 static int read_own_sid(iocp_engine *e) {

@@ -90,7 +90,7 @@ static engine_opener_job *take_job(iocp_request *r, engine_opener_kind kind) {
 }
 
 void engine_iocp_pipe_connect_start(iocp_request *r) {
-    WCHAR path[ENGINE_PIPE_NAME_BYTES];
+    WCHAR path[IOCP_PATH_CHARS];
     int status = engine_iocp_pipe_path(&r->request.address, path);
     if (status != SLUICE_OK) {
         r->request.detail = status == SLUICE_EACCESS ? ENGINE_DETAIL_ENDPOINT : NULL;
@@ -160,7 +160,7 @@ static void fail_job(engine_opener_job *job) {
 }
 
 static void run_pipe(engine_opener_job *job) {
-    WCHAR path[ENGINE_PIPE_NAME_BYTES];
+    WCHAR path[IOCP_PATH_CHARS];
     job->status = engine_iocp_pipe_path(&job->pipe, path);
     if (job->status != SLUICE_OK) {
         return;
@@ -186,10 +186,11 @@ static void fail_pair(engine_opener_job *job) {
  * connects it [src cygwin, .NET].
  */
 static void run_pair(engine_opener_job *job) {
-    WCHAR path[ENGINE_PIPE_NAME_BYTES];
+    WCHAR path[IOCP_PATH_CHARS];
     iocp_engine *e = SL_CONTAINER_OF(job->engine, iocp_engine, engine);
     job->status = engine_iocp_pipe_path(&job->pipe, path);
     if (job->status != SLUICE_OK) {
+        job->status = job->status == SLUICE_EOSLIMIT ? SLUICE_EOSLIMIT : SLUICE_EOS;
         return;
     }
     HANDLE reader = engine_iocp_pipe_create(path, e->private_access,

@@ -9,18 +9,18 @@
 #include "engine/engine.h"
 
 _Static_assert(SL_ADDRESS_NAME_BYTES == ENGINE_PIPE_NAME_BYTES, "a name fits the engine's");
-_Static_assert(SL_ADDRESS_NAME_BYTES == ENGINE_HOST_BYTES, "a host fits the engine's");
+_Static_assert(SL_ADDRESS_HOST_BYTES == ENGINE_HOST_BYTES, "a host fits the engine's");
 _Static_assert(SL_ADDRESS_NAME_BYTES + 16 <= SL_ADDRESS_BYTES,
                "scheme, brackets, port fit as well");
 
-static int copy_name(const char *name, size_t length, sl_address *ret_address,
+static int copy_name(const char *name, size_t length, size_t size, sl_address *ret_address,
                      sl_reason *ret_reason) {
     if (length == 0) {
         return sl_reason_set(ret_reason, SLUICE_EINVAL, "address", "the name is empty");
     }
-    if (length >= SL_ADDRESS_NAME_BYTES) {
+    if (length >= size) {
         return sl_reason_too_long(ret_reason, SLUICE_ENAMETOOLONG, "address: the name", length,
-                                  SL_ADDRESS_NAME_BYTES - 1);
+                                  size - 1);
     }
     for (size_t i = 0; i < length; i++) {
         if ((unsigned char)name[i] < ' ' || name[i] == 0x7f) {
@@ -69,7 +69,8 @@ static int parse_tcp(const char *rest, sl_address *address, sl_reason *ret_reaso
         return sl_reason_set(ret_reason, SLUICE_EINVAL, "address", "a bracket within the host");
     }
     int status = parse_port(colon + 1, &address->port, ret_reason);
-    return status == SLUICE_OK ? copy_name(host, length, address, ret_reason) : status;
+    return status == SLUICE_OK ? copy_name(host, length, SL_ADDRESS_HOST_BYTES, address, ret_reason)
+                               : status;
 }
 
 int sl_address_parse(const char *text, sl_address *ret_address, sl_reason *ret_reason) {
@@ -77,7 +78,7 @@ int sl_address_parse(const char *text, sl_address *ret_address, sl_reason *ret_r
     int status = SLUICE_OK;
     if (strncmp(text, "pipe:", 5) == 0) {
         address.kind = SL_ADDRESS_PIPE;
-        status = copy_name(text + 5, strlen(text + 5), &address, ret_reason);
+        status = copy_name(text + 5, strlen(text + 5), SL_ADDRESS_NAME_BYTES, &address, ret_reason);
     } else if (strncmp(text, "tcp:", 4) == 0) {
         address.kind = SL_ADDRESS_TCP;
         status = parse_tcp(text + 4, &address, ret_reason);

@@ -13,7 +13,8 @@
 #include "proto/limits.h"
 #include "proto/reason.h"
 
-#define SL_ADDRESS_NAME_BYTES 256 /* a pipe's name or a host with its NUL, as the engine's */
+#define SL_ADDRESS_NAME_BYTES 768 /* a pipe's name with its NUL, as the engine's */
+#define SL_ADDRESS_HOST_BYTES 256 /* a host's, likewise */
 
 typedef enum sl_address_kind { SL_ADDRESS_PIPE, SL_ADDRESS_TCP } sl_address_kind;
 

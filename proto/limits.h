@@ -82,7 +82,8 @@ typedef struct sl_limit_info {
 
 /* Constants of the protocol: not configurable, the same in every session. Text without its NUL. */
 #define SL_CLIENT_NAME_BYTES 64  /* Hello.client_name */
-#define SL_ADDRESS_BYTES     512 /* an address as text */
+#define SL_ADDRESS_BYTES     800 /* an address as text */
+#define SL_LOCAL_ADDRESS_BYTES 512 /* one that is told, which is never a pipe's */
 #define SL_DETAIL_BYTES      256 /* Response.detail */
 #define SL_VERSION_BYTES     64  /* a version or an engine's name as text */
 #define SL_USER_BYTES        183 /* a user as text: a SID's longest */

@@ -153,7 +153,7 @@ int sl_request_encode(const sl_request *request, uint32_t payload_length, uint8_
                       size_t size, size_t *ret_length);
 
 /* No request is longer, header included. */
-#define SL_REQUEST_BYTES_MAX 640
+#define SL_REQUEST_BYTES_MAX 928
 
 /* ---- responses and events ---- */
 

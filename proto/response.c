@@ -285,7 +285,7 @@ static bool put_opened(const sl_response *from, wire_response *to) {
         sluice__opened_handle__init(wire);
         wire->handle = handle->handle;
         wire->can = handle->can;
-        if (!put_text(handle->local_address, SL_ADDRESS_BYTES, &wire->local_address)) {
+        if (!put_text(handle->local_address, SL_LOCAL_ADDRESS_BYTES, &wire->local_address)) {
             return false;
         }
         to->as.opened.pointers[i] = wire;

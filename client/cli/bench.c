@@ -58,7 +58,7 @@ typedef struct bench_plan {
     bool list, attach, no_pin;
     bench_peer *peer;
     sluice_session *holder; /* keeps the private broker alive */
-    char endpoint[256];
+    char endpoint[768];
     bench_tally tally;      /* of the slice at work */
     uint64_t *kept[2];      /* latencies of all rounds: broker, base */
     uint64_t kept_count[2];

@@ -154,7 +154,7 @@ typedef struct hang_test {
     hang_books at_start, before, after; /* before: after a short run that warms the broker up */
     /* hang_broker.c */
     void *control;      /* the session that looks at the broker's books */
-    char endpoint[256]; /* where the workers connect */
+    char endpoint[768]; /* where the workers connect */
 } hang_test;
 
 /* ---- lanes (hang_lane.c) ---- */

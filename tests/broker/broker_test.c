@@ -7,6 +7,7 @@
 
 #include "broker/pipe_name.h"
 #include "tests/broker/rig.h"
+#include "tests/broker/rig_name.h"
 
 static uint8_t pattern[1 << 20];
 
@@ -203,6 +204,25 @@ static void test_addresses(test_rig *rig) {
     client_close(c);
 }
 
+static void test_names(test_rig *rig) {
+    raw_client *c = client_open(rig);
+    char address[SL_ADDRESS_BYTES + 1] = "pipe:";
+    raw_reply reply;
+    memset(address + 5, 'n', 400);
+    EXPECT(call_address(c, SL_REQUEST_LISTEN, address, &reply) == SLUICE_ENAMETOOLONG);
+    EXPECT(strcmp(reply.detail, rig_long_name_detail) == 0);
+    EXPECT(call_address(c, SL_REQUEST_CONNECT, address, &reply) == SLUICE_ENAMETOOLONG);
+    EXPECT(strcmp(reply.detail, rig_long_name_detail) == 0);
+    if (rig_wide_name() != NULL) {
+        (void)snprintf(address, sizeof(address), "pipe:%s", rig_wide_name());
+        EXPECT(call_address(c, SL_REQUEST_LISTEN, address, &reply) == SLUICE_OK);
+        EXPECT(call_close(c, reply.opened[0]) == SLUICE_OK);
+        EXPECT(call_address(c, SL_REQUEST_LISTEN, "pipe:a\\..\\b", &reply) == SLUICE_EINVAL);
+        EXPECT(strcmp(reply.detail, "address: \"..\" is no part of a pipe's name") == 0);
+    }
+    client_close(c);
+}
+
 static void expect_violation(test_rig *rig, bool says_hello, const void *bytes, size_t length) {
     raw_client *c = says_hello ? client_open(rig) : client_connect(rig);
     client_send_bytes(c, bytes, length);
@@ -334,7 +354,7 @@ static void test_own_endpoint(test_rig *rig) {
     name += is_windows ? 9 : 0;
     (void)snprintf(address, sizeof(address), "pipe:%s", name);
     engine_address pipe;
-    EXPECT(pipe_name_address(name, &pipe) == SLUICE_OK);
+    EXPECT(pipe_name_address(name, &pipe, NULL) == SLUICE_OK);
     bool is_marked = !rig->is_simulated || strcmp(pipe.pipe, rig->endpoint.pipe) == 0;
     if (!is_windows && is_marked) {
         expect_refused(c, SL_REQUEST_CONNECT, address);
@@ -388,6 +408,7 @@ static void run_all(const sim_options *sim, uint32_t workers) {
     test_no_bytes(&rig);
     test_sockets(&rig);
     test_addresses(&rig);
+    test_names(&rig);
     test_violations(&rig);
     test_credits(&rig);
     test_strays(&rig);

@@ -13,6 +13,11 @@ void rig_name(char *name, size_t size);
 /* One for a listener of the tests, as an address has it after "pipe:". */
 void rig_pipe_name(char *name, size_t size);
 
+/* What the platform says of a name of 400 letters. */
+extern const char *const rig_long_name_detail;
+/* A name as long as it may be in characters that take three bytes, or NULL where bytes count. */
+const char *rig_wide_name(void);
+
 /* How many descriptors or handles this process has open. */
 uint32_t rig_os_handles(void);
 

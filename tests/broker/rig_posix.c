@@ -15,6 +15,13 @@ void rig_pipe_name(char *name, size_t size) {
     snprintf(name, size, "/tmp/sluice-broker-test-own-%ld", (long)getpid());
 }
 
+const char *const rig_long_name_detail =
+    "address: a pipe's path on Linux: 400 bytes, at most 107";
+
+const char *rig_wide_name(void) {
+    return NULL;
+}
+
 uint32_t rig_os_handles(void) {
     uint32_t count = 0;
     DIR *directory = opendir("/proc/self/fd");

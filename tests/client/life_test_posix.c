@@ -21,7 +21,7 @@
 #include "tests/client/rig.h"
 
 #define STRANGER   4002u /* no user of any system we know */
-#define PATH_BYTES 256
+#define PATH_BYTES 768
 #define PROGRAM_S  100 /* it ends by itself, should the test not live to end it */
 
 static const char *broker_path;

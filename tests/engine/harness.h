@@ -77,6 +77,7 @@ extern const t_suite suite_child;
 extern const t_suite suite_listen;
 extern const t_suite suite_inside;
 extern const t_suite suite_port; /* in the program that is not audited */
+extern const t_suite suite_names;
 
 /* ---- the run --------------------------------------------------------------------------------- */
 

@@ -23,7 +23,7 @@ static const t_suite *const suites[] = {
     &suite_many,    &suite_memory, &suite_identity, &suite_listen, &suite_inside,
     &suite_openers,
 #if defined(T_UNAUDITED)
-    &suite_port,
+    &suite_port,    &suite_names,
 #endif
 };
 

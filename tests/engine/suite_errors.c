@@ -54,10 +54,11 @@ static void name_too_long(void) {
     os_pipe_name(name, 1, ENGINE_PIPE_NAME_BYTES);
     EXPECT_STATUS(engine_address_pipe(&address, name), SLUICE_OK);
     int status = rig_listen(r, &address, 1, NULL, &handle);
-    if (status == SLUICE_OK) { /* 255 characters are legal on Windows: 256 with \\.\pipe\ */
+    if (t_is_sim()) {
+        EXPECT_STATUS(status, SLUICE_OK);
         rig_close_handle(r, handle);
         rig_close(r);
-        T_SKIP("this platform takes every name that fits an engine_address");
+        T_SKIP("the simulator takes every name that fits an engine_address");
     }
     EXPECT_STATUS(status, SLUICE_ENAMETOOLONG);
     EXPECT_STATUS(connect_to(r, &address, SL_NS_PER_S).status, SLUICE_ENAMETOOLONG);

@@ -16,6 +16,7 @@ set(callers
     engine/iocp_accept.c
     engine/iocp_datagram.c
     engine/iocp_identity.c
+    engine/iocp_name.c
     engine/iocp_pipe.c
     engine/iocp_socket.c
     engine/iocp_stream.c

@@ -509,7 +509,7 @@ void model_open(model *m) {
     rig_open(&m->rig, &options);
     m->worker = &m->rig.broker->workers[0];
     EXPECT(engine_worker_create(m->rig.engine, &m->peers_worker) == SLUICE_OK);
-    EXPECT(pipe_name_address(MODEL_STREAM_NAME, &address) == SLUICE_OK);
+    EXPECT(pipe_name_address(MODEL_STREAM_NAME, &address, NULL) == SLUICE_OK);
     EXPECT(listen_now(m->peers_worker, &address, 1, NULL, &m->peers_listener) == SLUICE_OK);
 }
 

@@ -81,7 +81,7 @@ void model_peer_sends(model *m) {
     engine_address address;
     if (m->is_listener) {
         model_peer *peer = &m->peers[m->used[MODEL_DATA_COMES]];
-        EXPECT(pipe_name_address(MODEL_LISTEN_NAME, &address) == SLUICE_OK);
+        EXPECT(pipe_name_address(MODEL_LISTEN_NAME, &address, NULL) == SLUICE_OK);
         EXPECT(engine_connect(m->peers_worker, &address, SL_CLOCK_NEVER, NULL, peer, NULL) ==
                SLUICE_OK);
         peer->is_connecting = true;

@@ -228,6 +228,12 @@ static void addresses_are_read(void **state) {
     assert_int_equal(sl_address_parse(text, &address, NULL), SLUICE_ENAMETOOLONG);
     text[5 + SL_ADDRESS_NAME_BYTES - 1] = '\0';
     assert_int_equal(sl_address_parse(text, &address, NULL), SLUICE_OK);
+    memset(text, 'x', sizeof(text));
+    memcpy(text, "tcp:", 4);
+    memcpy(text + 4 + SL_ADDRESS_HOST_BYTES, ":80", 4);
+    assert_int_equal(sl_address_parse(text, &address, NULL), SLUICE_ENAMETOOLONG);
+    memcpy(text + 4 + SL_ADDRESS_HOST_BYTES - 1, ":80", 4);
+    assert_int_equal(sl_address_parse(text, &address, NULL), SLUICE_OK);
 }
 
 static void numeric_addresses_are_written(void **state) {

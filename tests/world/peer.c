@@ -189,7 +189,7 @@ static void choose_target(world_life *life, world_peer *peer, engine_address *re
     }
     unsigned number = (unsigned)(address[strlen(address) - 1] - '0');
     if (address[0] == 'p') {
-        EXPECT(pipe_name_address(strchr(address, ':') + 1, ret_address) == SLUICE_OK);
+        EXPECT(pipe_name_address(strchr(address, ':') + 1, ret_address, NULL) == SLUICE_OK);
     } else {
         engine_address_loopback(ret_address, (uint16_t)(CLIENTS_PORT + number));
     }
@@ -215,7 +215,7 @@ static void connect_one(world_life *life) {
 
 static void listen_again(world_life *life, world_peer *peer) {
     if (peer->port == 0) {
-        EXPECT(pipe_name_address("peer", &peer->address) == SLUICE_OK);
+        EXPECT(pipe_name_address("peer", &peer->address, NULL) == SLUICE_OK);
     } else {
         engine_address_loopback(&peer->address, peer->port);
     }

@@ -25,9 +25,12 @@
  *              results. Members that a caller's version does not have are left alone or taken as 0.
  *              A result whose size was forgotten is EINVAL and stays as it is.
  *   Addresses  "pipe:NAME", "tcp:HOST:PORT" or "tcp:[IPV6]:PORT". On Windows NAME is that of a byte
- *              pipe without \\.\pipe\; on Linux the path of a stream socket, and absolute: a
- *              relative one counts from the broker's current folder. They are the system's own
- *              pipes and sockets: the peer may be any program, with or without Sluice.
+ *              pipe without \\.\pipe\, at most 247 UTF-16 units, and means the one that others mean
+ *              by \\.\pipe\NAME: a / is a \, and dots and blanks at the end do not count; with a
+ *              part ".." it is EINVAL. On Linux it is the path of a stream socket, at most 107
+ *              bytes, and absolute: a relative one counts from the broker's current folder. They
+ *              are the system's own pipes and sockets: the peer may be any program, with or
+ *              without Sluice.
  *   Rights     The broker opens with its own rights. A private broker has yours. A service has
  *              those of its own user: it must be able to enter a pipe's folder (Linux); what it may
  *              connect to, each of its clients may; and the pipes on which it listens let in that
@@ -191,7 +194,7 @@ typedef struct sluice_session_info {
     uint64_t call_grace_ns;
     uint64_t ping_interval_ns;
     uint64_t unresponsive_ns;
-    char endpoint[256];
+    char endpoint[768];
     char broker_version[64];
     char engine_name[32];
     char broker_user[184]; /* whose broker it is, as the system says: "uid 998", or a SID */

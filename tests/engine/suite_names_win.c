@@ -1,0 +1,159 @@
+/*
+ * suite_names_win.c - a pipe's name means to us what it means to other programs: raw servers and
+ * raw clients by \\.\pipe\NAME on the other side. A program of its own, because the audit forbids
+ * such calls.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/iocp.h"
+#include "tests/engine/rig.h"
+
+#define NAME_CHARS 300
+
+static unsigned names;
+
+/* \\.\pipe\sluice-names-PROCESS-NUMBER and the rest. */
+static void make_name(char *ret_name, size_t size, const char *rest) {
+    (void)snprintf(ret_name, size, "\\\\.\\pipe\\sluice-names-%u-%u%s", os_process_id(), ++names,
+                   rest);
+}
+
+static HANDLE raw_server(const char *name) {
+    WCHAR path[NAME_CHARS];
+    EXPECT(MultiByteToWideChar(CP_UTF8, 0, name, -1, path, NAME_CHARS) > 0);
+    return CreateNamedPipeW(path, PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED, 0, 4, 4096, 4096, 0,
+                            NULL);
+}
+
+static HANDLE raw_client(const char *name) {
+    WCHAR path[NAME_CHARS];
+    EXPECT(MultiByteToWideChar(CP_UTF8, 0, name, -1, path, NAME_CHARS) > 0);
+    return CreateFileW(path, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING,
+                       FILE_FLAG_OVERLAPPED, NULL);
+}
+
+static void connect_to_raw(rig *r, const char *name) {
+    engine_address address;
+    engine_request_id id = 0;
+    HANDLE server = raw_server(name);
+    EXPECT(server != INVALID_HANDLE_VALUE);
+    EXPECT_STATUS(engine_address_pipe(&address, name), SLUICE_OK);
+    EXPECT_STATUS(engine_connect(r->worker, &address, rig_after_ns(r, T_AWAIT_NS), NULL, NULL, &id),
+                  SLUICE_OK);
+    engine_completion completion = rig_await(r, id);
+    EXPECT_STATUS(completion.status, SLUICE_OK);
+    rig_close_handle(r, completion.opened[0]);
+    EXPECT(CloseHandle(server));
+}
+
+static void listen_for_raw(rig *r, const char *name) {
+    engine_address address;
+    engine_handle *listener = NULL;
+    EXPECT_STATUS(engine_address_pipe(&address, name), SLUICE_OK);
+    EXPECT_STATUS(rig_listen(r, &address, 1, NULL, &listener), SLUICE_OK);
+    HANDLE client = raw_client(name);
+    EXPECT(client != INVALID_HANDLE_VALUE);
+    rig_close_handle(r, rig_accept(r, listener));
+    EXPECT(CloseHandle(client));
+    rig_close_handle(r, listener);
+}
+
+/* The same text on both sides is the same pipe, whatever becomes of it. */
+static void same_as_others(void) {
+    static const char *const rests[] = {
+        "",     "/slash", "\\back", "-dot.", "-dots...", "-sp ",   "-. .",           "~(1)",
+        "/./x", "//x",    "/",      "\\",    ".\\x",     " \\x",   "-\xc3\xa4",      "-a:b*c?",
+        "/.x",  "/x.",    "/x ",    "/...",  "-<>|\"",   "-CASE.", "\\.\\.\\x//y. ",
+    };
+    rig *r = rig_open();
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(rests); i++) {
+        char name[NAME_CHARS];
+        t_phase(rests[i]);
+        make_name(name, sizeof(name), rests[i]);
+        connect_to_raw(r, name);
+        listen_for_raw(r, name);
+    }
+    rig_close(r);
+}
+
+/* Two spellings of one name, in another case. */
+static void same_as_each_other(void) {
+    rig *r = rig_open();
+    char name[NAME_CHARS];
+    engine_address address;
+    engine_handle *listener = NULL;
+    make_name(name, sizeof(name), "/Folder/Name. ");
+    EXPECT_STATUS(engine_address_pipe(&address, name), SLUICE_OK);
+    EXPECT_STATUS(rig_listen(r, &address, 1, NULL, &listener), SLUICE_OK);
+    memcpy(strchr(name, '/'), "\\fOLDER\\.\\nAME", sizeof("\\fOLDER\\.\\nAME"));
+    HANDLE client = raw_client(name);
+    EXPECT(client != INVALID_HANDLE_VALUE);
+    rig_close_handle(r, rig_accept(r, listener));
+    EXPECT(CloseHandle(client));
+    rig_close_handle(r, listener);
+    rig_close(r);
+}
+
+static void not_a_name(void) {
+    static const char *const bad[] = {
+        "\\\\.\\pipe\\..\\C:\\x",
+        "\\\\.\\pipe\\a\\..\\b",
+        "\\\\.\\pipe\\..",
+        "\\\\.\\pipe\\a/../..",
+        "\\\\.\\pipe\\",
+        "\\\\.\\pipe\\.",
+        "\\\\.\\pipe\\ ",
+        "\\\\.\\pipe\\...",
+        "\\\\server\\pipe\\x",
+        "\\\\.\\mailslot\\x",
+        "x",
+        "\\\\.\\pipe\\a\xff",
+        "\\\\?\\pipe\\x",
+    };
+    rig *r = rig_open();
+    engine_handle *handle = NULL;
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(bad); i++) {
+        engine_address address;
+        engine_request_id id = 0;
+        t_phase(bad[i]);
+        EXPECT_STATUS(engine_address_pipe(&address, bad[i]), SLUICE_OK);
+        EXPECT_STATUS(rig_listen(r, &address, 1, NULL, &handle), SLUICE_EINVAL);
+        uint64_t until_ns = rig_after_ns(r, T_AWAIT_NS);
+        EXPECT_STATUS(engine_connect(r->worker, &address, until_ns, NULL, NULL, &id), SLUICE_OK);
+        rig_await_status(r, id, SLUICE_EINVAL);
+    }
+    rig_close(r);
+}
+
+/* The limit counts characters: of three bytes each, too. */
+static void longest_name(void) {
+    rig *r = rig_open();
+    for (unsigned bytes = 1; bytes <= 3; bytes += 2) {
+        char name[ENGINE_PIPE_NAME_BYTES];
+        engine_address address;
+        engine_handle *handle = NULL;
+        make_name(name, sizeof(name), "-");
+        size_t used = strlen(name);
+        unsigned units = (unsigned)used - (unsigned)strlen("\\\\.\\pipe\\");
+        for (; units < ENGINE_PIPE_CHARS_MAX; units++, used += bytes) {
+            memcpy(name + used, bytes == 1 ? "n" : "\xe4\xb8\xad", bytes);
+        }
+        name[used] = '\0';
+        connect_to_raw(r, name);
+        listen_for_raw(r, name);
+        (void)strcat(name, "n");
+        EXPECT_STATUS(engine_address_pipe(&address, name), SLUICE_OK);
+        EXPECT_STATUS(rig_listen(r, &address, 1, NULL, &handle), SLUICE_ENAMETOOLONG);
+    }
+    rig_close(r);
+}
+
+static const t_case cases[] = {
+    {"same_as_others", 0, same_as_others},
+    {"same_as_each_other", 0, same_as_each_other},
+    {"not_a_name", 0, not_a_name},
+    {"longest_name", 0, longest_name},
+};
+
+const t_suite suite_names = {"names", cases, SL_ARRAY_COUNT(cases)};
