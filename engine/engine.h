@@ -518,8 +518,10 @@ int engine_accept(engine_handle *listener, void *user, engine_request_id *ret_id
  * this worker gets every connection. `addresses` and options->access are buffers (R3); options may
  * be NULL.
  *
- * Pipe names are exclusive: ENAMETAKEN when a live process holds the name; a stale Unix socket of a
- * dead process is replaced. The close of a listener on a Unix path waits until it is given up.
+ * Pipe names are exclusive: ENAMETAKEN when somebody holds the name. Linux: PATH.lock beside the
+ * socket holds it (epoll_lock.c). A socket that a killed process of ours left is replaced; one of
+ * another program stays, also if nobody answers there, and so does a lock file that is not ours.
+ * The close of a listener on a Unix path waits until it is given up.
  *
  * TCP port 0 = one of the system's choice, the same at all addresses (engine_handle_local_address
  * tells it). :: takes IPv4 connections as well, unless an IPv4 address stands beside it; their

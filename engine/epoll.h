@@ -8,6 +8,7 @@
  *   epoll_path.c      what is done at a Unix path: names are taken, connected to, given up
  *   opener_posix.c    the worker's side of that; what an opener's thread does
  *   epoll_endpoint.c  one listening socket dealt out to several workers
+ *   epoll_lock.c      the lock file of a pipe's name
  *   epoll_mark.c      what tells a broker's endpoint from any other pipe
  *   epoll_identity.c  who is at the other end of a Unix socket
  *   epoll_peer.c      the end of the process at the other end
@@ -48,7 +49,6 @@
 typedef struct engine_epoll_call_table {
     int (*accept4)(int fd, struct sockaddr *address, socklen_t *length, int flags);
     int (*bind)(int fd, const struct sockaddr *address, socklen_t length);
-    int (*chmod)(const char *path, mode_t mode);
     int (*close)(int fd);
     int (*connect)(int fd, const struct sockaddr *address, socklen_t length);
     int (*epoll_create1)(int flags);
@@ -56,14 +56,16 @@ typedef struct engine_epoll_call_table {
     int (*epoll_wait)(int epoll_fd, struct epoll_event *events, int capacity, int timeout_ms);
     int (*eventfd)(unsigned value, int flags);
     int (*fchmod)(int fd, mode_t mode);
+    int (*fchmodat)(int folder, const char *path, mode_t mode, int flags);
     int (*flock)(int fd, int operation);
     int (*fstat)(int fd, struct stat *ret_stat);
+    int (*fstatat)(int folder, const char *path, struct stat *ret_stat, int flags);
     int (*getpeername)(int fd, struct sockaddr *address, socklen_t *length);
     int (*getsockname)(int fd, struct sockaddr *address, socklen_t *length);
     int (*getsockopt)(int fd, int level, int name, void *value, socklen_t *length);
+    int (*linkat)(int folder, const char *path, int new_folder, const char *new_path, int flags);
     int (*listen)(int fd, int backlog);
-    int (*lstat)(const char *path, struct stat *ret_stat);
-    int (*open)(const char *path, int flags, mode_t mode);
+    int (*openat)(int folder, const char *path, int flags, mode_t mode);
     int (*pidfd_open)(pid_t process, unsigned flags);
     int (*pipe2)(int fds[2], int flags);
     int (*poll)(struct pollfd *fds, nfds_t count, int timeout_ms);
@@ -77,7 +79,7 @@ typedef struct engine_epoll_call_table {
     int (*setsockopt)(int fd, int level, int name, const void *value, socklen_t length);
     int (*shutdown)(int fd, int how);
     int (*socket)(int domain, int type, int protocol);
-    int (*unlink)(const char *path);
+    int (*unlinkat)(int folder, const char *path, int flags);
     ssize_t (*write)(int fd, const void *buffer, size_t size);
     ssize_t (*writev)(int fd, const struct iovec *vectors, int count);
 } engine_epoll_call_table;
@@ -253,16 +255,34 @@ void engine_epoll_forget_peer(engine_epoll_handle *self);
 
 /* ---- names (epoll_path.c, opener_posix.c) --------------------------------------------------- */
 
+#define ENGINE_EPOLL_PATH_BYTES sizeof(((struct sockaddr_un *)0)->sun_path)
+
+/* What is in a lock file of ours, and in no other program's. */
+#define ENGINE_EPOLL_LOCK_TEXT \
+    "Sluice: whoever has this file locked owns the pipe of the same name without \".lock\".\n"
+
+typedef struct engine_epoll_lock {
+    int fd;        /* PATH.lock, held with flock */
+    bool was_left; /* it was there, and nobody had it: a process of ours was killed */
+} engine_epoll_lock;
+
+/* 0; EADDRINUSE: somebody has the name, or a file that is not ours lies there (then with a detail);
+ * or another errno. */
+int engine_epoll_lock_take(engine_epoll_lock *lock, int folder, const char *name,
+                           const char **ret_detail);
+void engine_epoll_lock_drop(engine_epoll_lock *lock, int folder, const char *name);
+
 /* A path: what is asked of it, and what is held there. */
 typedef struct engine_epoll_name {
-    int fd;      /* the listening socket, or the connected one; -1: none */
-    int lock_fd; /* PATH.lock, held with flock */
+    int fd; /* the listening socket, or the connected one; -1: none */
+    engine_epoll_lock lock;
+    int folder; /* that `path` counts from; AT_FDCWD */
     bool is_endpoint;
     mode_t mode; /* of the socket file */
     unsigned backlog;
     dev_t device;
     ino_t inode; /* of the socket file */
-    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    char path[ENGINE_EPOLL_PATH_BYTES];
 } engine_epoll_name;
 
 _Static_assert(sizeof(engine_epoll_name) <= ENGINE_OPENER_BYTES, "a job has room for a name");
@@ -277,8 +297,9 @@ int engine_epoll_name_init(engine_epoll_name *name, const engine_address *addres
                            const engine_listen_options *options);
 
 /* These three may wait for a file system (epoll_path.c). Takes the name and listens on it: 0 or a
- * negative status with its errno (0 = none). */
-int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf, int *ret_error);
+ * negative status with its errno (0 = none), and a detail where there is one. */
+int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf,
+                           const char **ret_detail, int *ret_error);
 /* Connects to it: the same; EBUSY: try again. */
 int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *behalf, int *ret_error);
 /* Gives the name up; closes name->fd unless that is -1. */

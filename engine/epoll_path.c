@@ -9,80 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
+#include <unistd.h>
 
 #include "engine/epoll.h"
 
-#define CALLS         engine_epoll_calls
-#define LOCK_SUFFIX   ".lock"
-#define LOCK_ATTEMPTS 16
+#define CALLS engine_epoll_calls
 
-/*
- * Who holds PATH.lock (flock) owns PATH. The kernel drops the lock with its holder, so a socket
- * file whose lock is free is stale. The lock file is removed with the name. That would be a race
- * (we open the file, its holder removes it and lets go, we lock a file without a name, and a
- * third makes a new one) but for the second look: a lock counts only if the path still leads to
- * the locked file; else all over again. And nobody removes a lock file without holding its lock.
- * A file with something in it is none of ours ("Cargo.lock", when somebody listens on "Cargo"): it
- * is left alone, and the name is taken.
- */
-static int lock_once(const char *path, int *ret_fd, bool *ret_is_gone) {
-    struct stat held;
-    struct stat named;
-    int fd = CALLS.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
-                        S_IRUSR | S_IWUSR);
-    if (fd < 0) {
-        return errno == ELOOP || errno == EISDIR || errno == ENXIO ? EADDRINUSE : errno;
-    }
-    int error = 0;
-    if (CALLS.fstat(fd, &held) != 0) {
-        error = errno;
-    } else if (!S_ISREG(held.st_mode) || held.st_size != 0) {
-        error = EADDRINUSE;
-    } else if (CALLS.flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        error = errno == EWOULDBLOCK ? EADDRINUSE : errno;
-    } else {
-        *ret_is_gone = CALLS.lstat(path, &named) != 0 || named.st_dev != held.st_dev ||
-                       named.st_ino != held.st_ino;
-        if (*ret_is_gone) {
-            error = EAGAIN;
-        }
-    }
-    if (error != 0) {
-        (void)CALLS.close(fd);
-        return error;
-    }
-    *ret_fd = fd;
-    return 0;
-}
-
-static void lock_path(const engine_epoll_name *name, char ret_path[]) {
-    size_t length = strlen(name->path);
-    memcpy(ret_path, name->path, length);
-    memcpy(ret_path + length, LOCK_SUFFIX, sizeof(LOCK_SUFFIX));
-}
-
-/* 0, EADDRINUSE (somebody has the name), or another errno. */
-static int lock_name(engine_epoll_name *name) {
-    char path[sizeof(name->path) + sizeof(LOCK_SUFFIX)];
-    lock_path(name, path);
-    int error = EADDRINUSE;
-    bool is_gone = true;
-    for (unsigned i = 0; i < LOCK_ATTEMPTS && is_gone; i++) {
-        is_gone = false;
-        error = lock_once(path, &name->lock_fd, &is_gone);
-    }
-    return is_gone ? EADDRINUSE : error;
-}
-
-static void unlock_name(engine_epoll_name *name) {
-    char path[sizeof(name->path) + sizeof(LOCK_SUFFIX)];
-    lock_path(name, path);
-    (void)CALLS.unlink(path);
-    (void)CALLS.close(name->lock_fd);
-}
-
-/* Is a server of some other kind, that knows nothing of our lock, alive behind this socket file? */
+/* Does somebody listen behind this socket file? */
 static bool is_answered(const struct sockaddr_storage *storage, socklen_t length) {
     int fd = CALLS.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
@@ -93,17 +26,30 @@ static bool is_answered(const struct sockaddr_storage *storage, socklen_t length
     return error != ECONNREFUSED && error != ENOENT;
 }
 
-/* With the lock held: removes a socket file that its owner left behind. */
+/*
+ * With the lock held: removes a socket file that one of us left behind. Whose it was, the lock file
+ * tells that lay beside it, ours and free. Without it the socket is some other program's, and if
+ * nobody answers there, that program may just be between its bind and its listen.
+ */
 static int remove_stale(const engine_epoll_name *name, const struct sockaddr_storage *storage,
-                        socklen_t length) {
+                        socklen_t length, const char **ret_detail) {
     struct stat found;
-    if (CALLS.lstat(name->path, &found) != 0) {
+    if (CALLS.fstatat(name->folder, name->path, &found, AT_SYMLINK_NOFOLLOW) != 0) {
         return errno == ENOENT ? 0 : errno;
     }
-    if (!S_ISSOCK(found.st_mode) || is_answered(storage, length)) {
+    if (!S_ISSOCK(found.st_mode)) {
+        *ret_detail = "what lies there is no socket, and is left alone";
         return EADDRINUSE;
     }
-    return CALLS.unlink(name->path) == 0 || errno == ENOENT ? 0 : errno;
+    if (!name->lock.was_left || found.st_uid != geteuid()) {
+        *ret_detail = "a socket that is not Sluice's lies there, and is left alone: remove it if "
+                      "its program is gone";
+        return EADDRINUSE;
+    }
+    if (is_answered(storage, length)) {
+        return EADDRINUSE;
+    }
+    return CALLS.unlinkat(name->folder, name->path, 0) == 0 || errno == ENOENT ? 0 : errno;
 }
 
 /*
@@ -120,26 +66,26 @@ static int bind_name(engine_epoll_name *name, const struct sockaddr_storage *sto
         return errno;
     }
     int error = 0;
-    if (CALLS.lstat(name->path, &bound) != 0) {
+    if (CALLS.fstatat(name->folder, name->path, &bound, AT_SYMLINK_NOFOLLOW) != 0) {
         error = errno;
     } else {
         name->device = bound.st_dev;
         name->inode = bound.st_ino;
         bool is_narrowed = (bound.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO)) != mode;
-        if ((is_narrowed && CALLS.chmod(name->path, mode) != 0) ||
+        if ((is_narrowed && CALLS.fchmodat(name->folder, name->path, mode, 0) != 0) ||
             CALLS.listen(name->fd, backlog) != 0) {
             error = errno;
         }
     }
     if (error != 0) {
-        (void)CALLS.unlink(name->path);
+        (void)CALLS.unlinkat(name->folder, name->path, 0);
     }
     return error;
 }
 
 static int take_locked(engine_epoll_name *name, const struct sockaddr_storage *storage,
-                       socklen_t length) {
-    int error = remove_stale(name, storage, length);
+                       socklen_t length, const char **ret_detail) {
+    int error = remove_stale(name, storage, length, ret_detail);
     if (error != 0) {
         return error;
     }
@@ -167,16 +113,18 @@ static void path_sockaddr(const engine_epoll_name *name, struct sockaddr_storage
     SL_CHECK(status == SLUICE_OK, "a name's path was looked at before");
 }
 
-int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf, int *ret_error) {
+int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf,
+                           const char **ret_detail, int *ret_error) {
     struct sockaddr_storage storage;
     socklen_t length;
     (void)behalf;
     path_sockaddr(name, &storage, &length);
-    int error = lock_name(name);
+    name->folder = AT_FDCWD;
+    int error = engine_epoll_lock_take(&name->lock, name->folder, name->path, ret_detail);
     if (error == 0) {
-        error = take_locked(name, &storage, length);
+        error = take_locked(name, &storage, length, ret_detail);
         if (error != 0) {
-            unlock_name(name);
+            engine_epoll_lock_drop(&name->lock, name->folder, name->path);
         }
     }
     *ret_error = error;
@@ -213,13 +161,14 @@ int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *beha
 
 void engine_epoll_name_drop(engine_epoll_name *name) {
     struct stat named;
-    if (CALLS.lstat(name->path, &named) == 0 && named.st_dev == name->device &&
-        named.st_ino == name->inode) {
-        (void)CALLS.unlink(name->path); /* still ours, not what somebody put in its place */
+    if (CALLS.fstatat(name->folder, name->path, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+        named.st_dev == name->device && named.st_ino == name->inode) {
+        /* Still ours, not what somebody put in its place. */
+        (void)CALLS.unlinkat(name->folder, name->path, 0);
     }
     if (name->fd >= 0) {
         (void)CALLS.close(name->fd);
         name->fd = -1;
     }
-    unlock_name(name);
+    engine_epoll_lock_drop(&name->lock, name->folder, name->path);
 }

@@ -16,8 +16,8 @@
 
 #include "engine/epoll.h"
 
-static int open_file(const char *path, int flags, mode_t mode) {
-    return open(path, flags, mode);
+static int open_file(int folder, const char *path, int flags, mode_t mode) {
+    return openat(folder, path, flags, mode);
 }
 
 static int create_eventfd(unsigned value, int flags) {
@@ -53,7 +53,6 @@ static ssize_t receive_from(int fd, void *buffer, size_t size, int flags, struct
 engine_epoll_call_table engine_epoll_calls = {
     .accept4 = accept_socket,
     .bind = bind_socket,
-    .chmod = chmod,
     .close = close,
     .connect = connect_socket,
     .epoll_create1 = epoll_create1,
@@ -61,14 +60,16 @@ engine_epoll_call_table engine_epoll_calls = {
     .epoll_wait = epoll_wait,
     .eventfd = create_eventfd,
     .fchmod = fchmod,
+    .fchmodat = fchmodat,
     .flock = flock,
     .fstat = fstat,
+    .fstatat = fstatat,
     .getpeername = get_peer_name,
     .getsockname = get_socket_name,
     .getsockopt = getsockopt,
+    .linkat = linkat,
     .listen = listen,
-    .lstat = lstat,
-    .open = open_file,
+    .openat = open_file,
     .pidfd_open = pidfd_open,
     .pipe2 = pipe2,
     .poll = poll,
@@ -81,7 +82,7 @@ engine_epoll_call_table engine_epoll_calls = {
     .setsockopt = setsockopt,
     .shutdown = shutdown,
     .socket = socket,
-    .unlink = unlink,
+    .unlinkat = unlinkat,
     .write = write,
     .writev = writev,
 };

@@ -486,6 +486,7 @@ engine_opener_job *engine_opener_take(engine_request *request, engine_opener_kin
     if (job->behalf.share == NULL) {
         job->behalf.share = &w->engine->opener->own;
     }
+    job->detail = NULL;
     job->os_handles[0] = 0;
     job->os_handles[1] = 0;
     job->address_count = 0;

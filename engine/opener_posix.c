@@ -42,7 +42,7 @@ int engine_epoll_name_init(engine_epoll_name *name, const engine_address *addres
     struct sockaddr_storage storage;
     socklen_t length;
     name->fd = -1;
-    name->lock_fd = -1;
+    name->lock.fd = -1;
     int status = engine_epoll_sockaddr(address, &storage, &length);
     if (status == SLUICE_OK && options != NULL) {
         status = parse_access(options->access, &name->mode);
@@ -79,6 +79,8 @@ static void on_connected(engine_opener_job *job) {
     int error = (int)job->os_error;
     if (status == SLUICE_OK) {
         status = take_connected(request, engine_epoll_name_of(job)->fd, &error);
+    } else {
+        request->detail = job->detail;
     }
     engine_opener_release(job);
     if (status == SLUICE_EBUSY) {
@@ -94,6 +96,7 @@ static void on_listening(engine_opener_job *job) {
     int status = job->status;
     int error = (int)job->os_error;
     if (status != SLUICE_OK) {
+        request->detail = job->detail;
         engine_opener_release(job);
         engine_request_finish(request, status, (uint32_t)error, 0, 0);
         return;
@@ -237,7 +240,7 @@ void engine_opener_os_run(engine_opener_job *job) {
         job->status = engine_epoll_name_connect(name, &job->behalf, &error);
         break;
     case ENGINE_OPENER_LISTEN:
-        job->status = engine_epoll_name_take(name, &job->behalf, &error);
+        job->status = engine_epoll_name_take(name, &job->behalf, &job->detail, &error);
         break;
     case ENGINE_OPENER_DROP: engine_epoll_name_drop(name); break;
     case ENGINE_OPENER_PAIR: SL_CHECK(false, "a pair takes no opener here");

@@ -178,9 +178,15 @@ void os_forge_mark(char name[ENGINE_PIPE_NAME_BYTES], unsigned which);
 /* Leaves a listener's name behind as a process that died would; false where a name dies with it. */
 bool os_leave_stale_pipe(const char *name);
 /* Puts a file of somebody else's where the name's lock would be; false where there is no such. */
-bool os_put_foreign_lock(const char *name);
+bool os_put_lock(const char *name, const char *text);
 /* Is it there, as it was? Removes it. */
-bool os_take_foreign_lock(const char *name);
+bool os_take_lock(const char *name, const char *text);
+/* Another program's server: it has bound that name and does not listen yet; false where there is no
+ * such state. */
+bool os_bind_foreign(const char *name, intptr_t *ret_server);
+bool os_listen_foreign(intptr_t server);
+/* Ends it (-1: it has ended). Is its socket file still there? Removes that too. */
+bool os_close_foreign(const char *name, intptr_t server, bool removes);
 
 unsigned os_open_handles(void); /* descriptors or handles of this process */
 /* At most `more` further descriptors from now on; false where there is no such limit. */

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/status.h"
+#include "engine/epoll.h"
 
 #define OS_DIRECTORY_VARIABLE "SLUICE_TEST_DIRECTORY"
 
@@ -119,40 +120,65 @@ void os_pipe_name_forbidden(char ret_name[ENGINE_PIPE_NAME_BYTES]) {
     }
 }
 
-bool os_leave_stale_pipe(const char *name) {
+/* A bound socket, or -1. */
+static int bind_socket(const char *name) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(name) >= sizeof(address.sun_path)) {
-        return false;
+        return -1;
     }
     strcpy(address.sun_path, name);
     int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool ok = descriptor >= 0 &&
-              bind(descriptor, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
-              listen(descriptor, 1) == 0;
+    if (descriptor >= 0 &&
+        bind(descriptor, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+        close(descriptor);
+        descriptor = -1;
+    }
+    return descriptor;
+}
+
+bool os_leave_stale_pipe(const char *name) {
+    int descriptor = bind_socket(name);
+    bool ok = descriptor >= 0 && listen(descriptor, 1) == 0;
     if (descriptor >= 0) {
         close(descriptor);
     }
-    return ok;
+    return ok && os_put_lock(name, ENGINE_EPOLL_LOCK_TEXT);
+}
+
+bool os_bind_foreign(const char *name, intptr_t *ret_server) {
+    *ret_server = bind_socket(name);
+    return *ret_server >= 0;
+}
+
+bool os_listen_foreign(intptr_t server) {
+    return listen((int)server, 1) == 0;
+}
+
+bool os_close_foreign(const char *name, intptr_t server, bool removes) {
+    struct stat found;
+    bool is_there = lstat(name, &found) == 0 && S_ISSOCK(found.st_mode);
+    return (server < 0 || close((int)server) == 0) && is_there && (!removes || unlink(name) == 0);
 }
 
 static void lock_path(const char *name, char ret_path[ENGINE_PIPE_NAME_BYTES + 8]) {
     (void)snprintf(ret_path, ENGINE_PIPE_NAME_BYTES + 8, "%s.lock", name);
 }
 
-bool os_put_foreign_lock(const char *name) {
+bool os_put_lock(const char *name, const char *text) {
     char path[ENGINE_PIPE_NAME_BYTES + 8];
     lock_path(name, path);
     FILE *file = fopen(path, "wx");
-    bool ok = file != NULL && fputs("mine", file) >= 0;
+    bool ok = file != NULL && fputs(text, file) >= 0;
     return file != NULL && fclose(file) == 0 && ok;
 }
 
-bool os_take_foreign_lock(const char *name) {
+bool os_take_lock(const char *name, const char *text) {
     char path[ENGINE_PIPE_NAME_BYTES + 8];
-    char text[8] = "";
+    char found[200] = "";
     lock_path(name, path);
     FILE *file = fopen(path, "r");
-    bool ok = file != NULL && fgets(text, sizeof(text), file) != NULL && strcmp(text, "mine") == 0;
+    bool ok = file != NULL && (fgets(found, sizeof(found), file) != NULL || found[0] == '\0') &&
+              strcmp(text, found) == 0;
     if (file != NULL) {
         (void)fclose(file);
     }

@@ -74,13 +74,33 @@ bool os_leave_stale_pipe(const char *name) {
     return false;
 }
 
-bool os_put_foreign_lock(const char *name) {
+bool os_put_lock(const char *name, const char *text) {
     (void)name;
+    (void)text;
     return false; /* names have no lock files */
 }
 
-bool os_take_foreign_lock(const char *name) {
+bool os_take_lock(const char *name, const char *text) {
     (void)name;
+    (void)text;
+    return false;
+}
+
+bool os_bind_foreign(const char *name, intptr_t *ret_server) {
+    (void)name;
+    (void)ret_server;
+    return false; /* a pipe that is there is listened on */
+}
+
+bool os_listen_foreign(intptr_t server) {
+    (void)server;
+    return false;
+}
+
+bool os_close_foreign(const char *name, intptr_t server, bool removes) {
+    (void)name;
+    (void)server;
+    (void)removes;
     return false;
 }
 

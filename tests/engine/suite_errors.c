@@ -116,21 +116,54 @@ static void stale_name(void) {
     rig_close(r);
 }
 
-/* Somebody else's file lies where the name's lock would be: it is neither used nor removed. */
-static void foreign_lock(void) {
-    rig *r = rig_open();
-    engine_address address = t_pipe_address();
+static void expect_taken(rig *r, engine_address address) {
     engine_handle *listener = NULL;
     engine_endpoint *endpoint = NULL;
-    if (t_is_sim() || !os_put_foreign_lock(address.pipe)) {
-        rig_close(r);
-        T_SKIP("names have no lock files here");
-    }
     EXPECT_STATUS(rig_listen(r, &address, 1, NULL, &listener), SLUICE_ENAMETAKEN);
     address.is_endpoint = true;
     EXPECT_STATUS(engine_endpoint_create(r->engine, &address, NULL, &endpoint),
                   SLUICE_ENAMETAKEN);
-    EXPECT(os_take_foreign_lock(address.pipe));
+}
+
+/* Somebody else's file lies where the name's lock would be: it is neither used nor removed, be it
+ * empty, as lock files often are, or be it like ours. */
+static void foreign_lock(void) {
+    static const char *const texts[] = {"mine", "", "Sluice: whoever has this file locked"};
+    rig *r = rig_open();
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(texts); i++) {
+        engine_address address = t_pipe_address();
+        if (t_is_sim() || !os_put_lock(address.pipe, texts[i])) {
+            rig_close(r);
+            T_SKIP("names have no lock files here");
+        }
+        expect_taken(r, address);
+        EXPECT(os_take_lock(address.pipe, texts[i]));
+    }
+    rig_close(r);
+}
+
+/* A live server between its bind and its listen refuses connections like a dead one. Its socket
+ * file stays, and so does that of a dead one: who has made it, we do not know. */
+static void foreign_socket(void) {
+    rig *r = rig_open();
+    engine_address address = t_pipe_address();
+    engine_request_id id = 0;
+    intptr_t server = 0;
+    if (t_is_sim() || !os_bind_foreign(address.pipe, &server)) {
+        rig_close(r);
+        T_SKIP("names have no files here");
+    }
+    expect_taken(r, address);
+    EXPECT(os_listen_foreign(server));
+    EXPECT_STATUS(engine_connect(r->worker, &address, rig_after_ns(r, T_AWAIT_NS), NULL, NULL, &id),
+                  SLUICE_OK);
+    engine_completion completion = rig_await(r, id);
+    EXPECT_STATUS(completion.status, SLUICE_OK);
+    rig_close_handle(r, completion.opened[0]);
+    EXPECT(os_close_foreign(address.pipe, server, false));
+    expect_taken(r, address);
+    EXPECT(os_close_foreign(address.pipe, -1, true));
+    EXPECT(!os_take_lock(address.pipe, "")); /* nor is a lock of ours left behind */
     rig_close(r);
 }
 
@@ -373,6 +406,7 @@ static const t_case cases[] = {
     {"name_taken", T_SMOKE, name_taken},
     {"stale_name", T_SMOKE, stale_name},
     {"foreign_lock", T_SMOKE, foreign_lock},
+    {"foreign_socket", T_SMOKE, foreign_socket},
     {"name_not_found", T_SMOKE, name_not_found},
     {"access_refused", T_SMOKE, access_refused},
     {"bad_options", T_SMOKE, bad_options},

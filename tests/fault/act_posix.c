@@ -62,6 +62,10 @@ void script_leave_stale_name(const engine_address *address) {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     EXPECT(fd >= 0 && bind(fd, (const struct sockaddr *)&name, sizeof(name)) == 0);
     (void)close(fd);
+    char lock[sizeof(name.sun_path) + sizeof(".lock")];
+    (void)snprintf(lock, sizeof(lock), "%s.lock", name.sun_path);
+    FILE *file = fopen(lock, "wx");
+    EXPECT(file != NULL && fputs(ENGINE_EPOLL_LOCK_TEXT, file) >= 0 && fclose(file) == 0);
 }
 
 /* A kernel before 6.16, whose sockets take descriptors. */

@@ -12,7 +12,6 @@
 #define FAULT_ENGINE_CALLS(X) /* those of engine_epoll_call_table */ \
     X(accept4, ERRNO, E(ECONNABORTED), E(EINTR), E(EMFILE), E(ENOBUFS), E(ENETDOWN), E(EPERM)) \
     X(bind, ERRNO, E(EADDRINUSE), E(EACCES), E(EADDRNOTAVAIL), E(ENOENT), E(EROFS), E(ENOMEM)) \
-    X(chmod, ERRNO, E(EPERM), E(EROFS), E(EIO), E(ENOENT)) \
     X(close, DONE, E(EINTR), E(EIO)) \
     X(connect, ERRNO, E(ECONNREFUSED), E(EINTR), E(EAGAIN), E(ETIMEDOUT), E(ENETUNREACH), \
       E(EADDRNOTAVAIL), E(EACCES), E(ENOENT), E(ENOBUFS), E(ECONNRESET), E(EPROTOTYPE)) \
@@ -21,14 +20,16 @@
     X(epoll_wait, ERRNO, E(EINTR)) \
     X(eventfd, ERRNO, E(EMFILE), E(ENFILE), E(ENOMEM), E(ENODEV)) \
     X(fchmod, ERRNO, E(EPERM), E(ENOMEM)) \
+    X(fchmodat, ERRNO, E(EPERM), E(EROFS), E(EIO), E(ENOENT)) \
     X(flock, ERRNO, E(EWOULDBLOCK), E(ENOLCK), E(EINTR)) \
     X(fstat, ERRNO, E(ENOMEM), E(EIO)) \
+    X(fstatat, ERRNO, E(EACCES), E(ENOENT), E(EIO), E(ENOMEM)) \
     X(getpeername, ERRNO, E(ENOBUFS), E(ENOTCONN)) \
     X(getsockname, ERRNO, E(ENOBUFS)) \
     X(getsockopt, ERRNO, E(ENOPROTOOPT), E(ENOMEM), E(ERANGE)) \
+    X(linkat, ERRNO, E(EACCES), E(EEXIST), E(EPERM), E(ENOSPC), E(EROFS), E(EIO)) \
     X(listen, ERRNO, E(EADDRINUSE), E(ENOMEM)) \
-    X(lstat, ERRNO, E(EACCES), E(ENOENT), E(EIO), E(ENOMEM)) \
-    X(open, ERRNO, E(EMFILE), E(ENFILE), E(EACCES), E(ENOSPC), E(EROFS), E(EINTR), E(EISDIR), \
+    X(openat, ERRNO, E(EMFILE), E(ENFILE), E(EACCES), E(ENOSPC), E(EROFS), E(EINTR), E(EISDIR), \
       E(ELOOP), E(ENOENT), E(EIO)) \
     X(pidfd_open, ERRNO, E(EMFILE), E(ENFILE), E(ENOMEM), E(ENOSYS), E(ESRCH)) \
     X(pipe2, ERRNO, E(EMFILE), E(ENFILE)) \
@@ -43,7 +44,7 @@
     X(setsockopt, ERRNO, E(ENOMEM), E(ENOPROTOOPT)) \
     X(shutdown, ERRNO, E(ENOTCONN), E(ENOBUFS)) \
     X(socket, ERRNO, E(EMFILE), E(ENFILE), E(ENOBUFS), E(EAFNOSUPPORT), E(EACCES)) \
-    X(unlink, ERRNO, E(EACCES), E(EROFS), E(EIO), E(ENOENT)) \
+    X(unlinkat, ERRNO, E(EACCES), E(EROFS), E(EIO), E(ENOENT)) \
     X(write, ERRNO, E(EINTR), E(EPIPE), E(EIO), E(ENOMEM)) \
     X(writev, ERRNO, E(EINTR), E(EPIPE), E(ENOMEM))
 
@@ -57,8 +58,10 @@
     X(getpwnam, NULL, E(EIO), E(EMFILE), E(ENOMEM), E(EINTR)) \
     X(getrandom, ERRNO, E(EINTR), SHORT) \
     X(getrlimit, ERRNO, E(EINVAL)) \
+    X(lstat, ERRNO, E(EACCES), E(ENOENT), E(EIO), E(ENOMEM)) \
     X(mkdir, ERRNO, E(EACCES), E(ENOSPC), E(EROFS), E(ENOENT)) \
-    X(openat, ERRNO, E(EMFILE), E(ENOENT), E(EACCES)) \
+    X(open, ERRNO, E(EMFILE), E(ENFILE), E(EACCES), E(ENOSPC), E(EROFS), E(EINTR), E(EISDIR), \
+      E(ELOOP), E(ENOENT), E(EIO)) \
     X(opendir, NULL, E(EMFILE), E(ENOMEM), E(EACCES)) \
     X(pidfd_send_signal, ERRNO, E(ESRCH)) \
     X(pthread_create, CODE, E(EAGAIN)) \
@@ -73,7 +76,6 @@
     X(socketpair, ERRNO, E(EMFILE), E(ENFILE)) \
     X(syscall, ERRNO, E(EINTR), E(EAGAIN), E(EMFILE), E(ENOMEM), E(ESRCH), E(ENOSYS)) \
     X(sysconf, ERRNO, E(EINVAL)) \
-    X(unlinkat, ERRNO, E(EACCES), E(ENOENT)) \
     X(uv_async_init, CODE, E(UV_EMFILE), E(UV_ENFILE), E(UV_ENOMEM)) \
     X(uv_loop_init, CODE, E(UV_EMFILE), E(UV_ENFILE), E(UV_ENOMEM)) \
     X(uv_poll_init, CODE, E(UV_EPERM), E(UV_ENOMEM)) \
