@@ -2,8 +2,7 @@
  * startup_posix.c - see startup.h.
  *
  * The default endpoint lies in a directory that belongs to this user and that nobody else can
- * enter; that, and not the socket's mode, keeps others out. /tmp is everybody's: what is found
- * there is looked at with lstat and never mended, since another user may have put it there.
+ * enter (base/own_dir.h); that, and not the socket's mode, keeps others out.
  */
 #include "broker/startup.h"
 
@@ -21,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/own_dir.h"
 #include "base/sink.h"
 #include "base/status.h"
 
@@ -121,34 +121,6 @@ int startup_open_log(const char *path, config_error *ret_error) {
 
 /* ---- the endpoint ---- */
 
-static int bad_directory(config_error *error, const char *path, const char *what) {
-    (void)snprintf(error->text, sizeof(error->text), "%.300s: %.150s", path, what);
-    return SLUICE_EACCESS;
-}
-
-static int make_private_directory(const char *path, config_error *ret_error) {
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-        char what[150];
-        (void)snprintf(what, sizeof(what), "%.100s; give XDG_RUNTIME_DIR or --endpoint",
-                       strerror(errno));
-        return bad_directory(ret_error, path, what);
-    }
-    struct stat info;
-    if (lstat(path, &info) != 0) {
-        return bad_directory(ret_error, path, strerror(errno));
-    }
-    if (!S_ISDIR(info.st_mode)) {
-        return bad_directory(ret_error, path, "is no directory; it is to hold the endpoint");
-    }
-    if (info.st_uid != geteuid()) {
-        return bad_directory(ret_error, path, "belongs to another user; give --endpoint");
-    }
-    if ((info.st_mode & 077) != 0) {
-        return bad_directory(ret_error, path, "others can enter it; chmod it to 0700");
-    }
-    return SLUICE_OK;
-}
-
 /* With its NUL; the engine makes it a byte longer (engine/epoll_mark.c). */
 #define ENDPOINT_BYTES (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
@@ -195,24 +167,15 @@ int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAM
                        "allow: wants an endpoint: the default one is in this user's own directory");
         return SLUICE_EINVAL;
     }
-    char directory[ENGINE_PIPE_NAME_BYTES];
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
-    bool is_given = runtime != NULL && runtime[0] == '/';
-    int length = is_given ? snprintf(directory, sizeof(directory), "%s/sluice", runtime)
-                          : snprintf(directory, sizeof(directory), "/tmp/sluice-%lu",
-                                     (unsigned long)geteuid());
-    if (length < 0 || (size_t)length + sizeof("/broker") > ENDPOINT_BYTES) {
-        (void)snprintf(ret_error->text, sizeof(ret_error->text),
-                       "XDG_RUNTIME_DIR: %.260s: too long for an endpoint in it, whose path has at "
-                       "most %u bytes; give --endpoint", runtime, (unsigned)ENDPOINT_BYTES - 1);
-        return SLUICE_ENAMETOOLONG;
+    char directory[SL_OWN_DIR_BYTES];
+    char why[SL_OWN_DIR_WHY_BYTES];
+    int status = sl_own_dir(true, directory, why);
+    if (status != SLUICE_OK) {
+        (void)snprintf(ret_error->text, sizeof(ret_error->text), "%s", why);
+        return status == SLUICE_ENAMETOOLONG ? status : SLUICE_EACCESS;
     }
-    int status = make_private_directory(directory, ret_error);
-    if (status == SLUICE_OK) {
-        memcpy(ret_name, directory, (size_t)length);
-        memcpy(ret_name + length, "/broker", sizeof("/broker"));
-    }
-    return status;
+    (void)snprintf(ret_name, ENGINE_PIPE_NAME_BYTES, "%s/broker", directory);
+    return SLUICE_OK;
 }
 
 void startup_remove_folder(const char *endpoint) {

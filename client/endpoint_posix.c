@@ -1,38 +1,35 @@
 /*
- * endpoint_posix.c - see endpoint.h.
+ * endpoint_posix.c - the endpoint that is named, or the one in this user's own folder
+ * (base/own_dir.h), which keeps others out.
  */
 #include "client/endpoint.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static int directory(char *ret_path, size_t size) {
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
-    int length;
-    if (runtime != NULL && runtime[0] == '/') {
-        length = snprintf(ret_path, size, "%s/sluice", runtime);
-    } else {
-        length = snprintf(ret_path, size, "/tmp/sluice-%lu", (unsigned long)geteuid());
-    }
-    return length < 0 || (size_t)length >= size ? SLUICE_ENAMETOOLONG : SLUICE_OK;
-}
+#include "base/own_dir.h"
 
-int client_endpoint_service(const char *given, char ret_endpoint[ENGINE_PIPE_NAME_BYTES]) {
+int client_endpoint_service(const char *given, char ret_endpoint[ENGINE_PIPE_NAME_BYTES],
+                            sl_reason *ret_reason) {
     if (given != NULL) {
         size_t length = strlen(given);
         if (length == 0 || length >= ENGINE_PIPE_NAME_BYTES) {
-            return length == 0 ? SLUICE_EINVAL : SLUICE_ENAMETOOLONG;
+            return sl_reason_set(ret_reason, length == 0 ? SLUICE_EINVAL : SLUICE_ENAMETOOLONG,
+                                 "endpoint", "no name of a socket");
         }
         memcpy(ret_endpoint, given, length + 1);
         return SLUICE_OK;
     }
-    int status = directory(ret_endpoint, ENGINE_PIPE_NAME_BYTES - sizeof("/broker"));
-    if (status == SLUICE_OK) {
-        memcpy(ret_endpoint + strlen(ret_endpoint), "/broker", sizeof("/broker"));
+    char path[SL_OWN_DIR_BYTES];
+    char why[SL_OWN_DIR_WHY_BYTES];
+    int status = sl_own_dir(false, path, why);
+    if (status != SLUICE_OK) {
+        status = status == SLUICE_ENAMETOOLONG ? status : SLUICE_EUNTRUSTED;
+        return sl_reason_set(ret_reason, status, "endpoint", why);
     }
-    return status;
+    (void)snprintf(ret_endpoint, ENGINE_PIPE_NAME_BYTES, "%s/broker", path);
+    return SLUICE_OK;
 }
 
 void client_endpoint_reach(const char *endpoint) {

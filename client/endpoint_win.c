@@ -8,8 +8,10 @@
 
 static const char prefix[] = "\\\\.\\pipe\\";
 
-int client_endpoint_service(const char *given, char ret_endpoint[ENGINE_PIPE_NAME_BYTES]) {
+int client_endpoint_service(const char *given, char ret_endpoint[ENGINE_PIPE_NAME_BYTES],
+                            sl_reason *ret_reason) {
     const char *name = given == NULL ? "sluice" : given;
+    (void)sl_reason_set(ret_reason, SLUICE_EINVAL, "endpoint", "no name of a pipe");
     if (name[0] == '\0') {
         return SLUICE_EINVAL;
     }

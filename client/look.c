@@ -26,12 +26,13 @@ typedef struct look {
 
 static void run_look(client_errand *errand) {
     look *l = SL_CONTAINER_OF(errand, look, errand);
-    l->detail = "endpoint: no name of a pipe or socket";
-    l->status = client_endpoint_service(l->has_endpoint ? l->endpoint : NULL, l->found.endpoint);
+    l->detail = NULL;
+    l->status = client_endpoint_service(l->has_endpoint ? l->endpoint : NULL, l->found.endpoint,
+                                        &l->found.reason);
     if (l->status == SLUICE_OK) {
         l->detail = "expected_user: neither \"uid N\" nor a SID";
-        l->status =
-            client_trust_init(&l->found.trust, l->has_user ? l->user : NULL, l->found.endpoint);
+        l->status = client_trust_init(&l->found.trust, l->has_user ? l->user : NULL,
+                                      l->has_endpoint ? l->found.endpoint : NULL);
         client_endpoint_reach(l->found.endpoint);
     }
 }
@@ -107,8 +108,8 @@ int client_look(const char *endpoint, const char *expected_user, uint64_t deadli
     }
     client_errand_settle(&l->errand);
     status = l->status;
-    *ret_detail = l->detail;
     *ret_found = l->found;
+    *ret_detail = l->detail != NULL ? l->detail : ret_found->reason.text;
     free_look(&l->errand);
     return status;
 }

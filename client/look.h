@@ -8,14 +8,16 @@
 #define SLUICE_CLIENT_LOOK_H
 
 #include "client/trust.h"
+#include "proto/reason.h"
 
 typedef struct client_found {
     char endpoint[ENGINE_PIPE_NAME_BYTES];
     client_trust trust;
+    sl_reason reason; /* why there is none, where that is no fixed text */
 } client_found;
 
 /* For these options of a program, either may be NULL. SLUICE_OK; ETIMEDOUT, EINVAL, ENAMETOOLONG,
- * ENOMEM, EOSLIMIT: with a detail. Static. */
+ * ENOMEM, EOSLIMIT; EUNTRUSTED, as client_endpoint_service: with a detail, static or ret_found's. */
 int client_look(const char *endpoint, const char *expected_user, uint64_t deadline_ns,
                 client_found *ret_found, const char **ret_detail);
 

@@ -147,7 +147,7 @@ static int take_options(sluice_session *session, const sluice_open_options *opti
         status =
             client_look(options->endpoint, options->expected_user, deadline_ns, &found, &wrong);
     }
-    if (mode == SLUICE_MODE_AUTO && options->endpoint == NULL &&
+    if (mode != SLUICE_MODE_SERVICE && options->endpoint == NULL &&
         (status == SLUICE_ENAMETOOLONG || status == SLUICE_EUNTRUSTED)) {
         mode = SLUICE_MODE_PRIVATE; /* there can be no service where none was named */
         status = SLUICE_OK;

@@ -20,8 +20,9 @@ typedef struct client_trust {
     const char *family; /* of SIDs, as the beginning of their text; NULL = none. Static */
 } client_trust;
 
-/* Whom a session trusts that is opened with these options. May look at the endpoint's directory,
- * so on the caller's thread. SLUICE_OK, or EINVAL: `expected_user` names nobody. */
+/* Whom a session trusts that is opened with these options; `endpoint` NULL: the default one. May
+ * look at the endpoint's directory, so on the caller's thread. SLUICE_OK, or EINVAL:
+ * `expected_user` names nobody. */
 int client_trust_init(client_trust *ret_trust, const char *expected_user, const char *endpoint);
 
 /* The same without a caller's choice: trust_posix.c, trust_win.c. */

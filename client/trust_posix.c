@@ -7,6 +7,7 @@
  * or to us, and no group and nobody else may write to any of them. In /tmp that never holds:
  * anybody can make a directory there before the service does. Nor does it hold by way of a symbolic
  * link: in /tmp anybody could have made the link, to a directory of his own that is safe in itself.
+ * Nor of the default endpoint, which is this user's: another user's folder has no business there.
  */
 #include "client/trust.h"
 
@@ -53,7 +54,7 @@ void client_trust_platform(client_trust *trust, const char *endpoint) {
     char path[ENGINE_PIPE_NAME_BYTES];
     struct stat info;
     engine_identity_uid(&trust->users[trust->user_count++], 0);
-    if (find_directory(endpoint, path) && lstat(path, &info) == 0 &&
+    if (endpoint != NULL && find_directory(endpoint, path) && lstat(path, &info) == 0 &&
         is_safe_up_to_root(path, info.st_uid)) {
         engine_identity_uid(&trust->users[trust->user_count++], info.st_uid);
     }

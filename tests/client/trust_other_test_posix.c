@@ -222,6 +222,51 @@ static void trusted_directory(void **state) {
     stop_in(&s);
 }
 
+/* Comes, says nothing and goes: the next report is its own, unless somebody was there before. */
+static void visit(const char *endpoint) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%.100s", endpoint);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(close(fd), 0);
+}
+
+/* The default endpoint is this user's own, whatever XDG_RUNTIME_DIR says, as after `su`: that of
+ * another user is not even connected to, however safe his folder is. */
+static void not_his_default(void **state) {
+    (void)state;
+    server s = {.is_pipe = false};
+    char runtime[sizeof(s.directory) - sizeof("/sluice")];
+    if (!can_run()) {
+        skip();
+    }
+    (void)snprintf(runtime, sizeof(runtime), "/run/sluice-trust-runtime-%ld", (long)getpid());
+    (void)snprintf(s.directory, sizeof(s.directory), "%s/sluice", runtime);
+    (void)snprintf(s.endpoint, sizeof(s.endpoint), "%s/broker", s.directory);
+    if (mkdir(runtime, 0755) != 0) {
+        print_message("skipped: there is no /run to write to\n");
+        skip();
+    }
+    assert_int_equal(chown(runtime, STRANGER, STRANGER), 0);
+    assert_int_equal(mkdir(s.directory, 0755), 0);
+    assert_int_equal(chown(s.directory, STRANGER, STRANGER), 0);
+    assert_int_equal(chmod(runtime, 0755) | chmod(s.directory, 0755), 0);
+    start_server(&s);
+    assert_int_equal(setenv("XDG_RUNTIME_DIR", runtime, 1), 0);
+    sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_SERVICE,
+                                   .open_timeout_ns = RIG_LONG_NS};
+    sluice_session *session = NULL;
+    int32_t status = sluice_open(&options, &session);
+    if (status == SLUICE_OK) { /* a broker of this user's, elsewhere */
+        assert_int_equal(sluice_session_close(session), SLUICE_OK);
+    }
+    assert_int_equal(unsetenv("XDG_RUNTIME_DIR"), 0);
+    visit(s.endpoint);
+    assert_int_equal(next_report(&s), 0);
+    stop_server(&s);
+    assert_int_equal(rmdir(s.directory) | rmdir(runtime), 0);
+}
+
 /* The broker of an open session dies, and a stranger takes its place: the next call says so. */
 static void reconnect(void **state) {
     (void)state;
@@ -254,6 +299,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(pipe_of_own_user),
         cmocka_unit_test(not_trusted),
         cmocka_unit_test(trusted_directory),
+        cmocka_unit_test(not_his_default),
         cmocka_unit_test(reconnect),
     };
     broker_path = argc > 1 ? argv[1] : NULL;

@@ -336,6 +336,7 @@ directory)
     "$program" run 2>"$work/err" || got=$?
     cat "$work/err"
     [ "$got" -eq 5 ] || fail "a directory that others can enter: exit code $got, not 5"
+    grep -q "others can enter $work/run/sluice: chmod it" "$work/err" || fail "that is not said"
     ;;
 descriptors)
     hard=$(ulimit -Hn)

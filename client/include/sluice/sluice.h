@@ -125,7 +125,8 @@ typedef struct sluice_open_options {
     uint32_t credit_operations; /* calls in flight at most, as wish; 0 = the broker's choice */
     const char *endpoint;       /* of the service: a Windows pipe's name without \\.\pipe\, or the
                                    path of a Unix socket; NULL = the default one of `sluiced --help`
-                                   (on Linux this user's, so /run/... is to be named) */
+                                   (on Linux this user's, so /run/... is to be named; a folder for
+                                   it that is not this user's alone is SLUICE_EUNTRUSTED) */
     const char *broker_path;    /* PRIVATE, AUTO: absolute path of sluiced; NULL = beside the
                                    library (or in ../bin, as installed), else beside the
                                    executable; never by PATH or the current folder */
@@ -135,10 +136,10 @@ typedef struct sluice_open_options {
                                    anyway */
     /* SERVICE, AUTO: whose the service must be, as `sluice status` shows users: "uid 998" or
      * "S-1-5-80-...". No names: looking one up may block. NULL = our own user, root or LocalSystem;
-     * on Linux also the owner of the endpoint's directory if nobody but him, root and us can write
-     * to it and to those above, and none is a symbolic link; on Windows also any virtual account
-     * of a service. Anybody else is SLUICE_EUNTRUSTED, and is not sent a byte. A private broker
-     * must be our own user's. */
+     * on Linux also the owner of a named endpoint's directory if nobody but him, root and us can
+     * write to it and to those above, and none is a symbolic link; on Windows also any virtual
+     * account of a service. Anybody else is SLUICE_EUNTRUSTED, and is not sent a byte. A private
+     * broker must be our own user's. */
     const char *expected_user;
     char *ret_detail;           /* where the detail of a failure goes, "" on success; NULL = nowhere
                                    (SLUICE_DETAIL_BYTES are always enough) */
