@@ -17,7 +17,8 @@ typedef struct client_found {
 } client_found;
 
 /* For these options of a program, either may be NULL. SLUICE_OK; ETIMEDOUT, EINVAL, ENAMETOOLONG,
- * ENOMEM, EOSLIMIT; EUNTRUSTED, as client_endpoint_service: with a detail, static or ret_found's. */
+ * ENOMEM, EOSLIMIT; EUNTRUSTED, as client_endpoint_service: with a detail, static or ret_found's.
+ */
 int client_look(const char *endpoint, const char *expected_user, uint64_t deadline_ns,
                 client_found *ret_found, const char **ret_detail);
 
