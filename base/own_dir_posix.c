@@ -18,8 +18,8 @@ static int fail(char ret_why[SL_OWN_DIR_WHY_BYTES], const char *path, int error)
     return SLUICE_EOS;
 }
 
-/* $XDG_RUNTIME_DIR, or NULL: there is none that this user may believe. What is not there is nobody's
- * yet. SLUICE_OK, EOS. */
+/* $XDG_RUNTIME_DIR, or NULL: there is none that this user may believe. What is not there is
+ * nobody's yet. SLUICE_OK, EOS. */
 static int find_runtime_dir(const char **ret_path, char ret_why[SL_OWN_DIR_WHY_BYTES]) {
     const char *path = secure_getenv("XDG_RUNTIME_DIR");
     struct stat info;

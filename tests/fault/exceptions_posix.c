@@ -9,7 +9,6 @@ const fault_exception fault_exceptions[] = {
      "an eventfd takes 2^64 - 2 wakes and, non-blocking, does not wait (eventfd(2))"},
     {"engine/epoll_endpoint.c:signal_fd:write", "*", "the same"},
     {"engine/epoll_lock.c:fill:write", "EPIPE", "a file has no other end"},
-    {"base/own_dir_posix.c:find_runtime_dir:lstat", "ENOENT", "what is not there is nobody's"},
     {"client/waitable_posix.c:client_waitable_set:write", "*", "the same"},
     {"client/waitable_posix.c:client_waitable_unset:read", "*",
      "the same: it says nothing but EAGAIN, where nothing was written"},

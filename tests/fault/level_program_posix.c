@@ -102,6 +102,7 @@ static const struct expectation {
     {"broker/startup_posix.c:startup_read_file:", CODE(CONFIG), true},
     {"broker/startup_posix.c:read_all:", CODE(OK) | CODE(CONFIG), true},
     {"broker/startup_posix.c:check_given:", CODE(OK), false},
+    {"base/own_dir_posix.c:find_runtime_dir:", CODE(OK) | CODE(ENDPOINT), true},
     {"base/own_dir_posix.c:", CODE(ENDPOINT), true},
     {"broker/startup_posix.c:find_allowed:", CODE(FAILED), true},
     {"broker/control_watch_posix.c:open_process:fcntl", CODE(USAGE), false},
