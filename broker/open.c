@@ -46,7 +46,7 @@ static void submitted(broker_op *op, int status) {
 /* The user's, whichever session asks. */
 static engine_behalf behalf_of(const broker_op *op) {
     const broker_session *session = op->session;
-    return (engine_behalf){.share = &session->user->share, .user = session->identity};
+    return (engine_behalf){.share = &session->user->share, .rights = session->rights};
 }
 
 static void look_up(broker_op *op) {

@@ -18,6 +18,11 @@ void peer_init(broker_session *session) {
     session->user = &session->worker->broker->users.others;
 }
 
+void peer_deinit(broker_session *session) {
+    engine_rights_release(session->rights);
+    session->rights = NULL;
+}
+
 static void log_refusal(const broker_session *session, int status, const engine_peer *peer) {
     char text[ENGINE_IDENTITY_TEXT_BYTES] = "nobody known";
     sl_log_field fields[] = {{"worker", (int64_t)session->worker->index},
@@ -63,6 +68,13 @@ static int judge(broker_session *session, const engine_peer *peer, bool rules,
     return status == SLUICE_OK && !is_let_in ? SLUICE_EACCESS : status;
 }
 
+/* What is opened for another user is what it could open by itself. */
+static int take_rights(broker_session *session, const engine_peer *peer) {
+    return engine_identity_equal(&peer->user, &session->worker->broker->own)
+               ? SLUICE_OK
+               : engine_peer_rights(session->pipe, &session->rights);
+}
+
 static int refuse(const broker_session *session, int status, const engine_peer *peer,
                   const char *why, sl_reason *ret_reason) {
     log_refusal(session, status, peer);
@@ -83,11 +95,14 @@ int peer_admit(broker_session *session, sl_reason *ret_reason) {
     }
     bool rules = is_ruler(b, &peer);
     status = judge(session, &peer, rules, &why);
-    if (status != SLUICE_OK) {
+    if (status == SLUICE_OK) {
+        status = take_rights(session, &peer);
+    }
+    if (status != SLUICE_OK && status != SLUICE_ENOMEM) {
         return refuse(session, status, &peer, why, ret_reason);
     }
     SL_CHECK(!session->is_pipe_zombie, "nothing is charged before it is known to whom");
-    status = users_find(&b->users, &peer.user, &session->user);
+    status = status != SLUICE_OK ? status : users_find(&b->users, &peer.user, &session->user);
     if (status != SLUICE_OK) {
         static const char no_memory[] = "out of memory";
         memcpy(ret_reason->text, no_memory, sizeof(no_memory));

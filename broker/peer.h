@@ -8,6 +8,7 @@
 
 /* Before it is asked: nobody, on the common account. */
 void peer_init(broker_session *session);
+void peer_deinit(broker_session *session);
 
 /* Asks the engine who the client is, and decides. SLUICE_OK: he is let in, and known for as long as
  * the session lives. EBUSY: the system tells only when something was read; ask again then. EACCESS:

@@ -104,6 +104,7 @@ static void deinit(broker_session *session) {
     session->buckets = NULL;
     deadline_clear(session->worker, &session->timer);
     charge_deinit(session);
+    peer_deinit(session);
 }
 
 static void init(broker_session *session, broker_worker *worker, engine_handle *pipe) {

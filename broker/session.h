@@ -114,6 +114,7 @@ struct broker_session {
     /* peer.c; constant from its admission on */
     struct broker_user *user; /* who is charged */
     engine_identity identity;
+    engine_rights *rights; /* what it may open; NULL: all that we may, for it is our own user's */
     bool is_admitted;
     bool sees_all;
     uint64_t process_id; /* told by the system; where it does not, by the client */

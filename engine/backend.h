@@ -163,6 +163,13 @@ struct engine_endpoint {
     sl_atomic_u32 listener_count;
 };
 
+/* On whose behalf something is opened: the first member of a backend's own structure. */
+struct engine_rights {
+    sl_atomic_u32 references;
+    engine *engine;
+    size_t size;
+};
+
 struct engine_opener; /* opener.h */
 
 struct engine {
@@ -179,6 +186,9 @@ struct engine {
     sl_atomic_u32 endpoint_count;
     struct engine_opener *opener;
 };
+
+/* For ops->peer_rights: `size` zeroed bytes, counted once; NULL: no memory. */
+engine_rights *engine_rights_create(engine *engine, size_t size);
 
 /* Details of completions, the same from every backend. */
 #define ENGINE_DETAIL_ENDPOINT "this is a broker's endpoint: no broker opens one for a client"
@@ -232,6 +242,10 @@ typedef struct engine_ops {
     int (*own_identity)(engine *engine, engine_identity *ret_identity);
     /* NULL: nothing is to be done, or the system has no way. */
     int (*watch_peer)(engine_handle *handle);
+    /* What the peer of an accepted pipe may open, and, when nobody holds that any more, frees what
+     * is in it. Both may be NULL. */
+    int (*peer_rights)(engine_handle *handle, engine_rights **ret_rights);
+    void (*rights_close)(engine_rights *rights);
 
     int (*endpoint_create)(engine_endpoint *endpoint, const engine_listen_options *options);
     void (*endpoint_destroy)(engine_endpoint *endpoint);

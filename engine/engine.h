@@ -403,10 +403,12 @@ int engine_identity_parse(const char *text, engine_identity *ret_identity);
 void engine_identity_uid(engine_identity *ret_identity, uint32_t uid);
 void engine_identity_gid(engine_identity *ret_identity, uint32_t gid);
 
+typedef struct engine_rights engine_rights;
+
 /* On whose behalf something is opened. */
 struct engine_behalf {
     engine_share *share;  /* outlives the engine; NULL: the engine's own */
-    engine_identity user; /* nobody: the user as which this process runs */
+    engine_rights *rights; /* what it may open; outlives the request. NULL: all that we may */
 };
 
 /* The user as which this process runs. Any thread. Does not wait. SLUICE_OK, EOS. */
@@ -454,6 +456,19 @@ int engine_peer_is_among(engine_handle *handle, const engine_identity *whom, uns
  * SLUICE_OK; ENOTSUP (no accepted pipe, or the system has no way), ECLOSED, EOSLIMIT, EOS.
  */
 int engine_watch_peer(engine_handle *handle);
+
+/*
+ * What the peer of an accepted pipe may open, as far as the system lets us know it, for opens on
+ * its behalf: its user and groups (Linux: SO_PEERCRED, SO_PEERGROUPS), its token (Windows), as they
+ * were when it connected. Never changes; counted; keep and release from any thread. SLUICE_OK with
+ * one reference, to be released before the engine is destroyed, or with NULL where a backend knows
+ * nothing of it; ENOMEM; errors as engine_peer_identity.
+ *   A pipe is connected to only if these rights would do; and on Linux listened on only if they
+ *   would do to make files in its folder. Else EACCESS, with a detail.
+ */
+int engine_peer_rights(engine_handle *handle, engine_rights **ret_rights);
+engine_rights *engine_rights_keep(engine_rights *rights); /* NULL is allowed */
+void engine_rights_release(engine_rights *rights);        /* NULL is allowed */
 
 /* ---- */
 

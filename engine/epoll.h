@@ -8,6 +8,7 @@
  *   epoll_path.c      what is done at a Unix path: names are taken, connected to, given up
  *   opener_posix.c    the worker's side of that; what an opener's thread does
  *   epoll_endpoint.c  one listening socket dealt out to several workers
+ *   epoll_access.c    may that user open this path?
  *   epoll_lock.c      the lock file of a pipe's name
  *   epoll_mark.c      what tells a broker's endpoint from any other pipe
  *   epoll_identity.c  who is at the other end of a Unix socket
@@ -21,6 +22,7 @@
 #ifndef SLUICE_ENGINE_EPOLL_H
 #define SLUICE_ENGINE_EPOLL_H
 
+#include <limits.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -69,6 +71,8 @@ typedef struct engine_epoll_call_table {
     int (*pidfd_open)(pid_t process, unsigned flags);
     int (*pipe2)(int fds[2], int flags);
     int (*poll)(struct pollfd *fds, nfds_t count, int timeout_ms);
+    ssize_t (*getxattr)(const char *path, const char *name, void *value, size_t size);
+    ssize_t (*readlinkat)(int folder, const char *path, char *buffer, size_t size);
     ssize_t (*read)(int fd, void *buffer, size_t size);
     ssize_t (*recv)(int fd, void *buffer, size_t size, int flags);
     ssize_t (*recvfrom)(int fd, void *buffer, size_t size, int flags, struct sockaddr *address,
@@ -243,6 +247,36 @@ int engine_epoll_peer_identity(engine_handle *handle, engine_peer *ret_peer);
 int engine_epoll_peer_is_among(engine_handle *handle, const engine_identity *whom, unsigned count,
                                bool *ret_is_among);
 int engine_epoll_own_identity(engine *engine, engine_identity *ret_identity);
+int engine_epoll_peer_rights(engine_handle *handle, engine_rights **ret_rights);
+
+/* ---- on behalf of another user (epoll_access.c) --------------------------------------------- */
+
+/* Whom the kernel knew when he connected. */
+typedef struct engine_epoll_user {
+    engine_rights rights; /* first */
+    uid_t uid;
+    gid_t gid;
+    bool knows_groups; /* those below are all of them */
+    unsigned group_count;
+    gid_t groups[];
+} engine_epoll_user;
+
+#define ENGINE_EPOLL_FD_PATH_BYTES 32 /* "/proc/self/fd/N" */
+
+/* The socket at an absolute path, if that user may connect to it: a descriptor (O_PATH). 0 or
+ * errno. */
+int engine_epoll_find_socket(const engine_epoll_user *user, const char *path, int *ret_fd);
+/* The folder of an absolute path, if that user may make files in it, and the last name. 0 or
+ * errno. */
+int engine_epoll_find_folder(const engine_epoll_user *user, const char *path,
+                             char ret_name[NAME_MAX + 1], int *ret_folder);
+/* bind(2); the file belongs to that user, if we may see to that. `user` NULL: it is ours. 0 or
+ * errno. */
+int engine_epoll_bind_for(const engine_epoll_user *user, int fd,
+                          const struct sockaddr_storage *storage, socklen_t length);
+/* What was found, or `name` in it, as an address. SLUICE_OK, ENAMETOOLONG. */
+int engine_epoll_fd_sockaddr(int fd, const char *name, struct sockaddr_storage *ret_storage,
+                             socklen_t *ret_length);
 
 /* ---- the end of a peer (epoll_peer.c) ------------------------------------------------------- */
 
@@ -276,7 +310,7 @@ void engine_epoll_lock_drop(engine_epoll_lock *lock, int folder, const char *nam
 typedef struct engine_epoll_name {
     int fd; /* the listening socket, or the connected one; -1: none */
     engine_epoll_lock lock;
-    int folder; /* that `path` counts from; AT_FDCWD */
+    int folder; /* that `path` counts from; AT_FDCWD, or another user's that we hold */
     bool is_endpoint;
     mode_t mode; /* of the socket file */
     unsigned backlog;
@@ -301,7 +335,8 @@ int engine_epoll_name_init(engine_epoll_name *name, const engine_address *addres
 int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf,
                            const char **ret_detail, int *ret_error);
 /* Connects to it: the same; EBUSY: try again. */
-int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *behalf, int *ret_error);
+int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *behalf,
+                              const char **ret_detail, int *ret_error);
 /* Gives the name up; closes name->fd unless that is -1. */
 void engine_epoll_name_drop(engine_epoll_name *name);
 

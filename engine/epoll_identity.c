@@ -101,3 +101,28 @@ int engine_epoll_own_identity(engine *e, engine_identity *ret_identity) {
     engine_identity_uid(ret_identity, geteuid());
     return SLUICE_OK;
 }
+
+int engine_epoll_peer_rights(engine_handle *handle, engine_rights **ret_rights) {
+    struct ucred credentials;
+    gid_t groups[ENGINE_PEER_GROUPS_MAX];
+    socklen_t length = sizeof(groups);
+    int status = read_credentials(handle, &credentials);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    bool knows_groups = CALLS.getsockopt(engine_epoll_handle_of(handle)->fd, SOL_SOCKET,
+                                         SO_PEERGROUPS, groups, &length) == 0;
+    length = knows_groups ? length : 0;
+    engine_epoll_user *user = (engine_epoll_user *)engine_rights_create(
+        handle->worker->engine, sizeof(engine_epoll_user) + length);
+    if (user == NULL) {
+        return SLUICE_ENOMEM;
+    }
+    user->uid = credentials.uid;
+    user->gid = credentials.gid;
+    user->knows_groups = knows_groups;
+    user->group_count = (unsigned)(length / sizeof(groups[0]));
+    memcpy(user->groups, groups, length);
+    *ret_rights = &user->rights;
+    return SLUICE_OK;
+}

@@ -31,8 +31,9 @@ static bool is_answered(const struct sockaddr_storage *storage, socklen_t length
  * tells that lay beside it, ours and free. Without it the socket is some other program's, and if
  * nobody answers there, that program may just be between its bind and its listen.
  */
-static int remove_stale(const engine_epoll_name *name, const struct sockaddr_storage *storage,
-                        socklen_t length, const char **ret_detail) {
+static int remove_stale(const engine_epoll_name *name, const engine_epoll_user *user,
+                        const struct sockaddr_storage *storage, socklen_t length,
+                        const char **ret_detail) {
     struct stat found;
     if (CALLS.fstatat(name->folder, name->path, &found, AT_SYMLINK_NOFOLLOW) != 0) {
         return errno == ENOENT ? 0 : errno;
@@ -41,7 +42,8 @@ static int remove_stale(const engine_epoll_name *name, const struct sockaddr_sto
         *ret_detail = "what lies there is no socket, and is left alone";
         return EADDRINUSE;
     }
-    if (!name->lock.was_left || found.st_uid != geteuid()) {
+    bool is_ours = found.st_uid == geteuid() || (user != NULL && found.st_uid == user->uid);
+    if (!name->lock.was_left || !is_ours) {
         *ret_detail = "a socket that is not Sluice's lies there, and is left alone: remove it if "
                       "its program is gone";
         return EADDRINUSE;
@@ -58,20 +60,23 @@ static int remove_stale(const engine_epoll_name *name, const struct sockaddr_sto
  * (Linux unix_bind), and what the umask took is put back afterwards. The umask itself is the
  * whole process's and left alone.
  */
-static int bind_name(engine_epoll_name *name, const struct sockaddr_storage *storage,
-                     socklen_t length, mode_t mode, int backlog) {
+static int bind_name(engine_epoll_name *name, const engine_epoll_user *user,
+                     const struct sockaddr_storage *storage, socklen_t length, mode_t mode,
+                     int backlog) {
     struct stat bound;
-    if (CALLS.fchmod(name->fd, mode) != 0 ||
-        CALLS.bind(name->fd, (const struct sockaddr *)storage, length) != 0) {
-        return errno;
+    int error = CALLS.fchmod(name->fd, mode) == 0
+                    ? engine_epoll_bind_for(user, name->fd, storage, length)
+                    : errno;
+    if (error != 0) {
+        return error;
     }
-    int error = 0;
     if (CALLS.fstatat(name->folder, name->path, &bound, AT_SYMLINK_NOFOLLOW) != 0) {
         error = errno;
     } else {
         name->device = bound.st_dev;
         name->inode = bound.st_ino;
-        bool is_narrowed = (bound.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO)) != mode;
+        /* In another user's folder the name may lead elsewhere by now: there it stays narrow. */
+        bool is_narrowed = user == NULL && (bound.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO)) != mode;
         if ((is_narrowed && CALLS.fchmodat(name->folder, name->path, mode, 0) != 0) ||
             CALLS.listen(name->fd, backlog) != 0) {
             error = errno;
@@ -83,9 +88,10 @@ static int bind_name(engine_epoll_name *name, const struct sockaddr_storage *sto
     return error;
 }
 
-static int take_locked(engine_epoll_name *name, const struct sockaddr_storage *storage,
-                       socklen_t length, const char **ret_detail) {
-    int error = remove_stale(name, storage, length, ret_detail);
+static int take_locked(engine_epoll_name *name, const engine_epoll_user *user,
+                       const struct sockaddr_storage *storage, socklen_t length,
+                       const char **ret_detail) {
+    int error = remove_stale(name, user, storage, length, ret_detail);
     if (error != 0) {
         return error;
     }
@@ -93,7 +99,7 @@ static int take_locked(engine_epoll_name *name, const struct sockaddr_storage *s
     if (name->fd < 0) {
         return errno;
     }
-    error = bind_name(name, storage, length, name->mode, (int)name->backlog);
+    error = bind_name(name, user, storage, length, name->mode, (int)name->backlog);
     if (error != 0) {
         (void)CALLS.close(name->fd);
         name->fd = -1;
@@ -113,16 +119,56 @@ static void path_sockaddr(const engine_epoll_name *name, struct sockaddr_storage
     SL_CHECK(status == SLUICE_OK, "a name's path was looked at before");
 }
 
+static const engine_epoll_user *user_of(const engine_behalf *behalf) {
+    return (const engine_epoll_user *)behalf->rights;
+}
+
+static const char not_permitted[] =
+    "this client's user may not open that itself, so the broker does not open it for it";
+
+/* For another user: the folder that it may make files in; the path counts from there. */
+static int find_folder(engine_epoll_name *name, const engine_epoll_user *user,
+                       struct sockaddr_storage *ret_storage, socklen_t *ret_length) {
+    char last[NAME_MAX + 1];
+    int folder;
+    int error = engine_epoll_find_folder(user, name->path, last, &folder);
+    if (error != 0) {
+        return error;
+    }
+    if (engine_epoll_fd_sockaddr(folder, last, ret_storage, ret_length) != SLUICE_OK) {
+        (void)CALLS.close(folder);
+        return ENAMETOOLONG;
+    }
+    memcpy(name->path, last, strlen(last) + 1); /* it is the end of what was there */
+    name->folder = folder;
+    return 0;
+}
+
+static void leave_folder(engine_epoll_name *name) {
+    if (name->folder != AT_FDCWD) {
+        (void)CALLS.close(name->folder);
+        name->folder = AT_FDCWD;
+    }
+}
+
 int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf,
                            const char **ret_detail, int *ret_error) {
     struct sockaddr_storage storage;
     socklen_t length;
-    (void)behalf;
-    path_sockaddr(name, &storage, &length);
+    const engine_epoll_user *user = user_of(behalf);
+    int error = 0;
     name->folder = AT_FDCWD;
-    int error = engine_epoll_lock_take(&name->lock, name->folder, name->path, ret_detail);
+    if (user == NULL) {
+        path_sockaddr(name, &storage, &length);
+    } else {
+        error = find_folder(name, user, &storage, &length);
+        *ret_detail = error == EACCES ? not_permitted : NULL;
+    }
     if (error == 0) {
-        error = take_locked(name, &storage, length, ret_detail);
+        error = engine_epoll_lock_take(&name->lock, name->folder, name->path, ret_detail);
+    }
+    if (error == 0) {
+        error = take_locked(name, user, &storage, length, ret_detail);
         if (error != 0) {
             engine_epoll_lock_drop(&name->lock, name->folder, name->path);
         }
@@ -131,19 +177,44 @@ int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf,
     if (error == 0) {
         return SLUICE_OK;
     }
+    leave_folder(name);
     return error == EADDRINUSE ? SLUICE_ENAMETAKEN : engine_epoll_status(error);
 }
 
+/* What to connect to: for another user the socket that it may connect to, held by *ret_found. */
+static int find_socket(const engine_epoll_name *name, const engine_epoll_user *user,
+                       struct sockaddr_storage *ret_storage, socklen_t *ret_length,
+                       int *ret_found) {
+    *ret_found = -1;
+    if (user == NULL) {
+        path_sockaddr(name, ret_storage, ret_length);
+        return 0;
+    }
+    int error = engine_epoll_find_socket(user, name->path, ret_found);
+    if (error == 0) {
+        (void)engine_epoll_fd_sockaddr(*ret_found, NULL, ret_storage, ret_length);
+    }
+    return error;
+}
+
 int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *behalf,
-                              int *ret_error) {
+                              const char **ret_detail, int *ret_error) {
     struct sockaddr_storage storage;
     socklen_t length;
-    (void)behalf;
-    path_sockaddr(name, &storage, &length);
-    int error = 0;
-    name->fd = engine_epoll_unix_socket();
-    if (name->fd < 0 || CALLS.connect(name->fd, (const struct sockaddr *)&storage, length) != 0) {
-        error = errno;
+    int found;
+    int error = find_socket(name, user_of(behalf), &storage, &length, &found);
+    if (error == EACCES) {
+        *ret_detail = not_permitted;
+    }
+    if (error == 0) {
+        name->fd = engine_epoll_unix_socket();
+        bool is_connected = name->fd >= 0 && CALLS.connect(name->fd,
+                                                           (const struct sockaddr *)&storage,
+                                                           length) == 0;
+        error = is_connected ? 0 : errno;
+    }
+    if (found >= 0) {
+        (void)CALLS.close(found);
     }
     if (error != 0 && name->fd >= 0) {
         (void)CALLS.close(name->fd);
@@ -171,4 +242,5 @@ void engine_epoll_name_drop(engine_epoll_name *name) {
         name->fd = -1;
     }
     engine_epoll_lock_drop(&name->lock, name->folder, name->path);
+    leave_folder(name);
 }

@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/pidfd.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "engine/epoll.h"
@@ -67,6 +68,7 @@ engine_epoll_call_table engine_epoll_calls = {
     .getpeername = get_peer_name,
     .getsockname = get_socket_name,
     .getsockopt = getsockopt,
+    .getxattr = getxattr,
     .linkat = linkat,
     .listen = listen,
     .openat = open_file,
@@ -74,6 +76,7 @@ engine_epoll_call_table engine_epoll_calls = {
     .pipe2 = pipe2,
     .poll = poll,
     .read = read,
+    .readlinkat = readlinkat,
     .recv = recv,
     .recvfrom = receive_from,
     .recvmsg = recvmsg,

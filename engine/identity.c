@@ -184,6 +184,46 @@ int engine_peer_identity(engine_handle *handle, engine_peer *ret_peer) {
     return status;
 }
 
+/* ---- what it may open ---- */
+
+engine_rights *engine_rights_create(engine *e, size_t size) {
+    engine_rights *rights = sl_account_alloc(&e->account, size);
+    if (rights != NULL) {
+        memset(rights, 0, size);
+        atomic_init(&rights->references, 1);
+        rights->engine = e;
+        rights->size = size;
+    }
+    return rights;
+}
+
+int engine_peer_rights(engine_handle *handle, engine_rights **ret_rights) {
+    engine_check_owner(handle->worker);
+    if (handle->closing) {
+        return SLUICE_ECLOSED;
+    }
+    *ret_rights = NULL;
+    const engine_ops *ops = handle->worker->ops;
+    return ops->peer_rights != NULL ? ops->peer_rights(handle, ret_rights) : SLUICE_OK;
+}
+
+engine_rights *engine_rights_keep(engine_rights *rights) {
+    if (rights != NULL) {
+        (void)atomic_fetch_add(&rights->references, 1);
+    }
+    return rights;
+}
+
+void engine_rights_release(engine_rights *rights) {
+    if (rights != NULL && atomic_fetch_sub(&rights->references, 1) == 1) {
+        engine *e = rights->engine;
+        if (e->ops->rights_close != NULL) {
+            e->ops->rights_close(rights);
+        }
+        sl_account_free(&e->account, rights, rights->size);
+    }
+}
+
 int engine_peer_is_among(engine_handle *handle, const engine_identity *whom, unsigned count,
                          bool *ret_is_among) {
     engine_check_owner(handle->worker);

@@ -107,8 +107,14 @@ static void on_done_message(engine_message *message) {
     job->on_done(job);
 }
 
+static void forget_rights(engine_opener_job *job) {
+    engine_rights_release(job->behalf.rights);
+    job->behalf.rights = NULL;
+}
+
 /* The openers are through with a job that was given up. */
 static void recycle(engine_opener *opener, engine_opener_job *job) {
+    forget_rights(job);
     atomic_store(&job->state, JOB_FREE);
     sl_mailbox_post(&opener->free_jobs, &job->submitted);
 }
@@ -483,6 +489,7 @@ engine_opener_job *engine_opener_take(engine_request *request, engine_opener_kin
     job->request = request;
     job->handle = NULL;
     job->behalf = request->behalf;
+    (void)engine_rights_keep(job->behalf.rights);
     if (job->behalf.share == NULL) {
         job->behalf.share = &w->engine->opener->own;
     }
@@ -544,6 +551,7 @@ void engine_opener_release(engine_opener_job *job) {
     if (job->request != NULL) {
         engine_opener_keep(job);
     }
+    forget_rights(job);
     atomic_store(&job->state, JOB_FREE);
     job->submitted.next = w->opener_jobs;
     w->opener_jobs = &job->submitted;

@@ -237,7 +237,7 @@ void engine_opener_os_run(engine_opener_job *job) {
     switch (job->kind) {
     case ENGINE_OPENER_RESOLVE: run_resolve(job); return;
     case ENGINE_OPENER_CONNECT:
-        job->status = engine_epoll_name_connect(name, &job->behalf, &error);
+        job->status = engine_epoll_name_connect(name, &job->behalf, &job->detail, &error);
         break;
     case ENGINE_OPENER_LISTEN:
         job->status = engine_epoll_name_take(name, &job->behalf, &job->detail, &error);

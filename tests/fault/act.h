@@ -12,6 +12,13 @@ engine_request_id act_write(script *s, engine_handle *handle, const void *bytes,
                             unsigned parts);
 engine_request_id act_connect(script *s, const engine_address *address);
 /* Listens, and waits: the status of its end, or of the refusal. */
+/* For a peer: act_behalf.c. Makes the rights those of a user who may open nothing of ours; false:
+ * that cannot be had. */
+void act_behalf(script *s);
+bool act_make_stranger(engine_rights *rights);
+/* The same pipe by a longer way, where there is one; another file beside it. */
+void act_detour(engine_address *address);
+bool act_name_no_socket(engine_address *address);
 int act_listen(script *s, const engine_address *addresses, unsigned count,
                const engine_listen_options *options, engine_handle **ret_listener);
 

@@ -572,6 +572,7 @@ const script_act engine_acts[] = {
     {"tcp, several addresses", tcp_several},
     {"tcp, known port", tcp_known_port},
     {"datagrams", datagrams},
+    {"for a peer", act_behalf},
     {"endpoint", act_endpoint},
     {"endpoint, crowded", act_crowded_endpoint},
     {"endpoint, no memory", act_poor_endpoint},

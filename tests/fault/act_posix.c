@@ -17,6 +17,8 @@
 #include "engine/epoll.h"
 #include "tests/fault/act_client.h"
 
+#define STRANGER 4601u /* no user of any system we know */
+
 const char *const act_access = "0666"; /* which the umask narrows, so that it is put back */
 const char *const act_nobody = "gid 4000000";
 const bool act_pipes_half_close = true;
@@ -161,4 +163,25 @@ unsigned script_collect_children(uint64_t limit_ns) {
         sl_thread_yield();
     }
     return count;
+}
+
+bool act_make_stranger(engine_rights *rights) {
+    engine_epoll_user *user = (engine_epoll_user *)rights;
+    user->uid = STRANGER;
+    user->gid = STRANGER;
+    user->group_count = 0;
+    return true;
+}
+
+void act_detour(engine_address *address) {
+    static const char root[] = "/proc/self/root"; /* two links, to "/" */
+    EXPECT(strlen(address->pipe) + sizeof(root) <= sizeof(address->pipe));
+    memmove(address->pipe + sizeof(root) - 1, address->pipe, strlen(address->pipe) + 1);
+    memcpy(address->pipe, root, sizeof(root) - 1);
+}
+
+bool act_name_no_socket(engine_address *address) {
+    EXPECT(strlen(address->pipe) + sizeof(".lock") <= sizeof(address->pipe));
+    strcat(address->pipe, ".lock");
+    return true;
 }

@@ -27,6 +27,7 @@
     X(getpeername, ERRNO, E(ENOBUFS), E(ENOTCONN)) \
     X(getsockname, ERRNO, E(ENOBUFS)) \
     X(getsockopt, ERRNO, E(ENOPROTOOPT), E(ENOMEM), E(ERANGE)) \
+    X(getxattr, ERRNO, E(EIO), E(ENOENT), E(ENOMEM)) \
     X(linkat, ERRNO, E(EACCES), E(EEXIST), E(EPERM), E(ENOSPC), E(EROFS), E(EIO)) \
     X(listen, ERRNO, E(EADDRINUSE), E(ENOMEM)) \
     X(openat, ERRNO, E(EMFILE), E(ENFILE), E(EACCES), E(ENOSPC), E(EROFS), E(EINTR), E(EISDIR), \
@@ -35,6 +36,7 @@
     X(pipe2, ERRNO, E(EMFILE), E(ENFILE)) \
     X(poll, ERRNO, E(EINTR), E(ENOMEM)) \
     X(read, ERRNO, E(EINTR), E(EIO)) \
+    X(readlinkat, ERRNO, E(EIO), E(ENOMEM)) \
     X(recv, ERRNO, E(EINTR), E(ECONNRESET), E(ETIMEDOUT), E(EHOSTUNREACH), E(ENOMEM)) \
     X(recvfrom, ERRNO, E(EINTR), E(ECONNREFUSED), E(ENOMEM)) \
     X(recvmsg, ERRNO, E(EINTR), E(ECONNRESET), E(ENOMEM)) \

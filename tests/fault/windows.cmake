@@ -29,6 +29,7 @@ set_property(SOURCE "${PROJECT_SOURCE_DIR}/broker/main.c" APPEND PROPERTY
 
 add_executable(fault_calls
     act_client.c
+    act_behalf.c
     act_endpoint.c
     act_engine.c
     act_opener.c
@@ -100,6 +101,7 @@ set(allocators
 list(TRANSFORM allocators PREPEND "${PROJECT_SOURCE_DIR}/")
 add_executable(fault_memory
     act_client.c
+    act_behalf.c
     act_endpoint.c
     act_engine.c
     act_opener.c

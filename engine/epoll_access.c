@@ -1,0 +1,360 @@
+/*
+ * epoll_access.c - may that user open this path? For a broker that opens on behalf of others.
+ *
+ * The kernel asks this of the broker's own rights only. So before a path is opened for another user
+ * it is walked here, name by name, each opened relative to the last (O_PATH, no link followed by
+ * the kernel), and at each the question is asked that the kernel would ask that user
+ * (inode_permission: owner, POSIX ACL, group, others; path_resolution(7), acl(5)). What was found
+ * is then used by its descriptor, through /proc/self/fd: whatever is renamed or replaced meanwhile,
+ * the answer was about this very file or folder. That the broker itself may open it, the kernel
+ * sees to as always.
+ *
+ * What is not known here: security modules (SELinux, AppArmor), the ACLs of NFSv4, capabilities of
+ * a process that is not root, what a user sees in another mount namespace or below another root:
+ * paths are the broker's. A user in more groups than we asked for is in none: then "group" and
+ * "others" must both permit.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "engine/epoll.h"
+
+#define CALLS engine_epoll_calls
+
+#define LINKS_MAX      40u /* symbolic links on the way: MAXSYMLINKS of Linux */
+#define REST_BYTES     4096
+#define ACL_BYTES      4096 /* an ACL that is longer permits nothing */
+#define ACL_XATTR      "system.posix_acl_access"
+#define ACL_VERSION    2u
+#define ACL_HEAD_BYTES 4u
+#define ACL_BYTES_EACH 8u
+
+/* linux/posix_acl_xattr.h, which is not everywhere: a version, then {tag, permissions, id}, little
+ * endian, in this order of tags. */
+enum { ACL_USER = 0x02, ACL_GROUP_OBJ = 0x04, ACL_GROUP = 0x08, ACL_MASK = 0x10, ACL_OTHER = 0x20 };
+
+/* ---- one file -------------------------------------------------------------------------------- */
+
+static bool is_in_group(const engine_epoll_user *user, gid_t group) {
+    bool is_in = user->gid == group;
+    for (unsigned i = 0; i < user->group_count && !is_in; i++) {
+        is_in = user->groups[i] == group;
+    }
+    return is_in;
+}
+
+static unsigned read_u16(const uint8_t *at) {
+    return (unsigned)at[0] | (unsigned)at[1] << 8;
+}
+
+static uint32_t read_u32(const uint8_t *at) {
+    return (uint32_t)read_u16(at) | (uint32_t)read_u16(at + 2) << 16;
+}
+
+/* Linux posix_acl_permission, for a user who is not the owner. */
+static bool acl_permits(const engine_epoll_user *user, const struct stat *info, const uint8_t *acl,
+                        size_t length, unsigned wanted) {
+    unsigned mask = 7;
+    unsigned named = 0; /* what the first entry for the user says, before the mask */
+    unsigned other = 0;
+    bool is_named = false;
+    bool is_in_any = false;
+    bool by_group = false; /* one of its groups permits all that is wanted */
+    for (size_t at = ACL_HEAD_BYTES; at + ACL_BYTES_EACH <= length; at += ACL_BYTES_EACH) {
+        unsigned tag = read_u16(acl + at);
+        unsigned permitted = read_u16(acl + at + 2);
+        uint32_t id = read_u32(acl + at + 4);
+        bool is_group = tag == ACL_GROUP || tag == ACL_GROUP_OBJ;
+        if (tag == ACL_USER && id == user->uid && !is_named) {
+            is_named = true;
+            named = permitted;
+        } else if (is_group && is_in_group(user, tag == ACL_GROUP ? (gid_t)id : info->st_gid)) {
+            is_in_any = true;
+            by_group = by_group || (permitted & wanted) == wanted;
+        } else if (tag == ACL_MASK) {
+            mask = permitted;
+        } else if (tag == ACL_OTHER) {
+            other = permitted;
+        }
+    }
+    if (is_named) {
+        return (named & mask & wanted) == wanted;
+    }
+    if (is_in_any) {
+        return by_group && (mask & wanted) == wanted;
+    }
+    return user->knows_groups && (other & wanted) == wanted;
+}
+
+static bool mode_permits(const engine_epoll_user *user, const struct stat *info, unsigned wanted) {
+    unsigned group = (unsigned)info->st_mode >> 3;
+    unsigned permitted = is_in_group(user, info->st_gid) ? group
+                         : user->knows_groups            ? (unsigned)info->st_mode
+                                                         : (unsigned)info->st_mode & group;
+    return (permitted & wanted) == wanted;
+}
+
+static void descriptor_path(int fd, char ret_path[ENGINE_EPOLL_FD_PATH_BYTES]) {
+    sl_text text;
+    sl_text_init(&text, ret_path, ENGINE_EPOLL_FD_PATH_BYTES - 1);
+    sl_text_append(&text, "/proc/self/fd/");
+    sl_text_append_u64(&text, (uint64_t)fd);
+    ret_path[text.length] = '\0';
+}
+
+/* 0 or errno: EACCES. `wanted` as in a mode: 4 read, 2 write, 1 search. */
+static int check(const engine_epoll_user *user, int fd, const struct stat *info, unsigned wanted) {
+    char path[ENGINE_EPOLL_FD_PATH_BYTES];
+    uint8_t acl[ACL_BYTES];
+    if (user->uid == 0) {
+        return 0;
+    }
+    if (info->st_uid == user->uid) {
+        return ((unsigned)info->st_mode >> 6 & wanted) == wanted ? 0 : EACCES;
+    }
+    if ((info->st_mode & S_IRWXG) == 0) { /* then Linux does not look for an ACL (fs/namei.c) */
+        return mode_permits(user, info, wanted) ? 0 : EACCES;
+    }
+    descriptor_path(fd, path);
+    ssize_t length = CALLS.getxattr(path, ACL_XATTR, acl, sizeof(acl));
+    if (length < 0) {
+        bool has_none = errno == ENODATA || errno == EOPNOTSUPP;
+        return has_none && mode_permits(user, info, wanted) ? 0 : EACCES;
+    }
+    bool is_known = (size_t)length >= ACL_HEAD_BYTES && read_u32(acl) == ACL_VERSION;
+    return is_known && acl_permits(user, info, acl, (size_t)length, wanted) ? 0 : EACCES;
+}
+
+/* ---- a path ---------------------------------------------------------------------------------- */
+
+typedef struct walk {
+    const engine_epoll_user *user;
+    int folder;             /* where it is, O_PATH */
+    unsigned links;         /* followed so far */
+    char name[NAME_MAX + 1]; /* the next one */
+    bool is_last;
+    size_t at; /* what is left begins at rest + at */
+    char rest[REST_BYTES];
+} walk;
+
+static int open_path(int folder, const char *name, int flags, int *ret_fd) {
+    *ret_fd = CALLS.openat(folder, name, O_PATH | O_NOFOLLOW | O_CLOEXEC | flags, 0);
+    return *ret_fd >= 0 ? 0 : errno;
+}
+
+static void enter(walk *w, int folder) {
+    (void)CALLS.close(w->folder);
+    w->folder = folder;
+}
+
+/* The next name, "" at the end. */
+static int next_name(walk *w) {
+    while (w->rest[w->at] == '/') {
+        w->at++;
+    }
+    size_t length = strcspn(w->rest + w->at, "/");
+    if (length > NAME_MAX) {
+        return ENAMETOOLONG;
+    }
+    memcpy(w->name, w->rest + w->at, length);
+    w->name[length] = '\0';
+    w->at += length;
+    w->is_last = w->rest[w->at] == '\0';
+    return length > 0 ? 0 : EISDIR; /* "/", or a name with a slash behind it */
+}
+
+/* A link's text takes the place of its name. */
+static int follow(walk *w, int link) {
+    char text[REST_BYTES];
+    if (++w->links > LINKS_MAX) {
+        return ELOOP;
+    }
+    ssize_t length = CALLS.readlinkat(link, "", text, sizeof(text));
+    size_t rest = strlen(w->rest + w->at) + 1;
+    if (length < 0) {
+        return errno;
+    }
+    if (length == 0 || (size_t)length + rest > sizeof(text)) {
+        return length == 0 ? ENOENT : ENAMETOOLONG;
+    }
+    memcpy(text + length, w->rest + w->at, rest);
+    memcpy(w->rest, text, (size_t)length + rest);
+    w->at = 0;
+    if (text[0] != '/') {
+        return 0;
+    }
+    int root;
+    int error = open_path(AT_FDCWD, "/", O_DIRECTORY, &root);
+    if (error == 0) {
+        enter(w, root);
+    }
+    return error;
+}
+
+static int check_folder(const walk *w) {
+    struct stat info;
+    if (CALLS.fstat(w->folder, &info) != 0) {
+        return errno;
+    }
+    return check(w->user, w->folder, &info, 1);
+}
+
+/* One name further. 0 with *ret_fd -1: go on; or the last one's descriptor. */
+static int step(walk *w, bool stops_before_last, struct stat *ret_info, int *ret_fd) {
+    int fd;
+    *ret_fd = -1;
+    int error = next_name(w);
+    if (error == 0) {
+        error = check_folder(w);
+    }
+    if (error != 0 || (w->is_last && stops_before_last)) {
+        return error;
+    }
+    error = open_path(w->folder, w->name, 0, &fd);
+    if (error != 0) {
+        return error;
+    }
+    if (CALLS.fstat(fd, ret_info) != 0) {
+        error = errno;
+    } else if (S_ISLNK(ret_info->st_mode)) {
+        error = follow(w, fd);
+        w->is_last = false;
+    } else if (w->is_last) {
+        *ret_fd = fd;
+        return 0;
+    } else if (S_ISDIR(ret_info->st_mode)) {
+        enter(w, fd);
+        return 0;
+    } else {
+        error = ENOTDIR;
+    }
+    (void)CALLS.close(fd);
+    return error;
+}
+
+/* Until the last name. */
+static int walk_path(walk *w, const char *path, bool stops_before_last, struct stat *ret_info,
+                     int *ret_fd) {
+    size_t length = strlen(path);
+    *ret_fd = -1;
+    if (path[0] != '/' || length >= sizeof(w->rest)) {
+        return path[0] != '/' ? ENOENT : ENAMETOOLONG;
+    }
+    memcpy(w->rest, path, length + 1);
+    w->at = 0;
+    w->links = 0;
+    w->is_last = false;
+    int error = open_path(AT_FDCWD, "/", O_DIRECTORY, &w->folder);
+    if (error != 0) {
+        return error;
+    }
+    while (error == 0 && !w->is_last) {
+        error = step(w, stops_before_last, ret_info, ret_fd);
+    }
+    return error;
+}
+
+int engine_epoll_find_socket(const engine_epoll_user *user, const char *path, int *ret_fd) {
+    walk w = {.user = user, .folder = -1};
+    struct stat info;
+    int fd;
+    int error = walk_path(&w, path, false, &info, &fd);
+    if (error == 0) {
+        error = check(user, fd, &info, 2);
+    }
+    if (error == 0 && !S_ISSOCK(info.st_mode)) {
+        error = ECONNREFUSED; /* connect(2) */
+    }
+    if (error != 0 && fd >= 0) {
+        (void)CALLS.close(fd);
+    }
+    if (w.folder >= 0) {
+        (void)CALLS.close(w.folder);
+    }
+    if (error == 0) {
+        *ret_fd = fd;
+    }
+    return error;
+}
+
+int engine_epoll_find_folder(const engine_epoll_user *user, const char *path,
+                             char ret_name[NAME_MAX + 1], int *ret_folder) {
+    walk w = {.user = user, .folder = -1};
+    struct stat info;
+    int fd;
+    int error = walk_path(&w, path, true, &info, &fd);
+    if (error == 0 && (strcmp(w.name, ".") == 0 || strcmp(w.name, "..") == 0)) {
+        error = EADDRINUSE;
+    }
+    if (error == 0 && CALLS.fstat(w.folder, &info) != 0) {
+        error = errno;
+    }
+    if (error == 0) {
+        error = check(user, w.folder, &info, 3);
+    }
+    if (error != 0) {
+        if (w.folder >= 0) {
+            (void)CALLS.close(w.folder);
+        }
+        return error;
+    }
+    memcpy(ret_name, w.name, sizeof(w.name));
+    *ret_folder = w.folder;
+    return 0;
+}
+
+int engine_epoll_fd_sockaddr(int fd, const char *name, struct sockaddr_storage *ret_storage,
+                             socklen_t *ret_length) {
+    struct sockaddr_un *un = (struct sockaddr_un *)ret_storage;
+    memset(ret_storage, 0, sizeof(*ret_storage));
+    un->sun_family = AF_UNIX;
+    descriptor_path(fd, un->sun_path);
+    size_t length = strlen(un->sun_path);
+    if (name != NULL) {
+        size_t more = strlen(name);
+        if (length + 1 + more >= sizeof(un->sun_path)) {
+            return SLUICE_ENAMETOOLONG;
+        }
+        un->sun_path[length] = '/';
+        memcpy(un->sun_path + length + 1, name, more + 1);
+        length += 1 + more;
+    }
+    *ret_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+    return SLUICE_OK;
+}
+
+/* `user` NULL: as ourselves. */
+static int bind_as(const engine_epoll_user *user, int fd, const struct sockaddr_storage *storage,
+                   socklen_t length) {
+    if (user != NULL) {
+        (void)setfsgid(user->gid);
+        (void)setfsuid(user->uid);
+    }
+    int error = CALLS.bind(fd, (const struct sockaddr *)storage, length) == 0 ? 0 : errno;
+    if (user != NULL) {
+        (void)setfsuid(0);
+        (void)setfsgid(getegid());
+        SL_CHECK(setfsuid((uid_t)-1) == 0, "a thread that took a user's part goes back to its own");
+    }
+    return error;
+}
+
+/*
+ * Root makes the file as the user (setfsuid(2) is of the calling thread), so that it belongs to it
+ * from the first: a chown afterwards could meet another file, which the folder's owner has put in
+ * its place. The kernel then asks that user's rights, but not its further groups: where these alone
+ * permit, the file is ours.
+ */
+int engine_epoll_bind_for(const engine_epoll_user *user, int fd,
+                          const struct sockaddr_storage *storage, socklen_t length) {
+    bool may_act = user != NULL && geteuid() == 0;
+    int error = may_act ? bind_as(user, fd, storage, length) : EACCES;
+    return error == EACCES ? bind_as(NULL, fd, storage, length) : error;
+}

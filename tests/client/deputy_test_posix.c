@@ -1,0 +1,288 @@
+/*
+ * deputy_test_posix.c - a client of a broker that runs as root tries to be root by way of it. Only
+ * root can make the users; for others the test is skipped by name.
+ *
+ *     client_deputy_test PATH-OF-SLUICED
+ *
+ * The parent is root: it starts the broker, and has sockets and folders that are root's. The child
+ * is a stranger whom the broker lets in. What it asks for, each with an answer that it must get, is
+ * in attack(). Then the parent looks whether anything was made, removed or connected to.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/client/rig.h"
+
+#define STRANGER      4501u /* no user of any system we know */
+#define STRANGER_TEXT "uid 4501"
+#define PATH_BYTES    128
+
+static const char *broker_path;
+static char roots[64];  /* a folder of root's, which everybody may enter */
+static char own[80];    /* in there, the stranger's */
+static char closed[80]; /* in there, root's alone */
+
+static const char *in(const char *folder, const char *name) {
+    static char paths[8][PATH_BYTES];
+    static unsigned next;
+    char *path = paths[next++ % 8];
+    (void)snprintf(path, PATH_BYTES, "%s/%s", folder, name);
+    return path;
+}
+
+static bool exists(const char *path) {
+    struct stat info;
+    return lstat(path, &info) == 0;
+}
+
+/* ---- root's side ----------------------------------------------------------------------------- */
+
+static void make_folder(const char *path, mode_t mode, uid_t owner) {
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(chown(path, owner, owner), 0);
+    assert_int_equal(chmod(path, mode), 0);
+}
+
+static int make_server(const char *path, mode_t mode) {
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    (void)snprintf(name.sun_path, sizeof(name.sun_path), "%.100s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+    assert_int_equal(chmod(path, mode), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    return fd;
+}
+
+/* Nobody came. */
+static void expect_quiet(int server) {
+    assert_int_equal(accept(server, NULL, NULL), -1);
+    assert_int_equal(errno, EAGAIN);
+    (void)close(server);
+}
+
+/* Until it says that it listens. */
+static pid_t start_broker(const char *endpoint) {
+    int ends[2];
+    char text[4096] = "";
+    size_t length = 0;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        (void)dup2(ends[1], 2);
+        (void)execl(broker_path, broker_path, "run", "--endpoint", endpoint, "--workers", "1",
+                    "--allow", STRANGER_TEXT, "--allow-as-root", (char *)NULL);
+        _exit(127);
+    }
+    (void)close(ends[1]);
+    while (strstr(text, "listening") == NULL) {
+        struct pollfd more = {.fd = ends[0], .events = POLLIN};
+        assert_int_equal(poll(&more, 1, (int)(RIG_LONG_NS / SL_NS_PER_MS)), 1);
+        ssize_t count = read(ends[0], text + length, sizeof(text) - 1 - length);
+        assert_true(count > 0);
+        length += (size_t)count;
+    }
+    return child; /* the pipe stays open: it may log what it likes */
+}
+
+/* ---- the stranger's side --------------------------------------------------------------------- */
+
+static sluice_session *session;
+static bool has_failed;
+
+static void expect_status(const char *what, const char *path, int32_t status, int32_t expected,
+                          const char *detail, const char *wanted) {
+    bool is_good = status == expected && (wanted == NULL || strstr(detail, wanted) != NULL);
+    if (!is_good) {
+        (void)fprintf(stderr, "%s %s: %s (%s), not %s\n", what, path, sluice_status_name(status),
+                      detail, sluice_status_name(expected));
+        has_failed = true;
+    }
+}
+
+static void expect_connect(const char *path, int32_t expected, const char *wanted) {
+    char address[PATH_BYTES + 8];
+    sluice_result result = {.size = sizeof(result)};
+    (void)snprintf(address, sizeof(address), "pipe:%s", path);
+    int32_t status = sluice_connect(session, address, RIG_LONG_NS, &result);
+    expect_status("connect", path, status, expected, result.detail, wanted);
+    if (status == SLUICE_OK) {
+        (void)sluice_close(session, result.handles[0], RIG_LONG_NS, NULL);
+    }
+}
+
+static sluice_handle expect_listen(const char *path, int32_t expected, const char *wanted) {
+    char address[PATH_BYTES + 8];
+    sluice_result result = {.size = sizeof(result)};
+    (void)snprintf(address, sizeof(address), "pipe:%s", path);
+    int32_t status = sluice_listen(session, address, 0, RIG_LONG_NS, &result);
+    expect_status("listen", path, status, expected, result.detail, wanted);
+    return status == SLUICE_OK ? result.handles[0] : 0;
+}
+
+static void attack_endpoint(void) {
+    static const char *const names[] = {"broker", "/broker", "./broker", "hard", "own/../broker"};
+    static const char endpoint[] = "broker's endpoint";
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        expect_connect(in(roots, names[i]), SLUICE_EACCESS, endpoint);
+    }
+    if (symlink(in(roots, "broker"), in(own, "link")) != 0) {
+        has_failed = true;
+    }
+    expect_connect(in(own, "link"), SLUICE_EACCESS, endpoint);
+}
+
+static void attack_roots(void) {
+    static const char may_not[] = "may not open that itself";
+    expect_connect(in(roots, "open"), SLUICE_OK, NULL);
+    expect_connect(in(roots, "private"), SLUICE_EACCESS, may_not);
+    expect_connect(in(closed, "open"), SLUICE_EACCESS, may_not);
+    (void)expect_listen(in(roots, "new"), SLUICE_EACCESS, may_not);
+    (void)expect_listen(in(closed, "broker"), SLUICE_EACCESS, may_not); /* as at its default */
+    if (symlink(closed, in(own, "shortcut")) != 0) {
+        has_failed = true;
+    }
+    expect_connect(in(own, "shortcut/open"), SLUICE_EACCESS, may_not);
+    (void)expect_listen(in(own, "shortcut/new"), SLUICE_EACCESS, may_not);
+    expect_connect(in("/proc/self/root", in(closed, "open") + 1), SLUICE_EACCESS, may_not);
+}
+
+/* In its own folder it may; and what lies there of others stays. */
+static void use_own(void) {
+    struct stat info;
+    (void)expect_listen(in(own, "foreign"), SLUICE_ENAMETAKEN, "not Sluice's");
+    if (!exists(in(own, "foreign.lock")) || exists(in(own, "foreign"))) {
+        (void)fprintf(stderr, "the lock file of another program was touched\n");
+        has_failed = true;
+    }
+    sluice_handle listener = expect_listen(in(own, "mine"), SLUICE_OK, NULL);
+    if (lstat(in(own, "mine"), &info) != 0 || info.st_uid != STRANGER ||
+        (info.st_mode & 0777) != 0600) {
+        (void)fprintf(stderr, "the listener's socket is not its user's\n");
+        has_failed = true;
+    }
+    expect_connect(in(own, "mine"), SLUICE_OK, NULL);
+    (void)sluice_close(session, listener, RIG_LONG_NS, NULL);
+    if (exists(in(own, "mine")) || exists(in(own, "mine.lock"))) {
+        (void)fprintf(stderr, "a closed listener leaves files behind\n");
+        has_failed = true;
+    }
+}
+
+/* Ends the process. `go_on` says when a listener is no longer needed. */
+static void attack(const char *endpoint, int ready, int go_on) {
+    char byte = has_failed ? 1 : 0;
+    char why[SLUICE_DETAIL_BYTES] = "";
+    sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_SERVICE,
+                                   .endpoint = endpoint, .expected_user = "uid 0",
+                                   .open_timeout_ns = RIG_LONG_NS, .ret_detail = why,
+                                   .detail_size = sizeof(why)};
+    if (setgroups(0, NULL) != 0 || setgid(STRANGER) != 0 || setuid(STRANGER) != 0) {
+        _exit(2);
+    }
+    int32_t status = sluice_open(&options, &session);
+    if (status != SLUICE_OK) {
+        (void)fprintf(stderr, "the stranger is not let in: %s (%s)\n", sluice_status_name(status),
+                      why);
+        _exit(3);
+    }
+    attack_endpoint();
+    attack_roots();
+    use_own();
+    (void)expect_listen(in(own, "trap"), SLUICE_OK, NULL);
+    bool is_told = write(ready, &byte, 1) == 1 && read(go_on, &byte, 1) >= 0;
+    (void)sluice_session_close(session);
+    _exit(has_failed || !is_told ? 1 : 0);
+}
+
+/* ---- the test -------------------------------------------------------------------------------- */
+
+/* What listens there was made by root's broker, and is the stranger's: no program of root's takes
+ * it for a broker. */
+static void expect_trap_is_seen(void) {
+    sluice_session *trapped = NULL;
+    sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_SERVICE,
+                                   .endpoint = in(own, "trap"), .open_timeout_ns = RIG_LONG_NS};
+    assert_int_equal(sluice_open(&options, &trapped), SLUICE_EUNTRUSTED);
+}
+
+static void set_up(void) {
+    (void)snprintf(roots, sizeof(roots), "/run/sluice-deputy-%ld", (long)getpid());
+    (void)snprintf(own, sizeof(own), "%s/own", roots);
+    (void)snprintf(closed, sizeof(closed), "%s/closed", roots);
+    make_folder(roots, 0755, 0);
+    make_folder(own, 0755, STRANGER);
+    make_folder(closed, 0700, 0);
+    int lock = open(in(own, "foreign.lock"), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(lock >= 0);
+    (void)close(lock);
+}
+
+static void clean_up(void) {
+    const char *const files[] = {in(own, "foreign.lock"), in(own, "link"), in(own, "shortcut"),
+                                 in(roots, "open"), in(roots, "private"), in(roots, "hard")};
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        (void)unlink(files[i]);
+    }
+    (void)unlink(in(closed, "open"));
+    assert_int_equal(rmdir(own), 0); /* nothing else was left */
+    assert_int_equal(rmdir(closed), 0);
+    assert_int_equal(rmdir(roots), 0);
+}
+
+static void confused_deputy(void **state) {
+    int ready[2];
+    int go_on[2];
+    char byte = 0;
+    int status = 0;
+    (void)state;
+    if (geteuid() != 0 || access("/run", W_OK) != 0) {
+        print_message("skipped: only root can be the broker of another user\n");
+        skip();
+    }
+    set_up();
+    int open_server = make_server(in(roots, "open"), 0666);
+    int private_server = make_server(in(roots, "private"), 0600);
+    int closed_server = make_server(in(closed, "open"), 0666);
+    pid_t broker = start_broker(in(roots, "broker"));
+    assert_int_equal(link(in(roots, "broker"), in(roots, "hard")), 0);
+    assert_int_equal(pipe2(ready, O_CLOEXEC) | pipe2(go_on, O_CLOEXEC), 0);
+    pid_t stranger = fork();
+    assert_true(stranger >= 0);
+    if (stranger == 0) {
+        (void)close(go_on[1]);
+        attack(in(roots, "broker"), ready[1], go_on[0]);
+    }
+    (void)close(ready[1]);
+    if (read(ready[0], &byte, 1) == 1) {
+        expect_trap_is_seen();
+    }
+    (void)close(go_on[1]);
+    assert_int_equal(waitpid(stranger, &status, 0), stranger);
+    assert_int_equal(kill(broker, SIGTERM), 0);
+    assert_int_equal(waitpid(broker, NULL, 0), broker);
+    assert_int_equal(status, 0);
+    assert_true(accept(open_server, NULL, NULL) >= 0); /* they can be reached */
+    (void)close(open_server);
+    expect_quiet(private_server);
+    expect_quiet(closed_server);
+    assert_false(exists(in(roots, "new")) || exists(in(roots, "new.lock")) ||
+                 exists(in(closed, "new")) || exists(in(closed, "broker")));
+    clean_up();
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(confused_deputy)};
+    broker_path = argc > 1 ? argv[1] : NULL;
+    return cmocka_run_group_tests_name("deputy", tests, NULL, NULL);
+}
