@@ -77,19 +77,23 @@ static void back_off(client_core *core) {
     core->phase = CLIENT_BACKOFF;
 }
 
+static const char not_listening[] = "the private broker was started, but does not listen";
+
 /* Where nobody was found, and what can be done; unless more is known. */
 static void explain_absence(client_core *core) {
-    bool is_private = core->mode == SLUICE_MODE_PRIVATE;
     if (core->down_detail[0] != '\0') {
+        return;
+    }
+    if (core->mode == SLUICE_MODE_PRIVATE) {
+        client_connect_explain(core, not_listening);
         return;
     }
     char detail[SLUICE_DETAIL_BYTES];
     sl_text text;
     sl_text_init(&text, detail, sizeof(detail) - 1);
-    sl_text_append(&text, is_private ? "the private broker does not answer at "
-                                     : "no broker listens at ");
+    sl_text_append(&text, "no broker listens at ");
     sl_text_append(&text, core->endpoint);
-    sl_text_append(&text, is_private ? "" : ": start sluiced, or use SLUICE_MODE_PRIVATE");
+    sl_text_append(&text, ": start sluiced, or use SLUICE_MODE_PRIVATE");
     detail[text.length] = '\0';
     client_connect_explain(core, detail);
 }
@@ -354,7 +358,7 @@ static void explain_lateness(client_core *core) {
                                                            : "what listens there takes nobody in");
         client_connect_explain(core, reason.text);
     } else if (core->mode == SLUICE_MODE_PRIVATE) {
-        client_connect_explain(core, "the private broker was started, but does not listen");
+        client_connect_explain(core, not_listening);
     }
 }
 
