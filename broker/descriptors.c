@@ -28,7 +28,7 @@ void descriptors_init(broker_descriptors *d, uint64_t process_limit, uint32_t wo
     own = at_least(own, least_own(worker_count));
     d->limit = process_limit == 0 ? 0 : process_limit - at_most(own, process_limit - 1);
     d->kept_sessions = at_most(d->limit / 8, DESCRIPTORS_SESSIONS);
-    d->kept_small = at_most(d->limit / 8, DESCRIPTORS_SMALL);
+    d->kept_small = at_most(d->limit / 4, DESCRIPTORS_SMALL);
 }
 
 /* Takes them if `kept` are free afterwards. */

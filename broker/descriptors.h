@@ -23,8 +23,9 @@
 #define DESCRIPTORS_LEAST_WORKER 4u  /* a worker's; 3 are open, and one waits to be greeted */
 #define DESCRIPTORS_LEAST_CLIENT 8u  /* connects, has a pair, listens */
 #define DESCRIPTORS_SESSION    2u   /* a connection, and the watch of its process */
-#define DESCRIPTORS_SESSIONS   128u /* kept for connections; of a small limit an eighth */
-#define DESCRIPTORS_SMALL      512u /* kept for sessions with few handles; likewise */
+#define DESCRIPTORS_SESSIONS   256u /* kept for connections; of a small limit an eighth */
+#define DESCRIPTORS_SMALL      1024u /* kept for sessions with few handles, what these cost
+                                        themselves included; of a small limit a quarter */
 #define DESCRIPTORS_FEW        16u  /* so many handles are few */
 /* A listener's sockets, one for each address of its host (open.c) or one and the lock of its name,
  * and a connection that waits in the engine and here. */
