@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/failpoint.h"
 #include "base/sink.h"
+#include "base/text.h"
 #include "broker/descriptors.h"
 
 _Static_assert(STARTUP_ALLOW_MAX <= BROKER_ALLOW_MAX, "the broker takes the whole allow list");
@@ -36,10 +37,13 @@ static run the_run; /* one a process: 1 MiB is too much for a stack */
 
 void run_complain(const char *what) {
     char line[700];
-    int length = snprintf(line, sizeof(line), "sluiced: %.680s\n", what);
-    SL_CHECK(length > 0, "the format is ours");
-    (void)sl_sink_write(SL_SINK_ERROR, line, (size_t)length);
-    (void)sl_sink_write(SL_SINK_FILE, line, (size_t)length); /* a service has only that */
+    int formatted = snprintf(line, sizeof(line) - 1, "sluiced: %.680s", what);
+    SL_CHECK(formatted > 0, "the format is ours");
+    sl_text_make_safe(line); /* a name that it quotes may be anything, and it is one line */
+    size_t length = strlen(line);
+    line[length++] = '\n';
+    (void)sl_sink_write(SL_SINK_ERROR, line, length);
+    (void)sl_sink_write(SL_SINK_FILE, line, length); /* a service has only that */
 }
 
 static sluiced_exit complain(sluiced_exit code, const char *what) {

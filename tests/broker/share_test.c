@@ -9,112 +9,15 @@
 
 #include "base/thread.h"
 #include "broker/book.h"
-#include "tests/broker/rig.h"
+#include "tests/broker/share.h"
 
-#define WORKERS     3u
-#define ALICE       2001u
-#define BOB         2002u
-#define MIB         (1u << 20)
-#define USER_MEMORY (4u * MIB)
-#define MEMORY      (16u * MIB)
-#define SLACK       (3u * MIB) /* what workers keep for the next ones: tables, free buffers */
-#define PART        65536u
-#define CROWD       6u
-#define WRITES_MAX  200u
-#define USER_LIMIT  "this user's limit user_memory_bytes of 4 MiB is reached"
-#define ALL_LIMIT   "the broker's limit memory_bytes of 16 MiB is reached"
-#define BURST       100u /* more than the reserve of a session */
-#define STREAM      200000u
-#define EVERYBODY   "everybody" /* the simulator lets all connect */
-
-static uint8_t pattern[MIB];
-
-typedef struct share_rig {
-    test_rig rig;
-    sim_options sim;
-    sl_limits limits;
-} share_rig;
-
-static void open_rig(share_rig *s, uint64_t seed) {
-    sim_options_gentle(&s->sim, seed);
-    sl_limits_default(&s->limits);
-    s->limits.user_memory_bytes = USER_MEMORY;
-    s->limits.memory_bytes = MEMORY;
-    s->limits.user_handles = 64;
-    s->limits.user_sessions = CROWD + 1;
-    s->limits.sessions = 40;
-    rig_options options = {
-        .sim = &s->sim, .limits = &s->limits, .worker_count = WORKERS, .access = EVERYBODY};
-    rig_open(&s->rig, &options);
-}
-
-static void close_rig(share_rig *s) {
-    rig_await_empty(&s->rig);
-    rig_close(&s->rig);
-}
-
-static raw_client *open_as(share_rig *s, uint32_t user_id) {
-    sim_engine_become(s->rig.engine, user_id, user_id);
-    return client_open(&s->rig);
-}
-
-static void expect_alive(raw_client *c) {
-    raw_reply reply;
-    EXPECT(call_plain(c, SL_REQUEST_PING, 0, &reply) == SLUICE_OK);
-}
-
-/* Writes what nobody reads, pieces of that size, until one is refused. Returns the bytes that are
- * held. */
-static uint64_t fill_with(raw_client *c, uint64_t handle, uint32_t size, const char *limit) {
-    uint64_t held = 0;
-    for (unsigned count = 0; count < WRITES_MAX; count++) {
-        raw_reply reply;
-        uint64_t id = start_write(c, handle, pattern, size, 0);
-        rig_run_for(client_rig(c), 50 * SL_NS_PER_MS);
-        if (!client_has(c, id)) {
-            held += size;
-            continue;
-        }
-        EXPECT(client_await(c, id, &reply));
-        if (reply.status != SLUICE_OK) { /* else the pipe took it */
-            EXPECT(reply.status == SLUICE_EQUOTA && strcmp(reply.detail, limit) == 0);
-            return held;
-        }
-    }
-    EXPECT(false);
-    return 0;
-}
-
-/* Until nothing is left: in smaller and smaller pieces, and again when the session's input buffer
- * has become small. */
-static uint64_t fill(raw_client *c, const uint64_t ends[2], const char *limit) {
-    uint64_t held = 0;
-    for (unsigned round = 0; round < 2; round++) {
-        held += fill_with(c, ends[1], PART, limit);
-        held += fill_with(c, ends[1], 4096, limit);
-        for (unsigned i = 0; i < 10; i++) {
-            expect_alive(c);
-        }
-    }
-    held += fill_with(c, ends[1], 4096, limit);
-    held += fill_with(c, ends[1], 300, limit);
-    return held + fill_with(c, ends[1], 1, limit); /* no more than an operation */
-}
+#define SLACK (3u * MIB) /* what workers keep for the next ones: tables, free buffers */
+#define BURST 100u       /* more than the reserve of a session */
 
 static void fill_all(raw_client *c, const char *limit) {
     uint64_t ends[2];
     EXPECT(call_pair(c, ends) == SLUICE_OK);
-    EXPECT(fill(c, ends, limit) > 0);
-}
-
-static void use(raw_client *c) {
-    uint64_t ends[2];
-    uint64_t done;
-    EXPECT(call_pair(c, ends) == SLUICE_OK);
-    uint64_t write = start_write(c, ends[1], pattern, MIB, 0);
-    EXPECT(call_read(c, ends[0], MIB, true, pattern, &done) == SLUICE_OK && done == MIB);
-    EXPECT(await_status(c, write) == SLUICE_OK);
-    EXPECT(call_close(c, ends[0]) == SLUICE_OK && call_close(c, ends[1]) == SLUICE_OK);
+    EXPECT(share_fill(c, ends, limit) > 0);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -125,22 +28,22 @@ static void test_user_memory(uint64_t seed) {
     raw_client *alice[CROWD];
     uint64_t ends[CROWD][2];
     uint64_t held = 0;
-    open_rig(&s, seed);
+    share_open(&s, seed);
     uint64_t before = rig_counters(&s.rig).memory_bytes;
     for (unsigned i = 0; i < CROWD; i++) {
-        alice[i] = open_as(&s, ALICE);
+        alice[i] = share_client(&s, ALICE);
         EXPECT(call_pair(alice[i], ends[i]) == SLUICE_OK);
     }
     for (unsigned i = 0; i < CROWD; i++) {
-        held += fill(alice[i], ends[i], USER_LIMIT);
+        held += share_fill(alice[i], ends[i], USER_LIMIT);
     }
     EXPECT(held > USER_MEMORY / 2 && held < USER_MEMORY + CROWD * 2 * PART); /* and the pipes' */
     EXPECT(rig_counters(&s.rig).memory_bytes <= before + USER_MEMORY + SLACK);
-    raw_client *bob = open_as(&s, BOB);
-    use(bob);
+    raw_client *bob = share_client(&s, BOB);
+    share_use(bob);
     for (unsigned i = 0; i < CROWD; i++) {
         expect_quota_of(alice[i], SL_REQUEST_PAIR, USER_LIMIT);
-        expect_alive(alice[i]);
+        share_expect_alive(alice[i]);
     }
     sim_engine_become(s.rig.engine, ALICE, ALICE); /* one session more is a refusal, with words */
     raw_client *late = client_connect(&s.rig);
@@ -149,13 +52,13 @@ static void test_user_memory(uint64_t seed) {
     client_close(late);
     EXPECT(call_close(alice[0], ends[0][1]) == SLUICE_OK);
     EXPECT(call_close(alice[0], ends[0][0]) == SLUICE_OK);
-    use(alice[1]); /* what one gives back is another's */
-    use(bob);
+    share_use(alice[1]); /* what one gives back is another's */
+    share_use(bob);
     for (unsigned i = 0; i < CROWD; i++) {
         client_close(alice[i]);
     }
     client_close(bob);
-    close_rig(&s);
+    share_close(&s);
 }
 
 /* At the limit: a frame larger than the input buffer is refused as it comes, what is behind it is
@@ -165,37 +68,38 @@ static void test_frames(uint64_t seed) {
     uint64_t ends[2];
     uint64_t other[2];
     uint64_t done;
-    open_rig(&s, seed);
-    raw_client *c = open_as(&s, ALICE);
-    raw_client *greedy = open_as(&s, ALICE);
+    share_open(&s, seed);
+    raw_client *c = share_client(&s, ALICE);
+    raw_client *greedy = share_client(&s, ALICE);
     EXPECT(call_pair(c, other) == SLUICE_OK && call_pair(greedy, ends) == SLUICE_OK);
     sl_request begun = {.id = client_id(c), .kind = SL_REQUEST_WRITE};
     begun.as.write.handle = other[1];
     begun.as.write.length_bytes = 1 + PART;
-    client_send(c, &begun, pattern, 1);
+    client_send(c, &begun, share_pattern, 1);
     uint64_t read = start_read(c, other[0], 1, false, 0);
     EXPECT(await_status(c, read) == SLUICE_OK);
-    (void)fill(greedy, ends, USER_LIMIT);
-    uint64_t refused = start_write(c, other[1], pattern, PART, 0);
-    uint64_t whole = start_write(c, other[1], pattern, MIB, 0); /* in many frames */
+    (void)share_fill(greedy, ends, USER_LIMIT);
+    uint64_t refused = start_write(c, other[1], share_pattern, PART, 0);
+    uint64_t whole = start_write(c, other[1], share_pattern, MIB, 0); /* in many frames */
     sl_request more = {.id = begun.id, .kind = SL_REQUEST_WRITE_DATA};
-    client_send(c, &more, pattern + 1, PART);
+    client_send(c, &more, share_pattern + 1, PART);
     expect_quota(c, refused, USER_LIMIT);
     expect_quota(c, whole, USER_LIMIT);
     /* All of it at once needs memory, which an input buffer that shrank may have given back. */
-    int status = call_read(c, other[0], PART, true, pattern + 1, &done);
+    int status = call_read(c, other[0], PART, true, share_pattern + 1, &done);
     EXPECT(status == SLUICE_EQUOTA || status == SLUICE_OK);
     uint32_t begin = 1 + (uint32_t)done;
     for (uint32_t at = begin; at < 1 + PART; at += (uint32_t)done) { /* some at a time can be had */
         uint32_t most = 1 + PART - at < 192 ? 1 + PART - at : 192;
-        EXPECT(call_read(c, other[0], most, false, pattern + at, &done) == SLUICE_OK && done > 0);
+        EXPECT(call_read(c, other[0], most, false, share_pattern + at, &done) == SLUICE_OK &&
+               done > 0);
     }
     EXPECT(await_status(c, begun.id) == SLUICE_OK);
     client_close(greedy);
     rig_await_sessions(&s.rig, 1);
-    use(c);
+    share_use(c);
     client_close(c);
-    close_rig(&s);
+    share_close(&s);
 }
 
 /* More requests at once than a session has answers in reserve, and they are not taken: all are
@@ -205,11 +109,11 @@ static void test_burst(uint64_t seed) {
     uint64_t ends[2];
     uint64_t other[2];
     uint64_t ids[BURST];
-    open_rig(&s, seed);
-    raw_client *c = open_as(&s, ALICE);
+    share_open(&s, seed);
+    raw_client *c = share_client(&s, ALICE);
     EXPECT(call_pair(c, ends) == SLUICE_OK && call_pair(c, other) == SLUICE_OK);
     uint64_t waiting = start_read(c, other[0], 1, false, 0);
-    (void)fill(c, ends, USER_LIMIT);
+    (void)share_fill(c, ends, USER_LIMIT);
     EXPECT(!client_has(c, waiting));
     client_stop_reading(c, true);
     for (unsigned i = 0; i < BURST; i++) {
@@ -231,42 +135,9 @@ static void test_burst(uint64_t seed) {
     EXPECT(refused > BURST / 2);
     EXPECT(await_status(c, waiting) == SLUICE_ECANCELED);
     EXPECT(await_status(c, closed[0]) == SLUICE_OK && await_status(c, closed[1]) == SLUICE_OK);
-    use(c);
+    share_use(c);
     client_close(c);
-    close_rig(&s);
-}
-
-/* Data goes on flowing through handles that are open, in small pieces. */
-static void test_flow(uint64_t seed) {
-    share_rig s;
-    uint64_t ends[2];
-    uint64_t flow[2];
-    open_rig(&s, seed);
-    raw_client *greedy = open_as(&s, ALICE);
-    raw_client *c = open_as(&s, ALICE);
-    EXPECT(call_pair(greedy, ends) == SLUICE_OK && call_pair(c, flow) == SLUICE_OK);
-    uint64_t write = start_write(c, flow[1], pattern, STREAM, 0);
-    rig_run_for(&s.rig, SL_NS_PER_S);
-    (void)fill(greedy, ends, USER_LIMIT);
-    (void)fill(c, flow, USER_LIMIT); /* what its own batches leave */
-    raw_reply reply;
-    for (uint32_t at = 0; at < STREAM; at += (uint32_t)reply.done) {
-        uint64_t id = start_read(c, flow[0], PART, false, 0);
-        EXPECT(client_await(c, id, &reply));
-        if (reply.status == SLUICE_EQUOTA) { /* not even the operation */
-            reply.done = 0;
-            EXPECT(call_close(greedy, ends[0]) == SLUICE_OK);
-            continue;
-        }
-        EXPECT(reply.status == SLUICE_OK && reply.done > 0);
-        uint32_t count = (uint32_t)reply.done < STREAM - at ? (uint32_t)reply.done : STREAM - at;
-        EXPECT(memcmp(reply.payload, pattern + at, count) == 0);
-        reply_free(&reply);
-    }
-    EXPECT(await_status(c, write) == SLUICE_OK);
-    client_close(greedy);
-    client_close(c);
-    close_rig(&s);
+    share_close(&s);
 }
 
 /* Many users together have what the broker may hold. */
@@ -275,27 +146,28 @@ static void test_broker_memory(uint64_t seed) {
     raw_client *crowd[CROWD];
     uint64_t ends[CROWD][2];
     uint64_t held = 0;
-    open_rig(&s, seed);
+    share_open(&s, seed);
     uint64_t before = rig_counters(&s.rig).memory_bytes;
     for (unsigned i = 0; i < CROWD; i++) {
-        crowd[i] = open_as(&s, ALICE + i);
+        crowd[i] = share_client(&s, ALICE + i);
         EXPECT(call_pair(crowd[i], ends[i]) == SLUICE_OK);
     }
     for (unsigned i = 0; i < CROWD; i++) {
-        held += fill(crowd[i], ends[i], i < MEMORY / USER_MEMORY - 1 ? USER_LIMIT : ALL_LIMIT);
+        held +=
+            share_fill(crowd[i], ends[i], i < MEMORY / USER_MEMORY - 1 ? USER_LIMIT : ALL_LIMIT);
     }
     EXPECT(held > MEMORY / 2 && held < MEMORY + CROWD * 2 * PART);
     EXPECT(rig_counters(&s.rig).memory_bytes <= before + MEMORY + WORKERS * SLACK);
     client_close(crowd[0]);
     rig_await_sessions(&s.rig, CROWD - 1);
-    raw_client *bob = open_as(&s, BOB + CROWD);
-    use(bob);
+    raw_client *bob = share_client(&s, BOB + CROWD);
+    share_use(bob);
     client_close(bob);
     for (unsigned i = 1; i < CROWD; i++) {
-        expect_alive(crowd[i]);
+        share_expect_alive(crowd[i]);
         client_close(crowd[i]);
     }
-    close_rig(&s);
+    share_close(&s);
 }
 
 /* ---- sessions and handles -------------------------------------------------------------------- */
@@ -311,14 +183,14 @@ static void test_user_sessions(uint64_t seed) {
     share_rig s;
     raw_client *alice[CROWD + 1];
     uint64_t ends[2];
-    open_rig(&s, seed);
+    share_open(&s, seed);
     for (unsigned i = 0; i <= CROWD; i++) {
-        alice[i] = open_as(&s, ALICE);
+        alice[i] = share_client(&s, ALICE);
     }
     for (unsigned i = 0; i < 100; i++) { /* as often as one likes */
         expect_refused(&s.rig, "this user's limit user_sessions of 7 is reached");
     }
-    raw_client *bob = open_as(&s, BOB);
+    raw_client *bob = share_client(&s, BOB);
     for (unsigned i = 0; i < 32; i++) { /* 64 handles, whoever of hers has them */
         EXPECT(call_pair(alice[i % CROWD], ends) == SLUICE_OK);
     }
@@ -330,12 +202,12 @@ static void test_user_sessions(uint64_t seed) {
     client_close(alice[0]);
     rig_await_sessions(&s.rig, CROWD + 1);
     EXPECT(call_pair(alice[1], ends) == SLUICE_OK);
-    alice[0] = open_as(&s, ALICE);
+    alice[0] = share_client(&s, ALICE);
     for (unsigned i = 0; i <= CROWD; i++) {
         client_close(alice[i]);
     }
     client_close(bob);
-    close_rig(&s);
+    share_close(&s);
 }
 
 /* Where the system tells only later who it is, the one too many is refused in its Hello. */
@@ -343,10 +215,10 @@ static void test_late_identity(uint64_t seed) {
     share_rig s;
     raw_client *alice[CROWD + 1];
     raw_reply reply;
-    open_rig(&s, seed);
+    share_open(&s, seed);
     for (unsigned i = 0; i <= CROWD; i++) {
         sim_world_options(s.rig.world)->peer_busy_count = 1;
-        alice[i] = open_as(&s, ALICE);
+        alice[i] = share_client(&s, ALICE);
     }
     for (unsigned i = 0; i < 20; i++) {
         sim_world_options(s.rig.world)->peer_busy_count = 1;
@@ -362,35 +234,35 @@ static void test_late_identity(uint64_t seed) {
     }
     fill_all(alice[0], USER_LIMIT); /* what was taken before it was known is Alice's now */
     sim_world_options(s.rig.world)->peer_busy_count = 1;
-    raw_client *bob = open_as(&s, BOB);
-    use(bob);
+    raw_client *bob = share_client(&s, BOB);
+    share_use(bob);
     EXPECT(call_plain(bob, SL_REQUEST_STATUS, 0, &reply) == SLUICE_OK);
     EXPECT(strcmp(reply.user, "uid 2002") == 0);
     client_close(bob);
     for (unsigned i = 0; i <= CROWD; i++) {
         client_close(alice[i]);
     }
-    close_rig(&s);
+    share_close(&s);
 }
 
 /* Connections of which nobody has said whose they are keep nobody out. */
 static void test_unknown(uint64_t seed) {
     share_rig s;
     raw_client *silent[20];
-    open_rig(&s, seed);
+    share_open(&s, seed);
     for (unsigned i = 0; i < SL_ARRAY_COUNT(silent); i++) {
         sim_engine_become(s.rig.engine, ALICE, ALICE);
         sim_world_options(s.rig.world)->peer_busy_count = 1;
         silent[i] = client_connect(&s.rig);
         sim_world_options(s.rig.world)->peer_busy_count = 1;
-        raw_client *bob = open_as(&s, BOB);
-        use(bob);
+        raw_client *bob = share_client(&s, BOB);
+        share_use(bob);
         client_close(bob);
     }
     for (unsigned i = 0; i < SL_ARRAY_COUNT(silent); i++) {
         client_close(silent[i]);
     }
-    close_rig(&s);
+    share_close(&s);
 }
 
 /* All of the broker's: also more at once than there are places to say so in. */
@@ -486,9 +358,7 @@ static void test_book(void) {
 }
 
 int main(void) {
-    for (size_t i = 0; i < sizeof(pattern); i++) {
-        pattern[i] = (uint8_t)(i * 31 + (i >> 9));
-    }
+    share_fill_pattern();
     test_book();
     for (uint64_t seed = 1; seed <= 6; seed++) {
         sim_options sim;
@@ -496,7 +366,6 @@ int main(void) {
         test_user_memory(seed);
         test_frames(seed);
         test_burst(seed);
-        test_flow(seed);
         test_broker_memory(seed);
         test_user_sessions(seed);
         test_late_identity(seed);

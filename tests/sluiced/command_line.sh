@@ -140,6 +140,8 @@ linux)
     : >file
     expect 5 "endpoint: $work/file is a file; name a socket" run --endpoint "$work/file"
     [ -f file ] || { echo "a file at the endpoint was removed"; failures=$((failures + 1)); }
+    expect 4 "cannot read ?[31m?x.conf: " run --config "$(printf '\033[31m\342\200\256x.conf')"
+    expect 2 "unknown option --??[2J (see" run "$(printf -- '--\n\033[2J')"
     mkfifo fifo
     expect 5 "endpoint: $work/fifo is a FIFO; name a socket" run --endpoint "$work/fifo"
     ln -s "$work/deep/x" link
