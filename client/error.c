@@ -9,7 +9,7 @@
 void (*client_return_hook)(client_call call, int32_t status);
 
 int32_t client_fail(client_call call, int32_t status, uint32_t os_error, const char *detail) {
-    sluice_error *record = client_error_record();
+    sluice_error *record = client_error_record(true);
     if (record != NULL) {
         record->size = sizeof(*record);
         record->status = status;
@@ -29,12 +29,8 @@ void client_outcome(client_call call, int32_t status) {
 const sluice_error *sluice_last_error(void) {
     static const sluice_error none = {.size = sizeof(none), .status = SLUICE_ENOMEM,
                                       .detail = "no memory for what the last failure said"};
-    sluice_error *record = client_error_record();
-    if (record == NULL) {
-        return &none;
-    }
-    record->size = sizeof(*record);
-    return record;
+    const sluice_error *record = client_error_record(false);
+    return record != NULL ? record : &none;
 }
 
 int client_check_session(const sluice_session *session, sl_reason *ret_reason) {

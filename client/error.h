@@ -7,6 +7,8 @@
 #ifndef SLUICE_CLIENT_ERROR_H
 #define SLUICE_CLIENT_ERROR_H
 
+#include <stdbool.h>
+
 #include "client/include/sluice/sluice.h"
 #include "proto/reason.h"
 
@@ -65,8 +67,9 @@ void client_outcome(client_call call, int32_t status);
 /* Tests may look at what each call returns, failures only; NULL. Set while no session is open. */
 extern void (*client_return_hook)(client_call call, int32_t status);
 
-/* By platform. The calling thread's record; NULL: there is no memory for one. */
-sluice_error *client_error_record(void);
+/* By platform. The calling thread's record, made if it is to be written. NULL: there was no memory
+ * for it. */
+sluice_error *client_error_record(bool is_to_write);
 
 /* ---- what several calls say ---- */
 

@@ -3,7 +3,8 @@
  */
 #include "client/error.h"
 
-sluice_error *client_error_record(void) {
-    static _Thread_local sluice_error record;
+sluice_error *client_error_record(bool is_to_write) {
+    static _Thread_local sluice_error record = {.size = sizeof(record)};
+    (void)is_to_write;
     return &record;
 }

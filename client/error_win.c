@@ -14,8 +14,13 @@
 
 static sl_atomic_u32 slot; /* its number and 1; 0 = there is none yet */
 
+/* Of a thread that has not failed; and what stands for a failure that found no memory. Neither is
+ * written. */
+static sluice_error never_failed = {.size = sizeof(never_failed)};
+static sluice_error no_memory;
+
 static void WINAPI on_thread_end(void *record) {
-    if (record != NULL) {
+    if (record != NULL && record != &no_memory) {
         sl_allocator *source = sl_allocator_system();
         source->release(source, record, sizeof(sluice_error));
     }
@@ -36,22 +41,30 @@ static DWORD find_slot(void) {
     return found - 1;
 }
 
-sluice_error *client_error_record(void) {
+static sluice_error *make_record(DWORD index) {
+    sl_allocator *source = sl_allocator_system();
+    sluice_error *record = source->acquire(source, sizeof(*record));
+    if (record != NULL && !FlsSetValue(index, record)) {
+        source->release(source, record, sizeof(*record));
+        record = NULL;
+    }
+    if (record == NULL) {
+        (void)FlsSetValue(index, &no_memory);
+    }
+    return record;
+}
+
+sluice_error *client_error_record(bool is_to_write) {
     DWORD index = find_slot();
     if (index == FLS_OUT_OF_INDEXES) {
         return NULL;
     }
     sluice_error *record = FlsGetValue(index);
-    if (record == NULL) {
-        sl_allocator *source = sl_allocator_system();
-        record = source->acquire(source, sizeof(*record));
-        if (record != NULL) {
-            *record = (sluice_error){.status = SLUICE_OK};
-            if (!FlsSetValue(index, record)) {
-                source->release(source, record, sizeof(*record));
-                record = NULL;
-            }
-        }
+    if (is_to_write && (record == NULL || record == &no_memory)) {
+        return make_record(index);
     }
-    return record;
+    if (record == NULL) {
+        return &never_failed;
+    }
+    return record != &no_memory ? record : NULL;
 }

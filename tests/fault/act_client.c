@@ -364,9 +364,29 @@ static void private_broker(client_act *a) {
     a->endpoint = service;
 }
 
+/* A thread's first failure: it makes room for what there is to say, or says that there is none. */
+static void fail_first(void *context) {
+    client_act *a = context;
+    EXPECT(sluice_cancel(NULL) == SLUICE_EINVAL);
+    const sluice_error *error = sluice_last_error();
+    EXPECT(error->status == SLUICE_EINVAL || error->status == SLUICE_ENOMEM);
+    EXPECT(error->detail[0] != '\0');
+    a->has_failed = a->has_failed || error->status != SLUICE_EINVAL;
+}
+
+static void last_error(client_act *a) {
+    sl_thread thread;
+    if (sl_thread_start(&thread, "failing", fail_first, a) != SLUICE_OK) {
+        a->has_failed = true;
+        return;
+    }
+    sl_thread_join(&thread);
+}
+
 const client_act_row client_acts[] = {
     {"open and close", false, open_and_close},
     {"delivery by poll", false, poll_delivery},
+    {"last error", false, last_error},
     {"pair", true, pair},
     {"many reads", true, many_reads},
     {"tcp", true, tcp},
