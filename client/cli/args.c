@@ -70,7 +70,7 @@ static void print_lines(out_text *text, const char *lines, const char *indent) {
 
 static void show_help(const args_command *command) {
     out_text text = {0};
-    out_print(&text, "Usage: sluice %s %s\n\n%s\nOptions:\n", command->name, command->synopsis,
+    out_print(&text, "Usage: %s %s\n\n%s\nOptions:\n", command->name, command->synopsis,
               command->about);
     for (size_t i = 0; i < command->option_count; i++) {
         const args_option *option = &command->options[i];
@@ -94,7 +94,7 @@ static void show_help(const args_command *command) {
 }
 
 static args_verdict wrong(const args_command *command, const char *what, const char *which) {
-    out_complain("sluice %s: %s%s (see: sluice %s --help)\n", command->name, what, which,
+    out_complain("%s: %s%s (see: %s --help)\n", command->name, what, which,
                  command->name);
     return ARGS_WRONG;
 }
@@ -104,13 +104,13 @@ static args_verdict take_number(const args_command *command, const args_option *
     uint64_t value;
     bool is_time = option->kind == ARGS_DURATION;
     if (!(is_time ? args_duration(text, &value) : args_count(text, &value))) {
-        out_complain("sluice %s: --%s wants a %s, not \"%s\"\n", command->name, option->name,
+        out_complain("%s: --%s wants a %s, not \"%s\"\n", command->name, option->name,
                      is_time ? "time such as 5s, 100ms or 2m" : "number", text);
         return ARGS_WRONG;
     }
     if (value < option->least || value > option->most) {
         char least[OUT_NUMBER_BYTES], most[OUT_NUMBER_BYTES];
-        out_complain("sluice %s: --%s wants %s to %s\n", command->name, option->name,
+        out_complain("%s: --%s wants %s to %s\n", command->name, option->name,
                      is_time ? out_duration(option->least, least)
                              : out_number(option->least, least),
                      is_time ? out_duration(option->most, most) : out_number(option->most, most));
@@ -131,7 +131,7 @@ static args_verdict take_choice(const args_command *command, const args_option *
         }
         out_print(&all, "%s%s", i > 0 ? ", " : "", option->choices[i]);
     }
-    out_complain("sluice %s: --%s is one of %.*s, not \"%s\"\n", command->name, option->name,
+    out_complain("%s: --%s is one of %.*s, not \"%s\"\n", command->name, option->name,
                  (int)all.length, all.bytes, text);
     out_deinit(&all);
     return ARGS_WRONG;

@@ -36,7 +36,7 @@ typedef struct args_option {
 } args_option;
 
 typedef struct args_command {
-    const char *name;
+    const char *name; /* how it is called: "sluice status" */
     const char *synopsis; /* what follows the name in the usage line */
     const char *about;    /* teaches; ends with a newline */
     const args_option *options;

@@ -228,7 +228,7 @@ static args_verdict parse(bench_plan *plan, int count, char **argv) {
         {"json", NULL, ARGS_FLAG, &plan->setting.json, 0, 0, NULL, "the figures as JSON"},
     };
     const args_command command = {
-        "bench", "[OPTION...]",
+        "sluice bench", "[OPTION...]",
         "Measures what a call through the broker costs, against the bare system in the same run:\n"
         "a blocking ping-pong of 64 bytes with an echo process. Broker, tool and echo process\n"
         "share one processor, so that a figure is work and not a wake-up; rounds of the two\n"

@@ -55,7 +55,8 @@ static args_verdict parse(hang_options *options, int count, char **argv) {
                         options->is_private),
         {"json", NULL, ARGS_FLAG, &options->json, 0, 0, NULL, "the figures as JSON"},
     };
-    const args_command command = {"hangtest", "[OPTION...]", about, table, SL_ARRAY_COUNT(table)};
+    const args_command command = {"sluice hangtest", "[OPTION...]", about, table,
+                                  SL_ARRAY_COUNT(table)};
     return args_parse(&command, count, argv);
 }
 

@@ -90,7 +90,7 @@ int command_status(int count, char **argv) {
         {"json", NULL, ARGS_FLAG, &json, 0, 0, NULL, "as JSON"},
     };
     const args_command command = {
-        "status", "[OPTION...]",
+        "sluice status", "[OPTION...]",
         "Asks a broker how it is: what it holds now, and what it has done since its start.\n"
         "Operations that stay unfinished, and zombies, are for `sluice ops` to show. Look-ups and\n"
         "paths that were given up have ended; a thread of the broker is still with them.\n",
@@ -251,7 +251,7 @@ int command_ops(int count, char **argv) {
         {"json", NULL, ARGS_FLAG, &pages.as_json, 0, 0, NULL, "as JSON"},
     };
     const args_command command = {
-        "ops", "[OPTION...]",
+        "sluice ops", "[OPTION...]",
         "Lists the operations that are under way in a broker: who asked for what, on which\n"
         "handle, how long ago, how much of it is done. You see the sessions of your own user;\n"
         "as the broker's user, root or an administrator, everybody's.\n"

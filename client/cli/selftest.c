@@ -43,8 +43,9 @@ void selftest_say(selftest_result *result, selftest_outcome outcome, const char 
 
 /* ---- checks that run a program ---- */
 
-static void run_program(const char *path, const char *const *words, selftest_result *ret_result) {
-    int code = selftest_run(path, words, PROGRAM_LIMIT_S);
+static void run_program(const selftest_place *place, const char *path, const char *const *words,
+                        selftest_result *ret_result) {
+    int code = selftest_run(path, words, PROGRAM_LIMIT_S, place->is_verbose);
     if (code < 0) {
         selftest_say(ret_result, SELFTEST_FAILED, "%s could not be run, or did not end", path);
     } else if (code > 0) {
@@ -63,7 +64,7 @@ static void conform(const selftest_place *place, const char *group, selftest_res
         return;
     }
     const char *const words[] = {"--test", group, "--scale", place->scale, NULL};
-    run_program(path, words, ret_result);
+    run_program(place, path, words, ret_result);
 }
 
 static void check_races(const selftest_place *place, selftest_result *ret_result) {
@@ -111,7 +112,7 @@ static void hangtest(const selftest_place *place, const char *scenario,
         words[6] = "--broker";
         words[7] = place->broker_path;
     }
-    run_program(path, words, ret_result);
+    run_program(place, path, words, ret_result);
 }
 
 static void check_broker_race(const selftest_place *place, selftest_result *ret_result) {
@@ -136,7 +137,7 @@ static void check_killed(const selftest_place *place, selftest_result *ret_resul
     }
     const char *const words[] = {"client_killed",
                                  place->broker_path != NULL ? place->broker_path : broker, NULL};
-    run_program(path, words, ret_result);
+    run_program(place, path, words, ret_result);
 }
 
 typedef struct selftest_check {
@@ -195,6 +196,7 @@ typedef struct selftest_options {
     const char *scale;
     uint64_t iterations;
     bool is_list;
+    bool is_verbose;
     bool json;
 } selftest_options;
 
@@ -266,7 +268,7 @@ static void report(const selftest_options *options, const selftest_result *resul
             out_json_u64(&json, members[i], counts[i]);
         }
         out_json_end_object(&json);
-    } else {
+    } else if (options->only == NULL) {
         out_print(&text, "\n%u passed, %u failed, %u skipped, %u not certified\n", counts[0],
                   counts[1], counts[2], counts[3]);
     }
@@ -320,7 +322,8 @@ static int run_with_broker(const selftest_options *options) {
                                   .user = broker.user,
                                   .tests_path = options->tests_path,
                                   .scale = options->scale,
-                                  .iterations = iterations};
+                                  .iterations = iterations,
+                                  .is_verbose = options->is_verbose};
     int code = run_all(options, &place);
     (void)sluice_session_close(session);
     return code;
@@ -341,9 +344,12 @@ int command_selftest(int count, char **argv) {
          "(default: beside this one, or where a build puts them)"},
         {"broker", "PATH", ARGS_TEXT, &options.broker_path, 0, 0, NULL,
          "the sluiced to start (default: the one beside this program)"},
+        {"verbose", NULL, ARGS_FLAG, &options.is_verbose, 0, 0, NULL,
+         "what the programs of the checks say, too"},
         {"json", NULL, ARGS_FLAG, &options.json, 0, 0, NULL, "as JSON"},
     };
-    const args_command command = {"selftest", "[OPTION...]", about, table, SL_ARRAY_COUNT(table)};
+    const args_command command = {"sluice selftest", "[OPTION...]", about, table,
+                                  SL_ARRAY_COUNT(table)};
     args_verdict verdict = args_parse(&command, count, argv);
     if (verdict != ARGS_RUN) {
         return verdict == ARGS_SHOWN ? CLI_EXIT_OK : CLI_EXIT_USAGE;

@@ -35,6 +35,7 @@ typedef struct selftest_place {
     const char *tests_path;  /* --tests; NULL = beside the tool, or as in a build */
     const char *scale;       /* of the conformance suite */
     const char *iterations;  /* of the hangtest's workers */
+    bool is_verbose;         /* what a check's program says is shown */
 } selftest_place;
 
 /* What is asked of the system's own objects. */
@@ -63,9 +64,9 @@ const char *selftest_system(void);
  * false = neither is there. `name` is without ".exe". */
 bool selftest_find(const char *folder, const char *name, const char *in_build,
                    char ret_path[SELFTEST_PATH_BYTES]);
-/* Runs a program without input and without showing its output; its exit code, -1 = it could not be
- * run, or took longer than limit_s. `words` ends with NULL; none has a quote. */
-int selftest_run(const char *path, const char *const *words, unsigned limit_s);
+/* Runs a program without input, its output shown or not; its exit code, -1 = it could not be run,
+ * or took longer than limit_s. `words` ends with NULL; none has a quote. */
+int selftest_run(const char *path, const char *const *words, unsigned limit_s, bool is_shown);
 
 void selftest_ask(selftest_question question, const selftest_place *place,
                   selftest_result *ret_result);

@@ -22,7 +22,8 @@ typedef struct places {
     char name[NAME_BYTES];
     char broker[SELFTEST_PATH_BYTES];
     const char *user;
-    bool may_be_installed; /* so it is to be removed */
+    bool is_verbose;
+    bool may_be_installed;    /* so it is to be removed */
     WCHAR root[PATH_CHARS];   /* %ProgramData%\Sluice */
     WCHAR own[PATH_CHARS];    /* the service's folder in it */
     WCHAR log[PATH_CHARS];    /* its log */
@@ -37,7 +38,7 @@ static int command(const places *p, const char *broker, const char *verb, const 
         words[5] = p->user;
         words[6] = more;
     }
-    return selftest_run(broker, words, COMMAND_LIMIT_S);
+    return selftest_run(broker, words, COMMAND_LIMIT_S, p->is_verbose);
 }
 
 static int install(places *p) {
@@ -103,12 +104,11 @@ static bool make_junction(const WCHAR *path, const WCHAR *target) {
     data.shown_at = (WORD)(data.target_bytes + sizeof(WCHAR));
     data.names[length + 1] = L'\0';
     data.bytes = (WORD)(8 + data.shown_at + sizeof(WCHAR));
-    HANDLE folder =
-        CreateFileW(path, GENERIC_WRITE, 0, NULL, OPEN_EXISTING,
-                    FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT, NULL);
-    bool is_made = folder != INVALID_HANDLE_VALUE &&
-                   DeviceIoControl(folder, FSCTL_SET_REPARSE_POINT, &data, 8u + data.bytes, NULL,
-                                   0, &count, NULL);
+    HANDLE folder = CreateFileW(path, GENERIC_WRITE, 0, NULL, OPEN_EXISTING,
+                                FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+    bool is_made =
+        folder != INVALID_HANDLE_VALUE && DeviceIoControl(folder, FSCTL_SET_REPARSE_POINT, &data,
+                                                          8u + data.bytes, NULL, 0, &count, NULL);
     DWORD os_error = GetLastError();
     if (folder != INVALID_HANDLE_VALUE) {
         (void)CloseHandle(folder);
@@ -210,6 +210,7 @@ static bool begin(places *p, selftest_question question, const selftest_place *p
     WCHAR temporary[MAX_PATH];
     memset(p, 0, sizeof(*p));
     p->user = place->user;
+    p->is_verbose = place->is_verbose;
     (void)snprintf(p->name, sizeof(p->name), "sluice-selftest-%lu-%d",
                    (unsigned long)GetCurrentProcessId(), (int)question);
     if (place->broker_path != NULL) {

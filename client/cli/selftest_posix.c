@@ -51,21 +51,23 @@ bool selftest_find(const char *folder, const char *name, const char *in_build,
     return count > 0 && count < (int)sizeof(built) && join(built, name, ret_path);
 }
 
-static void turn_off(posix_spawn_file_actions_t *actions) {
+static void turn_off(posix_spawn_file_actions_t *actions, bool is_shown) {
     (void)posix_spawn_file_actions_init(actions);
     (void)posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    (void)posix_spawn_file_actions_addopen(actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    (void)posix_spawn_file_actions_adddup2(actions, STDOUT_FILENO, STDERR_FILENO);
+    if (!is_shown) {
+        (void)posix_spawn_file_actions_addopen(actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+        (void)posix_spawn_file_actions_adddup2(actions, STDOUT_FILENO, STDERR_FILENO);
+    }
 }
 
-int selftest_run(const char *path, const char *const *words, unsigned limit_s) {
+int selftest_run(const char *path, const char *const *words, unsigned limit_s, bool is_shown) {
     char *argv[SELFTEST_WORDS_MAX + 2] = {(char *)path};
     posix_spawn_file_actions_t actions;
     pid_t child;
     for (unsigned i = 0; words[i] != NULL && i < SELFTEST_WORDS_MAX; i++) {
         argv[i + 1] = (char *)words[i];
     }
-    turn_off(&actions);
+    turn_off(&actions, is_shown);
     int error = posix_spawn(&child, path, &actions, NULL, argv, environ);
     (void)posix_spawn_file_actions_destroy(&actions);
     if (error != 0) {

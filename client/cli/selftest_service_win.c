@@ -23,6 +23,7 @@
 typedef struct service {
     char name[NAME_BYTES];
     char broker[SELFTEST_PATH_BYTES];
+    bool is_verbose;
     bool may_be_installed; /* so it is to be removed */
     SC_HANDLE os_manager;
     SC_HANDLE os_service;
@@ -33,7 +34,7 @@ static int command(const service *s, const char *verb, const char *const *more) 
     for (unsigned i = 0; more != NULL && more[i] != NULL; i++) {
         words[4 + i] = more[i];
     }
-    return selftest_run(s->broker, words, COMMAND_LIMIT_S);
+    return selftest_run(s->broker, words, COMMAND_LIMIT_S, s->is_verbose);
 }
 
 static bool query(const service *s, SERVICE_STATUS_PROCESS *ret_status) {
@@ -45,6 +46,7 @@ static bool query(const service *s, SERVICE_STATUS_PROCESS *ret_status) {
 static bool begin(service *s, selftest_question question, const selftest_place *place,
                   selftest_result *ret_result) {
     WCHAR name[SELFTEST_PATH_BYTES];
+    s->is_verbose = place->is_verbose;
     (void)snprintf(s->name, sizeof(s->name), "sluice-selftest-%lu-%d",
                    (unsigned long)GetCurrentProcessId(), (int)question); /* each its own */
     if (place->broker_path != NULL) {
@@ -59,8 +61,8 @@ static bool begin(service *s, selftest_question question, const selftest_place *
                      (unsigned long)GetLastError());
         return false;
     }
-    const char *const options[] = {"--allow", place->user, "--endpoint", s->name, "--from-here",
-                                   NULL};
+    const char *const options[] = {"--allow", place->user,   "--endpoint",
+                                   s->name,   "--from-here", NULL};
     s->may_be_installed = true;
     int code = command(s, "install", options);
     if (code != 0) {

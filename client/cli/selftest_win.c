@@ -77,15 +77,20 @@ static bool command_line(const char *path, const char *const *words, WCHAR *ret_
     return length > 0 && length < (int)sizeof(line) && selftest_wide(line, ret_line);
 }
 
-int selftest_run(const char *path, const char *const *words, unsigned limit_s) {
+int selftest_run(const char *path, const char *const *words, unsigned limit_s, bool is_shown) {
     WCHAR line[SELFTEST_PATH_BYTES];
     WCHAR wide[SELFTEST_PATH_BYTES];
     STARTUPINFOW startup = {.cb = sizeof(startup)};
     PROCESS_INFORMATION process;
     DWORD code = 0;
+    if (is_shown) { /* with our own streams, if we were given such */
+        startup.dwFlags = STARTF_USESTDHANDLES;
+        startup.hStdOutput = GetStdHandle(STD_OUTPUT_HANDLE);
+        startup.hStdError = GetStdHandle(STD_ERROR_HANDLE);
+    }
     if (!selftest_wide(path, wide) || !command_line(path, words, line) ||
-        !CreateProcessW(wide, line, NULL, NULL, FALSE, CREATE_NO_WINDOW, NULL, NULL, &startup,
-                        &process)) {
+        !CreateProcessW(wide, line, NULL, NULL, is_shown, is_shown ? 0 : CREATE_NO_WINDOW, NULL,
+                        NULL, &startup, &process)) {
         return -1;
     }
     bool has_ended = WaitForSingleObject(process.hProcess, limit_s * 1000) == WAIT_OBJECT_0 &&
