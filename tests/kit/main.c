@@ -24,8 +24,8 @@ static const char about[] =
     "says what was not run. Windows' firewall may ask about programs of the tests: whatever is\n"
     "answered is right, they talk to this machine only.\n"
     "\n"
-    "Exit code: 0 = every check passed; 1 = one failed; 3 = interrupted; 4 = none failed, but some\n"
-    "were skipped or cannot be certified here (always so on Wine); 2 = it could not begin.\n";
+    "Exit code: 0 = every check passed; 1 = one failed; 2 = it could not begin; 3 = interrupted;\n"
+    "4 = none failed, but some were skipped or cannot be certified here (always so on Wine).\n";
 
 typedef struct kit_options {
     bool is_quick;
