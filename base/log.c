@@ -197,7 +197,8 @@ static void write_all(sl_log *log) {
     log_record record;
     while (!is_given_up(log) && take_record(log, &record)) {
         sl_atomic_u64 *counter = write_record(log, &record) ? &log->written : &log->write_failed;
-        atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+        /* Whoever sees the result sees the record that it is of: sl_log_counters_get. */
+        atomic_fetch_add_explicit(counter, 1, memory_order_release);
     }
 }
 

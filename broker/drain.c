@@ -46,7 +46,8 @@ static void for_each_session(broker_worker *worker, void (*act)(broker_session *
 static void on_drain(broker_letter *letter, broker_worker *here) {
     (void)letter;
     SL_FAILPOINT_PASS(broker, drain);
-    atomic_store_explicit(&here->is_drain_posted, false, memory_order_release);
+    /* A swap, not a store: a wish that found the letter posted still is one that is seen here. */
+    (void)atomic_exchange_explicit(&here->is_drain_posted, false, memory_order_acq_rel);
     uint64_t grace_ns = counter_get(&here->drain_grace_ns);
     if (grace_ns == SL_CLOCK_NEVER) {
         grace_ns = worker_limits(here)->drain_grace_ns;

@@ -222,7 +222,7 @@ static void wait_until(engine_worker *w, uint64_t deadline_ns) {
     }
     w->ops->wait(w, until_ns);
     if (atomic_load_explicit(&w->asleep, memory_order_relaxed)) {
-        atomic_store(&w->asleep, false);
+        (void)atomic_exchange(&w->asleep, false); /* every change is a swap: docs/design.md */
     }
     w->polls_since_wait = 0;
     w->waited_ns = sl_clock_now_ns(w->engine->clock);
