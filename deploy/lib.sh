@@ -161,14 +161,15 @@ test_preset() {
         "${without_aslr[@]}" ctest --preset "$preset" --no-tests=error --parallel "$jobs" "$@")
 }
 
-# stage_preset PRESET [CTEST ARGUMENT...]: configure, build and test; mingw-clang builds only.
+# stage_preset PRESET [CTEST ARGUMENT...]: configure, build and test; mingw-clang and mingw-arm64
+# build only.
 stage_preset() {
     local preset=$1 log
     shift
     run_step configure configure_preset "$preset" || return 1
     run_step build build_preset "$preset" || return 1
     case $preset in
-    mingw-clang) return 0 ;;
+    mingw-clang | mingw-arm64) return 0 ;;
     mingw-*) run_step wine "$root/cmake/wine-run.sh" --init || return 1 ;;
     esac
     log=$logs/$stage.ctest

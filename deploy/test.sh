@@ -6,7 +6,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/deploy/lib.sh"
 
 all_stages=(packages windows-deps linux-release linux-asan linux-tsan linux-fuzz mingw-release
-    mingw-clang)
+    mingw-clang mingw-arm64)
 
 usage() {
     cat <<END
@@ -32,6 +32,7 @@ linux-tsan     native, ThreadSanitizer: build, test
 linux-fuzz     clang, libFuzzer with both sanitizers: each target for a minute
 mingw-release  Windows, MinGW's GCC: build, test under Wine
 mingw-clang    Windows, clang: build only
+mingw-arm64    Windows on ARM64, clang: compile only, nothing can be linked
 END
 }
 
