@@ -74,16 +74,21 @@ static unsigned count_wanted(const kit_options *options) {
 
 /* ---- the verdict ---- */
 
-/* The last line that a program said, cut to fit. */
+/* The last line that a program said itself, cut to fit: the audit's figures come behind it. */
 static void last_line(const char *output, char ret_line[KIT_REASON_BYTES]) {
-    size_t end = strlen(output);
-    while (end > 0 && (output[end - 1] == '\n' || output[end - 1] == '\r')) {
-        end--;
-    }
-    size_t begin = end;
-    while (begin > 0 && output[begin - 1] != '\n') {
-        begin--;
-    }
+    static const char audit[] = "sluice-audit:";
+    size_t begin = strlen(output);
+    size_t end;
+    do {
+        end = begin;
+        while (end > 0 && (output[end - 1] == '\n' || output[end - 1] == '\r')) {
+            end--;
+        }
+        begin = end;
+        while (begin > 0 && output[begin - 1] != '\n') {
+            begin--;
+        }
+    } while (begin > 0 && strncmp(output + begin, audit, sizeof(audit) - 1) == 0);
     size_t length = end - begin < KIT_REASON_BYTES - 1 ? end - begin : KIT_REASON_BYTES - 1;
     memcpy(ret_line, output + begin, length);
     ret_line[length] = '\0';

@@ -58,7 +58,7 @@ int main(int count, char **words) {
         return 0;
     }
     if (strcmp(what, "skip") == 0) {
-        printf("not here\n");
+        printf("not here\nsluice-audit: 1 thread\nsluice-audit: violations 0\n");
         return 77;
     }
     if (strcmp(what, "uncertain") == 0) {
