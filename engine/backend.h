@@ -192,6 +192,8 @@ engine_rights *engine_rights_create(engine *engine, size_t size);
 
 /* Details of completions, the same from every backend. */
 #define ENGINE_DETAIL_ENDPOINT "this is a broker's endpoint: no broker opens one for a client"
+#define ENGINE_DETAIL_RIGHTS \
+    "this client's user may not open that itself, so the broker does not open it for it"
 #define ENGINE_DETAIL_PIPE     "this is a pipe on which somebody listens, not a broker's endpoint"
 
 /* What a backend provides. A member may be NULL only where that is said. */

@@ -123,9 +123,6 @@ static const engine_epoll_user *user_of(const engine_behalf *behalf) {
     return (const engine_epoll_user *)behalf->rights;
 }
 
-static const char not_permitted[] =
-    "this client's user may not open that itself, so the broker does not open it for it";
-
 /* For another user: the folder that it may make files in; the path counts from there. */
 static int find_folder(engine_epoll_name *name, const engine_epoll_user *user,
                        struct sockaddr_storage *ret_storage, socklen_t *ret_length) {
@@ -162,7 +159,7 @@ int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf,
         path_sockaddr(name, &storage, &length);
     } else {
         error = find_folder(name, user, &storage, &length);
-        *ret_detail = error == EACCES ? not_permitted : NULL;
+        *ret_detail = error == EACCES ? ENGINE_DETAIL_RIGHTS : NULL;
     }
     if (error == 0) {
         error = engine_epoll_lock_take(&name->lock, name->folder, name->path, ret_detail);
@@ -204,7 +201,7 @@ int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *beha
     int found;
     int error = find_socket(name, user_of(behalf), &storage, &length, &found);
     if (error == EACCES) {
-        *ret_detail = not_permitted;
+        *ret_detail = ENGINE_DETAIL_RIGHTS;
     }
     if (error == 0) {
         name->fd = engine_epoll_unix_socket();

@@ -160,3 +160,64 @@ int engine_iocp_own_identity(engine *e, engine_identity *ret_identity) {
     *ret_identity = SL_CONTAINER_OF(e, iocp_engine, engine)->own;
     return SLUICE_OK;
 }
+
+/* ---- what the client may open ---- */
+
+/* Longer ones are not pipes of anybody we know: what cannot be read permits nothing. */
+#define DESCRIPTOR_BYTES 4096
+
+typedef struct iocp_rights {
+    engine_rights rights; /* first */
+    HANDLE token;         /* the client's, for looking at */
+} iocp_rights;
+
+int engine_iocp_peer_rights(engine_handle *handle, engine_rights **ret_rights) {
+    const iocp_handle *h = engine_iocp_handle(handle);
+    if (h->type != IOCP_PIPE || h->peer != IOCP_PEER_CLIENT) {
+        return SLUICE_ENOTSUP;
+    }
+    iocp_rights *rights =
+        (iocp_rights *)engine_rights_create(handle->worker->engine, sizeof(iocp_rights));
+    if (rights == NULL) {
+        return SLUICE_ENOMEM;
+    }
+    int status = open_client_token(h->os, &rights->token);
+    if (status != SLUICE_OK) {
+        rights->token = NULL;
+        engine_rights_release(&rights->rights);
+        return status;
+    }
+    *ret_rights = &rights->rights;
+    return SLUICE_OK;
+}
+
+void engine_iocp_rights_close(engine_rights *rights) {
+    HANDLE token = ((iocp_rights *)rights)->token;
+    if (token != NULL) {
+        (void)CloseHandle(token);
+    }
+}
+
+/* The system's own question, about the very pipe that was opened: nobody can put another in its
+ * place. Both calls ask the kernel and nobody else. */
+bool engine_iocp_rights_permit(const engine_rights *rights, HANDLE pipe, DWORD access) {
+    union {
+        SECURITY_DESCRIPTOR descriptor;
+        unsigned char bytes[DESCRIPTOR_BYTES];
+    } security;
+    GENERIC_MAPPING mapping = {FILE_GENERIC_READ, FILE_GENERIC_WRITE, FILE_GENERIC_EXECUTE,
+                               FILE_ALL_ACCESS};
+    PRIVILEGE_SET privileges;
+    DWORD size = 0;
+    DWORD privileges_size = sizeof(privileges);
+    DWORD granted = 0;
+    BOOL is_granted = FALSE;
+    if (!GetKernelObjectSecurity(
+            pipe, OWNER_SECURITY_INFORMATION | GROUP_SECURITY_INFORMATION |
+                      DACL_SECURITY_INFORMATION, &security.descriptor, sizeof(security), &size)) {
+        return false;
+    }
+    return AccessCheck(&security.descriptor, ((const iocp_rights *)rights)->token, access,
+                       &mapping, &privileges, &privileges_size, &granted, &is_granted) &&
+           is_granted;
+}

@@ -73,6 +73,7 @@ static void on_opened(engine_opener_job *job) {
         status = error == ERROR_OUTOFMEMORY ? SLUICE_ENOMEM : engine_iocp_status(error);
         close_handles(job); /* after a success there are none left */
     }
+    request->detail = job->detail;
     engine_opener_release(job);
     if (status == SLUICE_EBUSY && request->kind == ENGINE_CONNECT) {
         engine_request_retry(request); /* or ends it, if a cancel came meanwhile */
@@ -168,6 +169,13 @@ static void run_pipe(engine_opener_job *job) {
     HANDLE pipe = open_client(path, IOCP_PIPE_CLIENT_ACCESS);
     if (pipe == INVALID_HANDLE_VALUE) {
         fail_job(job);
+        return;
+    }
+    if (job->behalf.rights != NULL &&
+        !engine_iocp_rights_permit(job->behalf.rights, pipe, IOCP_PIPE_CLIENT_ACCESS)) {
+        (void)CloseHandle(pipe); /* before a byte */
+        job->status = SLUICE_EACCESS;
+        job->detail = ENGINE_DETAIL_RIGHTS;
         return;
     }
     job->os_handles[0] = (uintptr_t)pipe;

@@ -95,6 +95,31 @@ static void peer_among(void) {
     rig_close(r);
 }
 
+/* What is opened for a peer that may do what we may, opens; a stranger's is in access_posix.c. */
+static void behalf_of_peer(void) {
+    rig *r = rig_open();
+    engine_handle *ends[2];
+    engine_handle *more[2];
+    engine_rights *rights = NULL;
+    engine_request_id id = 0;
+    rig_stream(r, STREAM_PIPE, ends);
+    (void)await_peer(r, ends);
+    EXPECT_STATUS(engine_peer_rights(ends[0], &rights), SLUICE_OK);
+    engine_behalf behalf = {.rights = rights};
+    EXPECT_STATUS(engine_connect(r->worker, &r->addresses[STREAM_PIPE],
+                                 rig_after_ns(r, T_AWAIT_NS), &behalf, NULL, &id),
+                  SLUICE_OK);
+    more[0] = rig_accept(r, rig_listener(r, STREAM_PIPE));
+    engine_completion completion = rig_await(r, id);
+    EXPECT_STATUS(completion.status, SLUICE_OK);
+    more[1] = completion.opened[0];
+    engine_rights_release(engine_rights_keep(rights));
+    engine_rights_release(rights);
+    rig_close_stream(r, more);
+    rig_close_stream(r, ends);
+    rig_close(r);
+}
+
 /* Of what is no pipe by name, and of what is closing, nothing is told, and nothing written. */
 static void nobody_to_tell(void) {
     static const stream_kind kinds[] = {STREAM_PAIR, STREAM_TCP};
@@ -236,6 +261,7 @@ static const t_case cases[] = {
     {"same_user_both_ends", T_SMOKE, same_user_both_ends},
     {"asking_changes_nothing", 0, asking_changes_nothing},
     {"peer_among", 0, peer_among},
+    {"behalf_of_peer", T_SMOKE, behalf_of_peer},
     {"nobody_to_tell", 0, nobody_to_tell},
     {"endpoint_is_no_pipe", T_SMOKE, endpoint_is_no_pipe},
     {"pipe_is_no_endpoint", T_SMOKE, pipe_is_no_endpoint},

@@ -8,6 +8,7 @@
  * test fault.imports. Included several times, with X and E defined.
  */
 #define FAULT_CALLS(X) \
+    X(AccessCheck, NULL, E(ERROR_NOT_ENOUGH_MEMORY), E(ERROR_INVALID_SECURITY_DESCR)) \
     X(AssignProcessToJobObject, NULL, E(ERROR_ACCESS_DENIED), E(ERROR_NOT_ENOUGH_QUOTA)) \
     X(CancelIoEx, DONE_NULL, E(ERROR_NOT_FOUND)) \
     X(CancelSynchronousIo, DONE_NULL, E(ERROR_NOT_FOUND)) \

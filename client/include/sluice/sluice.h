@@ -32,11 +32,11 @@
  *              are the system's own pipes and sockets: the peer may be any program, with or
  *              without Sluice.
  *   Rights     The broker opens with its own rights. A private broker has yours. A service has
- *              those of its own user, and a pipe must be open to that user. On Linux also to yours,
- *              else it is SLUICE_EACCESS; on Windows what it may connect to, each of its clients
- *              may. The pipes on which it listens let in its own user only (on Linux yours, if it
- *              runs as root): clients of the same service, not the programs of others. No broker
- *              opens a broker's endpoint for you.
+ *              those of its own user: a pipe must be open to that user and to yours, and on Linux
+ *              so must the folder in which you listen; else it is SLUICE_EACCESS. The pipes on
+ *              which it listens let in its own user only (on Linux yours, if it runs as root):
+ *              clients of the same service, not the programs of others. No broker opens a broker's
+ *              endpoint for you.
  *   Threads    Every function may be called from any thread at any time, except where it says
  *              otherwise. Two calls on one handle take effect in the order in which they began.
  *   Fork       In a child of fork every call on its parent's sessions returns SLUICE_EFORKED. The
