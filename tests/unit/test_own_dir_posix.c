@@ -210,7 +210,8 @@ int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "print") == 0) {
         char text[TEXT_SIZE];
         say(text);
-        return printf("%s", text) > 0 ? 0 : 1;
+        /* At once: the leak checker cannot look into a process with others' rights. */
+        _exit(write(1, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : 1);
     }
     (void)snprintf(place, sizeof(place), "/tmp/sluice-own-dir-XXXXXX");
     if (mkdtemp(place) == NULL) {
