@@ -14,7 +14,6 @@
 #include "broker/drain.h"
 #include "broker/worker.h"
 
-#define ENGINE_ENTRIES (1u << 20) /* handles and requests per worker: beyond all quotas in use */
 #define OFFER_NS       (200 * SL_NS_PER_US)
 
 void broker_options_init(broker_options *ret_options) {
@@ -74,8 +73,8 @@ static int open_engine(broker *b) {
         .allocator = own->allocator,
         .clock = own->clock,
         .random = own->random,
-        .max_requests = ENGINE_ENTRIES,
-        .max_handles = ENGINE_ENTRIES,
+        .max_requests = WORKER_ENTRIES,
+        .max_handles = WORKER_ENTRIES,
         .opener_threads = (uint32_t)own->limits.opener_threads,
         .given_up_max = (uint32_t)own->limits.opens_given_up,
         .backend_options = own->backend_options,

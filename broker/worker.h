@@ -16,6 +16,8 @@
 #include "broker/user.h"
 
 #define WORKER_BATCH 128u
+/* Handles, and requests, that its engine may have: beyond all quotas in use. */
+#define WORKER_ENTRIES (1u << 20)
 
 /* Written by the worker only, read by any (relaxed). */
 typedef struct worker_counters {

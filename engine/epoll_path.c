@@ -26,6 +26,18 @@ static bool is_answered(const struct sockaddr_storage *storage, socklen_t length
     return error != ECONNREFUSED && error != ENOENT;
 }
 
+/* What a status does not say about a path that is no pipe: that nobody listens there, or that
+ * somebody does, would be half of the truth. */
+static const char *what_it_is(const struct stat *found) {
+    mode_t mode = found->st_mode;
+    return S_ISSOCK(mode)   ? NULL
+           : S_ISDIR(mode)  ? "there is a folder of that name, not a pipe"
+           : S_ISFIFO(mode) ? "there is a FIFO of that name, not a pipe"
+           : S_ISREG(mode)  ? "there is a file of that name, not a pipe"
+           : S_ISLNK(mode)  ? "there is a symbolic link of that name, not a pipe"
+                            : "there is a device of that name, not a pipe";
+}
+
 /*
  * With the lock held: removes a socket file that one of us left behind. Whose it was, the lock file
  * tells that lay beside it, ours and free. Without it the socket is some other program's, and if
@@ -39,7 +51,7 @@ static int remove_stale(const engine_epoll_name *name, const engine_epoll_user *
         return errno == ENOENT ? 0 : errno;
     }
     if (!S_ISSOCK(found.st_mode)) {
-        *ret_detail = "what lies there is no socket, and is left alone";
+        *ret_detail = what_it_is(&found);
         return EADDRINUSE;
     }
     bool is_ours = found.st_uid == geteuid() || (user != NULL && found.st_uid == user->uid);
@@ -200,8 +212,10 @@ int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *beha
     socklen_t length;
     int found;
     int error = find_socket(name, user_of(behalf), &storage, &length, &found);
-    if (error == EACCES) {
-        *ret_detail = ENGINE_DETAIL_RIGHTS;
+    if (error != 0) {
+        *ret_detail = error == EACCES         ? ENGINE_DETAIL_RIGHTS
+                      : error == ECONNREFUSED ? "what has that name is not a pipe"
+                                              : NULL;
     }
     if (error == 0) {
         name->fd = engine_epoll_unix_socket();
@@ -209,6 +223,11 @@ int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *beha
                                                            (const struct sockaddr *)&storage,
                                                            length) == 0;
         error = is_connected ? 0 : errno;
+        struct stat there; /* it is refused what is no socket, too: unix(7) */
+        if (error == ECONNREFUSED && found < 0 &&
+            CALLS.fstatat(AT_FDCWD, name->path, &there, 0) == 0) {
+            *ret_detail = what_it_is(&there);
+        }
     }
     if (found >= 0) {
         (void)CALLS.close(found);
