@@ -95,6 +95,7 @@ static void init_books(broker *b) {
     const broker_options *own = &b->options;
     const sl_limits *limits = &own->limits;
     bool has_one_user = own->access == NULL && own->allow_count == 0;
+    descriptors_init(&b->descriptors, own->descriptors, b->worker_count, !has_one_user);
     broker_user_limits each = {.memory_bytes = limits->user_memory_bytes,
                                .sessions = limits->user_sessions,
                                .handles = limits->user_handles};
@@ -126,7 +127,6 @@ static int create(const broker_options *options, sl_account *account, broker **r
     }
     sl_mutex_init(&b->gate);
     init_books(b);
-    descriptors_init(&b->descriptors, b->options.descriptors, b->worker_count);
     b->epoch = choose_epoch(&b->options);
     b->started_ns = sl_clock_now_ns(b->options.clock);
     for (uint32_t i = 0; i < b->worker_count; i++) {

@@ -83,7 +83,8 @@ void close_on_completion(broker_target *target, const engine_completion *complet
     session->quota.handles--;
     book_give(&session->user->handles, 1);
     charge_close_handle(handle);
-    descriptors_release(&worker->broker->descriptors, handle->descriptors);
+    descriptors_release(&worker->broker->descriptors, &session->user->descriptors,
+                        handle->descriptors);
     counter_subtract(&worker->counters.handles, 1);
     if (closer != NULL && closer->state == OP_ZOMBIE) {
         op_unpin(closer);

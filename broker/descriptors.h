@@ -7,14 +7,17 @@
  *
  * Sessions are refused when nothing is left but the broker's own; handles while so many must stay
  * free for new connections; and handles of a session that has many already while so many more must
- * stay free for sessions that have few. Counted, not looked up: a handle is what it may cost the
- * system at most. Workers share the count, without a lock; two that ask at once may both be
- * refused. Windows has no such limit: nothing is refused there.
+ * stay free for sessions that have few. That protects the sessions of one user from each other, but
+ * nobody from a user with many sessions: where several users may connect, each gets at most half of
+ * what the others leave. Counted, not looked up: a handle is what it may cost the system at most.
+ * Workers share the counts, without a lock; two that ask at once may both be refused. Windows has
+ * no such limit: nothing is refused there.
  */
 #ifndef SLUICE_BROKER_DESCRIPTORS_H
 #define SLUICE_BROKER_DESCRIPTORS_H
 
 #include "base/atomic.h"
+#include "proto/limits.h"
 
 #define DESCRIPTORS_OWN        40u  /* log, control loop, endpoint, standard streams; rounded up */
 #define DESCRIPTORS_OWN_WORKER 8u   /* a worker's own, and connections it has not looked at yet */
@@ -32,7 +35,9 @@
 #define DESCRIPTORS_LISTENER 10u
 
 typedef struct broker_descriptors {
-    uint64_t limit; /* for sessions and handles together; 0 = there is none */
+    uint64_t process_limit;
+    uint64_t limit;  /* for sessions and handles together; 0 = there is none */
+    bool has_shares; /* several users may connect */
     uint64_t kept_sessions;
     uint64_t kept_small;
     sl_atomic_u64 in_use;
@@ -43,13 +48,20 @@ uint64_t descriptors_needed(uint32_t worker_count);
 
 /* process_limit 0 = none is known; else at least what is needed. */
 void descriptors_init(broker_descriptors *descriptors, uint64_t process_limit,
-                      uint32_t worker_count);
+                      uint32_t worker_count, bool has_shares);
 
-/* For a connection. */
-bool descriptors_take_session(broker_descriptors *descriptors);
+/* `users` counts what a user has of them (user.h). SLUICE_OK or EQUOTA. For a connection: */
+int descriptors_take_session(broker_descriptors *descriptors, sl_atomic_u64 *users,
+                             sl_reason *ret_reason);
 /* For what opens handles, in a session that has `handles` already. */
-bool descriptors_take_handles(broker_descriptors *descriptors, uint32_t count, uint32_t handles);
-void descriptors_release(broker_descriptors *descriptors, uint32_t count);
+int descriptors_take_handles(broker_descriptors *descriptors, sl_atomic_u64 *users, uint32_t count,
+                             uint32_t handles, sl_reason *ret_reason);
+void descriptors_release(broker_descriptors *descriptors, sl_atomic_u64 *users, uint32_t count);
+/* A connection is another user's than was thought: it is on both users' accounts until it is taken
+ * from one. SLUICE_OK or EQUOTA. */
+int descriptors_take_share(broker_descriptors *descriptors, sl_atomic_u64 *users,
+                           sl_reason *ret_reason);
+void descriptors_give_share(sl_atomic_u64 *users);
 /* At the broker's end. */
 void descriptors_check_empty(const broker_descriptors *descriptors);
 

@@ -126,11 +126,12 @@ int quota_promise_handles(broker_op *op, uint32_t count, sl_reason *ret_reason) 
     }
     uint32_t descriptors = op->kind == SL_REQUEST_LISTEN ? DESCRIPTORS_LISTENER : count;
     int status = pay_for_handles(session, count, ret_reason);
-    if (status == SLUICE_OK &&
-        !descriptors_take_handles(&b->descriptors, descriptors, session->quota.handles)) {
-        charge_give_handles(session, count);
-        status =
-            sl_limit_reached(ret_reason, SL_LIMIT_BROKER, "descriptors", b->options.descriptors);
+    if (status == SLUICE_OK) {
+        status = descriptors_take_handles(&b->descriptors, &session->user->descriptors, descriptors,
+                                          session->quota.handles, ret_reason);
+        if (status != SLUICE_OK) {
+            charge_give_handles(session, count);
+        }
     }
     if (status != SLUICE_OK) {
         book_give(&session->user->handles, count);
@@ -147,7 +148,8 @@ void quota_release_handles(broker_op *op) {
     op->session->quota.handles -= op->reserved_handles;
     book_give(&op->session->user->handles, op->reserved_handles);
     charge_give_handles(op->session, op->reserved_handles);
-    descriptors_release(&op->session->worker->broker->descriptors, op->reserved_descriptors);
+    descriptors_release(&op->session->worker->broker->descriptors, &op->session->user->descriptors,
+                        op->reserved_descriptors);
     op->reserved_handles = 0;
     op->reserved_descriptors = 0;
 }

@@ -68,16 +68,33 @@ int refusal_init(broker_worker *worker) {
     return status;
 }
 
-void refusal_send(broker_worker *worker, engine_handle *pipe, int status, const char *detail) {
-    broker_refusal *refusal = NULL;
-    for (unsigned i = 0; i < REFUSALS_MAX && refusal == NULL; i++) {
-        refusal = worker->refusals[i].pipe == NULL ? &worker->refusals[i] : NULL;
+/* NULL: this user has its share, or there is none left. */
+static broker_refusal *find_place(broker_worker *worker, uint32_t whom) {
+    broker_refusal *place = NULL;
+    unsigned mine = 0;
+    unsigned others = 0;
+    for (unsigned i = 0; i < REFUSALS_MAX; i++) {
+        broker_refusal *refusal = &worker->refusals[i];
+        if (refusal->pipe == NULL) {
+            place = refusal;
+        } else if (refusal->whom == whom) {
+            mine++;
+        } else {
+            others++;
+        }
     }
+    return mine < (REFUSALS_MAX - others + 1) / 2 ? place : NULL;
+}
+
+void refusal_send(broker_worker *worker, engine_handle *pipe, uint32_t whom, int status,
+                  const char *detail) {
+    broker_refusal *refusal = find_place(worker, whom);
     if (refusal == NULL) {
         worker_close_orphan(worker, pipe);
         return;
     }
     refusal->pipe = pipe;
+    refusal->whom = whom;
     refusal->is_closing = false;
     size_t length =
         reply_encode_goodbye(status, detail, refusal->goodbye, sizeof(refusal->goodbye));

@@ -1,9 +1,11 @@
 /*
  * refusal.h - connections that become no session: each is told why, in a Goodbye, and closed.
  *
- * They cost a fixed number of small places of the worker: whoever is refused while all are in use
- * is closed without a word. A place is free again when the client has hung up, as it does when it
- * has read the Goodbye, or after a second.
+ * They cost a fixed number of small places of the worker, and each user gets at most half of those
+ * that others leave: it may be strangers who hold them, and a client that came too late must not
+ * take silence for "no broker" because of them. Strangers are together one user. Whoever finds no
+ * place is closed without a word. A place is free again when the client has hung up, as it does
+ * when it has read the Goodbye, or after a second.
  */
 #ifndef SLUICE_BROKER_REFUSAL_H
 #define SLUICE_BROKER_REFUSAL_H
@@ -19,6 +21,7 @@ typedef struct broker_refusal {
     broker_target close_target;
     broker_timer timer;
     engine_handle *pipe; /* NULL: a free place */
+    uint32_t whom;       /* users_hash */
     bool is_closing;
     uint8_t scrap[64]; /* what the client says is not listened to */
     uint8_t goodbye[SL_RESPONSE_BYTES_EVENT];
@@ -27,8 +30,9 @@ typedef struct broker_refusal {
 /* SLUICE_OK, ENOMEM. */
 int refusal_init(broker_worker *worker);
 
-/* Tells and closes it. */
-void refusal_send(broker_worker *worker, engine_handle *pipe, int status, const char *detail);
+/* Tells and closes it. whom: users_hash of the user, 0 = a stranger. */
+void refusal_send(broker_worker *worker, engine_handle *pipe, uint32_t whom, int status,
+                  const char *detail);
 /* A worker that ends waits for nobody to read. */
 void refusal_end_all(broker_worker *worker);
 

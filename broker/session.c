@@ -51,20 +51,20 @@ static int take_place(broker_session *session, sl_reason *ret_reason) {
         return sl_limit_reached(ret_reason, SL_LIMIT_USER, "user_sessions",
                                 session->user->sessions.limit);
     }
-    if (!descriptors_take_session(&b->descriptors)) {
+    int status = descriptors_take_session(&b->descriptors, &session->user->descriptors, ret_reason);
+    session->has_place = status == SLUICE_OK;
+    if (!session->has_place) {
         book_give(&session->user->sessions, 1);
         book_give(&b->sessions, 1);
-        return sl_limit_reached(ret_reason, SL_LIMIT_BROKER, "descriptors", b->options.descriptors);
     }
-    session->has_place = true;
-    return SLUICE_OK;
+    return status;
 }
 
 static void give_place(broker_session *session) {
     broker *b = session->worker->broker;
     if (session->has_place) {
         session->has_place = false;
-        descriptors_release(&b->descriptors, DESCRIPTORS_SESSION);
+        descriptors_release(&b->descriptors, &session->user->descriptors, DESCRIPTORS_SESSION);
         book_give(&session->user->sessions, 1);
         book_give(&b->sessions, 1);
     }
@@ -156,8 +156,9 @@ static int begin(broker_session *session, sl_reason *ret_reason) {
     return status == SLUICE_OK ? init_tables(session, ret_reason) : status;
 }
 
+/* When it fails: whose it would have been; nobody's, if that is not known or a stranger's. */
 static int create(broker_worker *worker, engine_handle *pipe, broker_session **ret_session,
-                  sl_reason *ret_reason) {
+                  engine_identity *ret_whom, sl_reason *ret_reason) {
     void *entry;
     sl_slot_id slot;
     int status = deadline_reserve(worker);
@@ -173,6 +174,7 @@ static int create(broker_worker *worker, engine_handle *pipe, broker_session **r
             *ret_session = session;
             return SLUICE_OK;
         }
+        *ret_whom = session->identity;
         deinit(session);
         give_place(session);
         sl_slots_release(&worker->sessions, session);
@@ -182,13 +184,15 @@ static int create(broker_worker *worker, engine_handle *pipe, broker_session **r
     return status;
 }
 
-static void refuse(broker_worker *worker, engine_handle *pipe, int status,
-                   const sl_reason *reason) {
+static void refuse(broker_worker *worker, engine_handle *pipe, const engine_identity *whom,
+                   int status, const sl_reason *reason) {
+    bool is_known = whom->kind != ENGINE_IDENTITY_NONE;
     if (status != SLUICE_EACCESS) { /* that has been logged */
         sl_log_field fields[] = {{"worker", (int64_t)worker->index}, {"status", status}};
-        worker_log(worker, NULL, SL_LOG_WARN, "connection refused", reason->text, fields, 2);
+        worker_log(worker, is_known ? whom : NULL, SL_LOG_WARN, "connection refused", reason->text,
+                   fields, 2);
     }
-    refusal_send(worker, pipe, status, reason->text);
+    refusal_send(worker, pipe, is_known ? users_hash(whom) : 0, status, reason->text);
 }
 
 /* Those whose user is not known yet share one account. A client says who it is with its first
@@ -209,15 +213,16 @@ static void make_room_for_unknown(broker_session *session) {
 void session_accept(broker_worker *worker, engine_handle *pipe) {
     broker *b = worker->broker;
     broker_session *session = NULL;
+    engine_identity whom = {.kind = ENGINE_IDENTITY_NONE};
     sl_reason reason = {""};
     if (worker_is_draining(worker)) {
         worker_close_orphan(worker, pipe);
         return;
     }
     engine_prefer(pipe); /* requests, and cancels above all, go ahead of data */
-    int status = create(worker, pipe, &session, &reason);
+    int status = create(worker, pipe, &session, &whom, &reason);
     if (status != SLUICE_OK) {
-        refuse(worker, pipe, status, &reason);
+        refuse(worker, pipe, &whom, status, &reason);
         return;
     }
     session->id = atomic_fetch_add_explicit(&b->session_ids, 1, memory_order_relaxed) + 1;
@@ -233,6 +238,22 @@ void session_accept(broker_worker *worker, engine_handle *pipe) {
     input_arm(session);
 }
 
+/* All that it has is on `before`'s account. SLUICE_OK; EQUOTA: and stays there. */
+static int change_user(broker_session *session, broker_user *before, broker_user *user,
+                       sl_reason *ret_reason) {
+    if (!book_take(&user->sessions, 1)) {
+        return sl_limit_reached(ret_reason, SL_LIMIT_USER, "user_sessions", user->sessions.limit);
+    }
+    int status = descriptors_take_share(&session->worker->broker->descriptors, &user->descriptors,
+                                        ret_reason);
+    if (status == SLUICE_OK) {
+        status = charge_change_user(session, before, user, ret_reason);
+        descriptors_give_share(status == SLUICE_OK ? &before->descriptors : &user->descriptors);
+    }
+    book_give(status == SLUICE_OK ? &before->sessions : &user->sessions, 1);
+    return status;
+}
+
 int session_admit_late(broker_session *session, sl_reason *ret_reason) {
     broker_user *before = session->user;
     int status = peer_admit(session, ret_reason);
@@ -243,12 +264,7 @@ int session_admit_late(broker_session *session, sl_reason *ret_reason) {
     if (status != SLUICE_OK || user == before) {
         return status;
     }
-    if (!book_take(&user->sessions, 1)) {
-        status = sl_limit_reached(ret_reason, SL_LIMIT_USER, "user_sessions", user->sessions.limit);
-    } else {
-        status = charge_change_user(session, before, user, ret_reason);
-        book_give(status == SLUICE_OK ? &before->sessions : &user->sessions, 1);
-    }
+    status = change_user(session, before, user, ret_reason);
     if (status != SLUICE_OK) {
         session->user = before; /* who goes on to pay for it */
     }

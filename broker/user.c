@@ -11,6 +11,7 @@
 
 static void init(broker_user *user, const broker_user_limits *limits) {
     atomic_init(&user->zombies, 0);
+    atomic_init(&user->descriptors, 0);
     engine_share_init(&user->share);
     book_init(&user->memory, limits->memory_bytes);
     book_init(&user->sessions, limits->sessions);
@@ -18,7 +19,8 @@ static void init(broker_user *user, const broker_user_limits *limits) {
 }
 
 static void check_empty(const broker_user *user) {
-    SL_CHECK(atomic_load(&user->zombies) == 0 && engine_share_given_up(&user->share) == 0,
+    SL_CHECK(atomic_load(&user->descriptors) == 0 && atomic_load(&user->zombies) == 0 &&
+                 engine_share_given_up(&user->share) == 0,
              "what is charged to a user is given back");
     book_check_empty(&user->memory);
     book_check_empty(&user->sessions);

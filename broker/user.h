@@ -18,9 +18,10 @@
 #define BROKER_USERS_MAX 1024u /* of different users, from the broker's start to its end */
 
 typedef struct broker_user {
-    engine_identity identity; /* nobody: the common account */
-    sl_atomic_u32 zombies;    /* handles and requests that the system does not let go */
-    broker_book memory;       /* bytes (charge.h) */
+    engine_identity identity;  /* nobody: the common account */
+    sl_atomic_u64 descriptors; /* of the process (descriptors.h) */
+    sl_atomic_u32 zombies;     /* handles and requests that the system does not let go */
+    broker_book memory;        /* bytes (charge.h) */
     broker_book sessions;
     broker_book handles;
     engine_share share; /* of the engine's openers */
