@@ -150,11 +150,11 @@ sl_text_character sl_text_character_at(const char *at) {
     return (sl_text_character){.length = length, .code = code, .is_safe = !is_unsafe(code)};
 }
 
-void sl_text_make_safe(char *text) {
+static void make_safe(char *text, bool keeps_lines) {
     char *to = text;
     for (const char *from = text; *from != '\0';) {
         sl_text_character character = sl_text_character_at(from);
-        if (character.is_safe) {
+        if (character.is_safe || (keeps_lines && *from == '\n')) {
             memmove(to, from, character.length);
             to += character.length;
         } else {
@@ -163,6 +163,14 @@ void sl_text_make_safe(char *text) {
         from += character.length;
     }
     *to = '\0';
+}
+
+void sl_text_make_safe(char *text) {
+    make_safe(text, false);
+}
+
+void sl_text_make_lines_safe(char *text) {
+    make_safe(text, true);
 }
 
 static void append_hex(sl_text *text, uint32_t value, unsigned digits_min) {

@@ -46,6 +46,8 @@ typedef struct sl_text_character {
 sl_text_character sl_text_character_at(const char *at);
 /* What is not safe becomes '?', each. */
 void sl_text_make_safe(char *text);
+/* The same of text in lines: it keeps its line feeds. */
+void sl_text_make_lines_safe(char *text);
 /* Ends the line: a newline, preceded by "..." if anything was cut. Needs a size of at least 4. */
 void sl_text_end_line(sl_text *text);
 

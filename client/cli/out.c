@@ -62,7 +62,8 @@ void out_print(out_text *text, const char *format, ...) {
     va_end(arguments);
     if (count >= 0 && reserve(text, (size_t)count + 1)) {
         (void)vsnprintf(text->bytes + text->length, (size_t)count + 1, format, again);
-        text->length += (size_t)count;
+        sl_text_make_lines_safe(text->bytes + text->length);
+        text->length += strlen(text->bytes + text->length);
     }
     va_end(again);
 }
@@ -75,8 +76,8 @@ void out_deinit(out_text *text) {
 }
 
 bool out_flush(out_text *text, sl_sink sink) {
-    bool ok = !text->failed && (text->length == 0 ||
-                                sl_sink_write(sink, text->bytes, text->length));
+    bool ok =
+        !text->failed && (text->length == 0 || sl_sink_write(sink, text->bytes, text->length));
     out_deinit(text);
     return ok;
 }
@@ -86,8 +87,8 @@ static void say_to(sl_sink sink, const char *format, va_list arguments) {
     char line[LINE_BYTES];
     int count = vsnprintf(line, sizeof(line), format, arguments);
     if (count > 0) {
-        size_t length = (size_t)count < sizeof(line) ? (size_t)count : sizeof(line) - 1;
-        (void)sl_sink_write(sink, line, length);
+        sl_text_make_lines_safe(line);
+        (void)sl_sink_write(sink, line, strlen(line));
     }
 }
 

@@ -30,6 +30,8 @@ typedef struct out_text {
     bool failed;
 } out_text;
 
+/* As it is. All else below makes it safe for a terminal, whoever chose it: a path, a broker's
+ * version. */
 void out_append(out_text *text, const char *bytes, size_t count);
 void out_print(out_text *text, const char *format, ...) OUT_LIKE_PRINTF(2, 3);
 void out_deinit(out_text *text);

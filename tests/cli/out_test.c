@@ -1,5 +1,6 @@
 /*
- * out_test.c - what others chose does not speak to the terminal through a table (client/cli/out.h).
+ * out_test.c - what others chose does not speak to the terminal, through a table or any other way
+ * (client/cli/out.h).
  */
 #include <stdio.h>
 #include <string.h>
@@ -45,6 +46,21 @@ static void expect_json(const char *given, const char *written) {
     out_deinit(&text);
 }
 
+/* Lines of our own, with what a broker says of itself in them. */
+static void expect_print(const char *given, const char *shown) {
+    out_text text = {0};
+    char wanted[200];
+    (void)snprintf(wanted, sizeof(wanted), "sluiced %s of \xc3\xa4\nyou\n", shown);
+    out_print(&text, "sluiced %s of %s\n", given, "\xc3\xa4");
+    out_print(&text, "you\n");
+    bool is_right = text.length == strlen(wanted) && memcmp(text.bytes, wanted, text.length) == 0;
+    if (!is_right) {
+        fprintf(stderr, "printed: %.*s wanted: %s\n", (int)text.length, text.bytes, wanted);
+    }
+    SL_CHECK(is_right, "a line is printed as it should be");
+    out_deinit(&text);
+}
+
 int main(void) {
     expect("plain name", "plain name");
     expect("\x1b]0;owned\a\x1b[2J", "?]0;owned??[2J");
@@ -66,6 +82,9 @@ int main(void) {
     expect_json("rtl\xe2\x80\xae\xe2\x80\xa8\xef\xbb\xbf\xd8\x9c",
                 "rtl\\u202e\\u2028\\ufeff\\u061c");
     expect_json("\xf3\xa0\x80\x81 \xff", "\\udb40\\udc01 \\ufffd");
+    expect_print("0.1.0", "0.1.0");
+    expect_print("\x1b]0;owned\a\r", "?]0;owned??");
+    expect_print("rtl\xe2\x80\xae\xe2\x80\xa8\xff", "rtl???");
     puts("ok");
     return 0;
 }

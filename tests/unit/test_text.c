@@ -160,6 +160,10 @@ static void test_every_character(void **state) {
         }
         sl_text_make_safe(one);
         assert_true(character.is_safe ? strlen(one) == length : strcmp(one, "?") == 0);
+        (void)encode(code, one);
+        sl_text_make_lines_safe(one);
+        assert_true(character.is_safe || code == '\n' ? strlen(one) == length
+                                                      : strcmp(one, "?") == 0);
     }
     assert_int_equal(unsafe, 4302);
 }
