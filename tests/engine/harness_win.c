@@ -191,7 +191,8 @@ bool os_run_child(const char *const *arguments, uint64_t limit_ns, os_end *ret_e
 
 void os_forge_mark(char name[ENGINE_PIPE_NAME_BYTES], unsigned which) {
     static const char *const marks[OS_FORGED_NAMES] = {
-        "sluice.broker\\", "SLUICE.Broker\\", "\\sluice.broker\\", "slu\xc4\xb1" "ce.broker\\"};
+        "sluice.broker\\", "SLUICE.Broker\\", "\\sluice.broker\\",
+        "slu\xc4\xb1\x63\x65.broker\\"}; /* "ce", which are hexadecimal digits, too */
     const size_t prefix = strlen("\\\\.\\pipe\\");
     char given[ENGINE_PIPE_NAME_BYTES];
     memcpy(given, name, sizeof(given));

@@ -175,7 +175,7 @@ void case_slow_reader(place *at) {
     place_start_role(&client, "slow", words);
     (void)process_until(&client, "listening");
     for (uint32_t i = 0; i < STREAMS; i++) {
-        senders[i].raw = process_raw_open(name);
+        senders[i].raw = process_raw_open_pipe(name);
         senders[i].blocks = total / STREAMS / BLOCK_BYTES;
     }
     (void)process_until(&client, "ready");

@@ -95,6 +95,8 @@ void process_endpoint(char *ret_name, size_t size, unsigned number);
 
 /* A connection to an endpoint without the library. Fails the test if there is none. */
 uint64_t process_raw_open(const char *endpoint);
+/* The same to a pipe of a client's: such a name is another kind of name than an endpoint's. */
+uint64_t process_raw_open_pipe(const char *name);
 /* false: the other side has closed. */
 bool process_raw_send(uint64_t raw, const void *bytes, size_t length);
 /* Up to `size` bytes; 0 = the other side has closed. */

@@ -191,6 +191,10 @@ uint64_t process_raw_open(const char *endpoint) {
     return (uint64_t)fd;
 }
 
+uint64_t process_raw_open_pipe(const char *name) {
+    return process_raw_open(name);
+}
+
 bool process_raw_send(uint64_t raw, const void *bytes, size_t length) {
     const char *at = bytes;
     while (length > 0) {

@@ -182,9 +182,9 @@ void process_endpoint(char *ret_name, size_t size, unsigned number) {
     (void)snprintf(ret_name, size, "sluice-integration-%lu-%u", GetCurrentProcessId(), number);
 }
 
-uint64_t process_raw_open(const char *endpoint) {
+static uint64_t open_pipe(const char *prefix, const char *text) {
     static wchar_t name[LINE_CHARS];
-    (void)swprintf(name, LINE_CHARS, L"%hs%hs", ENGINE_ENDPOINT_PREFIX_WIN, endpoint);
+    (void)swprintf(name, LINE_CHARS, L"%hs%hs", prefix, text);
     HANDLE pipe = INVALID_HANDLE_VALUE;
     while (pipe == INVALID_HANDLE_VALUE) {
         pipe = CreateFileW(name, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING,
@@ -193,6 +193,14 @@ uint64_t process_raw_open(const char *endpoint) {
         EXPECT(pipe != INVALID_HANDLE_VALUE || GetLastError() == ERROR_PIPE_BUSY);
     }
     return as_number(pipe);
+}
+
+uint64_t process_raw_open(const char *endpoint) {
+    return open_pipe(ENGINE_ENDPOINT_PREFIX_WIN, endpoint);
+}
+
+uint64_t process_raw_open_pipe(const char *name) {
+    return open_pipe("\\\\.\\pipe\\", name);
 }
 
 bool process_raw_send(uint64_t raw, const void *bytes, size_t length) {
