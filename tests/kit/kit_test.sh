@@ -118,7 +118,7 @@ pack() {
         "$sources/tests/deps/check_imports.sh" "$program" $own >/dev/null || exit 1
     done || fail "an import"
     # Nothing of this machine's is in it but what programs were told when they were compiled.
-    ! grep -rlF "$build" "$folder" --include='*.list' --include='*.txt' --include='*.cmd' ||
+    ! grep -rlF "$sources" "$folder" --include='*.list' --include='*.txt' --include='*.cmd' ||
         fail "a path of this machine"
 }
 
