@@ -302,7 +302,12 @@ static void start_opening(engine_epoll_worker *worker, engine_request *request) 
     if (request->kind == ENGINE_RESOLVE) {
         engine_resolve_start(request);
     } else if (request->kind == ENGINE_LISTEN && is_ip) {
-        engine_listen_start(request);
+        if (engine_epoll_lends_port(&request->behalf, request->address.port)) {
+            request->detail = ENGINE_DETAIL_RIGHTS;
+            engine_request_finish(request, SLUICE_EACCESS, EACCES, 0, 0);
+        } else {
+            engine_listen_start(request);
+        }
     } else if (request->kind == ENGINE_PAIR || is_ip) {
         engine_epoll_handle *self = engine_epoll_handle_of(request->opening[0]);
         engine_epoll_handle_init(self, ENGINE_EPOLL_SOCKET, -1);

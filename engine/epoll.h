@@ -274,6 +274,8 @@ int engine_epoll_find_folder(const engine_epoll_user *user, const char *path,
  * errno. */
 int engine_epoll_bind_for(const engine_epoll_user *user, int fd,
                           const struct sockaddr_storage *storage, socklen_t length);
+/* Would a user have a port of us that it could not have itself? */
+bool engine_epoll_lends_port(const engine_behalf *behalf, uint16_t port);
 /* What was found, or `name` in it, as an address. SLUICE_OK, ENAMETOOLONG. */
 int engine_epoll_fd_sockaddr(int fd, const char *name, struct sockaddr_storage *ret_storage,
                              socklen_t *ret_length);

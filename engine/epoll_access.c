@@ -35,6 +35,7 @@
 #define ACL_VERSION    2u
 #define ACL_HEAD_BYTES 4u
 #define ACL_BYTES_EACH 8u
+#define PORTS_OF_ROOT  1024u /* below: CAP_NET_BIND_SERVICE (capabilities(7)) */
 
 /* linux/posix_acl_xattr.h, which is not everywhere: a version, then {tag, permissions, id}, little
  * endian, in this order of tags. */
@@ -357,4 +358,15 @@ int engine_epoll_bind_for(const engine_epoll_user *user, int fd,
     bool may_act = user != NULL && geteuid() == 0;
     int error = may_act ? bind_as(user, fd, storage, length) : EACCES;
     return error == EACCES ? bind_as(NULL, fd, storage, length) : error;
+}
+
+/*
+ * A server below 1,024 is taken for the machine's own, since only root could start it. Where we are
+ * not root the kernel decides: a capability that a broker's own user was given is meant for its
+ * clients. A system that opens some of those ports to all (ip_unprivileged_port_start, ip(7)) is
+ * not asked: there is no need of a broker that is root.
+ */
+bool engine_epoll_lends_port(const engine_behalf *behalf, uint16_t port) {
+    const engine_epoll_user *user = (const engine_epoll_user *)behalf->rights;
+    return user != NULL && user->uid != 0 && geteuid() == 0 && port != 0 && port < PORTS_OF_ROOT;
 }

@@ -157,6 +157,22 @@ static void attack_roots(void) {
     expect_connect(in("/proc/self/root", in(closed, "open") + 1), SLUICE_EACCESS, may_not);
 }
 
+/* Those below 1,024 are root's; the others are everybody's. */
+static void attack_ports(void) {
+    static const struct {
+        const char *address;
+        int32_t status;
+    } ports[] = {{"tcp:127.0.0.1:81", SLUICE_EACCESS},
+                 {"tcp:[::]:1023", SLUICE_EACCESS},
+                 {"tcp:127.0.0.1:0", SLUICE_OK}};
+    for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
+        sluice_result result = {.size = sizeof(result)};
+        int32_t status = sluice_listen(session, ports[i].address, 0, RIG_LONG_NS, &result);
+        expect_status("listen", ports[i].address, status, ports[i].status, result.detail,
+                      status == SLUICE_OK ? NULL : "may not open that itself");
+    }
+}
+
 /* In its own folder it may; and what lies there of others stays. */
 static void use_own(void) {
     struct stat info;
@@ -198,6 +214,7 @@ static void attack(const char *endpoint, int ready, int go_on) {
     }
     attack_endpoint();
     attack_roots();
+    attack_ports();
     use_own();
     (void)expect_listen(in(own, "trap"), SLUICE_OK, NULL);
     bool is_told = write(ready, &byte, 1) == 1 && read(go_on, &byte, 1) >= 0;
