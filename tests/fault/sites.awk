@@ -67,7 +67,7 @@ $1 ~ /^[A-Za-z]?:?\/.*:[0-9]+$/ && NF <= 3 {
     if (!is_ours) {
         next
     }
-    if (match($0, /<(__imp_[^>]*|engine_epoll_calls(\+0x[0-9a-f][0-9a-f]?)?)>/)) {
+    if (match($0, /<(__imp_[^>]*|engine_epoll_calls(\+0x[0-9a-f]+)?)>/)) {
         pending = substr($0, RSTART + 1, RLENGTH - 2)
     }
     if ($2 !~ /^call/) {
