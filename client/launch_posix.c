@@ -36,6 +36,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -78,6 +79,17 @@ bool client_launch_is_absolute(const char *path) {
     return path[0] == '/';
 }
 
+/* In a folder where everybody may make files (/tmp) anybody may put a sluiced beside the program:
+ * it is root's, ours, or of whoever made `file`, whose code runs here already. */
+static bool is_trusted(const char *path, const char *file) {
+    struct stat info;
+    struct stat beside;
+    /* A program's file may be gone: it was replaced while it runs. */
+    uid_t maker = fstatat(AT_FDCWD, file, &beside, 0) == 0 ? beside.st_uid : geteuid();
+    return fstatat(AT_FDCWD, path, &info, 0) == 0 && (info.st_mode & S_IWOTH) == 0 &&
+           (info.st_uid == 0 || info.st_uid == geteuid() || info.st_uid == maker);
+}
+
 /* The file `name`, relative to the directory of `file`. */
 static bool try_beside(const char *file, const char *name, char *ret_path, size_t size) {
     const char *slash = strrchr(file, '/');
@@ -85,7 +97,8 @@ static bool try_beside(const char *file, const char *name, char *ret_path, size_
         return false;
     }
     int length = snprintf(ret_path, size, "%.*s/%s", (int)(slash - file), file, name);
-    return length > 0 && (size_t)length < size && access(ret_path, X_OK) == 0;
+    return length > 0 && (size_t)length < size && access(ret_path, X_OK) == 0 &&
+           is_trusted(ret_path, file);
 }
 
 /* In lib, or in lib/x86_64-linux-gnu; a build has bin and lib, too. */

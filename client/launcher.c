@@ -93,7 +93,8 @@ static void explain_search(client_start *s) {
     char detail[SLUICE_DETAIL_BYTES];
     sl_text text;
     sl_text_init(&text, detail, sizeof(detail) - 1);
-    sl_text_append(&text, "no sluiced beside the library, nor beside the program; set broker_path");
+    sl_text_append(&text, "no sluiced that can be trusted beside the library, nor beside the "
+                          "program; set broker_path");
     if (s->options.path[0] != '\0') {
         sl_text_append(&text, "; last tried: ");
         sl_text_append(&text, s->options.path);
