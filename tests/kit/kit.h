@@ -122,6 +122,8 @@ void kit_report_head(out_text *text, const kit_list *list, const kit_system *sys
 /* The line of a check and, if it failed, what its program said last. */
 void kit_report_check(out_text *text, const kit_check *check, kit_verdict verdict,
                       const kit_outcome *outcome, const char *reason);
+/* A note on the run as a whole. */
+void kit_report_note(out_text *text, const char *note);
 void kit_report_sum(out_text *text, const kit_system *system, const unsigned counts[KIT_VERDICTS],
                     uint64_t took_ns, int exit_code);
 

@@ -180,7 +180,7 @@ static int run_all(const kit_options *options, const char *folder, const char *p
     }
     int code = exit_code_of(counts);
     if (!kit_run_deinit()) {
-        out_print(&text, "note\tkit\tits temporary folder could not be removed\n");
+        kit_report_note(&text, "its temporary folder could not be removed");
     }
     kit_report_sum(&text, &here, counts, sl_clock_now_ns(sl_clock_system()) - begin_ns, code);
     kit_report_write(report, &text);

@@ -13,6 +13,7 @@
  *
  * Everything else is for people only, and begins with a blank or '='. The file is report_win.c's.
  */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,8 +24,22 @@
 const char *const kit_verdict_names[KIT_VERDICTS] = {"passed", "FAILED", "skipped", "not certified",
                                                      "not run"};
 
+/* A line of fields, the last of which is NULL: each is made safe, so none has a tab. */
+static void record(out_text *text, const char *kind, ...) {
+    va_list fields;
+    va_start(fields, kind);
+    out_print(text, "%s", kind);
+    for (const char *field = va_arg(fields, const char *); field != NULL;
+         field = va_arg(fields, const char *)) {
+        out_append(text, "\t", 1);
+        out_print(text, "%s", field);
+    }
+    out_append(text, "\n", 1);
+    va_end(fields);
+}
+
 static void fact(out_text *text, const char *name, const char *value) {
-    out_print(text, "fact\t%s\t%s\n", name, value);
+    record(text, "fact", name, value, NULL);
 }
 
 static void now(out_text *text, const char *name) {
@@ -78,8 +93,8 @@ static void quote(out_text *text, const char *kind, const char *name, const char
     for (char *at = safe; *at != '\0'; at++) {
         *at = *at == '\t' ? ' ' : *at;
     }
-    sl_text_make_safe(safe);
-    out_print(text, "%s\t%s\t%s\n", kind, name, safe);
+    sl_text_make_safe(safe); /* a newline, too, which is none of ours */
+    record(text, kind, name, safe, NULL);
 }
 
 /* Where the last `count` lines of a text begin. */
@@ -119,8 +134,9 @@ static void quote_lines(out_text *text, const char *name, const char *output, bo
 
 void kit_report_check(out_text *text, const kit_check *check, kit_verdict verdict,
                       const kit_outcome *outcome, const char *reason) {
-    out_print(text, "check\t%s\t%s\t%.3f\t%s\n", check->name, kit_verdict_names[verdict],
-              (double)outcome->took_ns / (double)SL_NS_PER_S, reason);
+    char number[OUT_NUMBER_BYTES];
+    (void)snprintf(number, sizeof(number), "%.3f", (double)outcome->took_ns / (double)SL_NS_PER_S);
+    record(text, "check", check->name, kit_verdict_names[verdict], number, reason, NULL);
     if (verdict == KIT_FAILED) {
         for (unsigned i = 0; check->words[i] != NULL; i++) {
             quote(text, i == 0 ? "program" : "word", check->name, check->words[i],
@@ -131,21 +147,29 @@ void kit_report_check(out_text *text, const kit_check *check, kit_verdict verdic
         quote_lines(text, check->name, outcome->output, false);
     }
     if (outcome->left_files > 0) {
-        out_print(text, "note\t%s\tleft %u files in the temporary folder (removed)\n", check->name,
-                  outcome->left_files);
+        char note[80];
+        (void)snprintf(note, sizeof(note), "left %u files in the temporary folder (removed)",
+                       outcome->left_files);
+        record(text, "note", check->name, note, NULL);
     }
+}
+
+void kit_report_note(out_text *text, const char *note) {
+    record(text, "note", "kit", note, NULL);
 }
 
 void kit_report_sum(out_text *text, const kit_system *system, const unsigned counts[KIT_VERDICTS],
                     uint64_t took_ns, int exit_code) {
-    char took[OUT_NUMBER_BYTES];
+    char number[OUT_NUMBER_BYTES];
     now(text, "ended");
-    fact(text, "took", out_duration(took_ns, took));
+    fact(text, "took", out_duration(took_ns, number));
     for (unsigned i = 0; i < KIT_VERDICTS; i++) {
-        out_print(text, "sum\t%s\t%u\n", kit_verdict_names[i], counts[i]);
+        (void)snprintf(number, sizeof(number), "%u", counts[i]);
+        record(text, "sum", kit_verdict_names[i], number, NULL);
     }
     if (system->wine != NULL) {
         out_print(text, "  not certified: this is Wine\n");
     }
-    out_print(text, "end\t%d\n", exit_code);
+    (void)snprintf(number, sizeof(number), "%d", exit_code);
+    record(text, "end", number, NULL);
 }
