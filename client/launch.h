@@ -73,8 +73,12 @@ bool client_launch_has_ended(const client_launch *launch);
 void client_launch_let_go(client_launch *launch);
 
 /* Lets it go, waits until polite_ns for its end, then kills it and waits until deadline_ns (times
- * of the system clock). true: it has ended, what was left of it is cleared away, and there is none.
- * false: the system has not let it go yet, or we must not kill it. Harmless without one. */
+ * of the system clock). true: it has ended. false: the system has not let it go yet, or we must not
+ * kill it. Harmless without one. */
+bool client_launch_end(client_launch *launch, uint64_t polite_ns, uint64_t deadline_ns);
+
+/* The same; and when it has ended, what was left of it is cleared away, and there is none. Its
+ * folder may be on a file system that does not answer: for a thread that can be spared. */
 bool client_launch_stop(client_launch *launch, uint64_t polite_ns, uint64_t deadline_ns);
 
 /* Gives back what we hold of it, and leaves it to itself: it has been let go. */

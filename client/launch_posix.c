@@ -381,15 +381,21 @@ void client_launch_let_go(client_launch *launch) {
 }
 
 /* By its pidfd throughout: its number may be another process's by now. */
+bool client_launch_end(client_launch *launch, uint64_t polite_ns, uint64_t deadline_ns) {
+    if (launch->process_id == 0) {
+        return true;
+    }
+    client_launch_let_go(launch);
+    if (wait_for_end(launch, polite_ns)) {
+        return true;
+    }
+    (void)pidfd_send_signal((int)launch->os_process, SIGKILL, NULL, 0);
+    return wait_for_end(launch, deadline_ns);
+}
+
 bool client_launch_stop(client_launch *launch, uint64_t polite_ns, uint64_t deadline_ns) {
-    if (launch->process_id != 0) {
-        client_launch_let_go(launch);
-        if (!wait_for_end(launch, polite_ns)) {
-            (void)pidfd_send_signal((int)launch->os_process, SIGKILL, NULL, 0);
-            if (!wait_for_end(launch, deadline_ns)) {
-                return false;
-            }
-        }
+    if (!client_launch_end(launch, polite_ns, deadline_ns)) {
+        return false;
     }
     client_place_clear(&launch->place);
     client_launch_leave(launch);

@@ -269,16 +269,21 @@ void client_launch_let_go(client_launch *launch) {
 }
 
 /* There is nothing to be polite with: the job has killed it already. */
-bool client_launch_stop(client_launch *launch, uint64_t polite_ns, uint64_t deadline_ns) {
+bool client_launch_end(client_launch *launch, uint64_t polite_ns, uint64_t deadline_ns) {
     (void)polite_ns;
-    if (launch->process_id != 0) {
-        client_launch_let_go(launch);
-        uint64_t now_ns = sl_clock_now_ns(sl_clock_system());
-        uint64_t left_ms = deadline_ns > now_ns ? (deadline_ns - now_ns) / SL_NS_PER_MS : 0;
-        if (WaitForSingleObject((HANDLE)(uintptr_t)launch->os_process,
-                                left_ms < INFINITE ? (DWORD)left_ms : INFINITE) == WAIT_TIMEOUT) {
-            return false;
-        }
+    if (launch->process_id == 0) {
+        return true;
+    }
+    client_launch_let_go(launch);
+    uint64_t now_ns = sl_clock_now_ns(sl_clock_system());
+    uint64_t left_ms = deadline_ns > now_ns ? (deadline_ns - now_ns) / SL_NS_PER_MS : 0;
+    return WaitForSingleObject((HANDLE)(uintptr_t)launch->os_process,
+                               left_ms < INFINITE ? (DWORD)left_ms : INFINITE) != WAIT_TIMEOUT;
+}
+
+bool client_launch_stop(client_launch *launch, uint64_t polite_ns, uint64_t deadline_ns) {
+    if (!client_launch_end(launch, polite_ns, deadline_ns)) {
+        return false;
     }
     client_place_clear(&launch->place);
     client_launch_leave(launch);

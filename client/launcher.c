@@ -20,7 +20,8 @@
 #define BEFORE_NS (500 * SL_NS_PER_MS)
 
 struct client_start {
-    client_errand errand; /* the start; later, if it has to be, the wait for the end */
+    client_errand errand; /* the start; later the wait for the end */
+    sl_event ended;       /* while somebody waits for that */
     client_mail done;
     client_launcher *launcher; /* until the errand is left */
     engine_worker *worker;     /* likewise */
@@ -55,33 +56,51 @@ static void await_end(client_errand *errand) {
     (void)client_launch_stop(&s->launch, after_ns(POLITE_NS), SL_CLOCK_NEVER);
 }
 
-static void ignore_end(client_errand *errand) {
-    (void)errand; /* who has sent it leaves it next */
+static void tell_end(client_errand *errand) {
+    sl_event_set(&SL_CONTAINER_OF(errand, client_start, errand)->ended);
 }
 
 static void dispose_ended(client_errand *errand) {
-    free_start(SL_CONTAINER_OF(errand, client_start, errand));
+    client_start *s = SL_CONTAINER_OF(errand, client_start, errand);
+    sl_event_deinit(&s->ended);
+    free_start(s);
 }
 
-/* It gets an errand that is left from its beginning. Without a thread for that it is left to
- * itself. */
-static void bury(client_start *s) {
-    s->errand = (client_errand){.run = await_end, .on_done = ignore_end, .dispose = dispose_ended};
+/* Without a thread: what the broker leaves behind is not looked at, for its file system may never
+ * answer. A later launch clears it away. */
+static void end_alone(client_start *s, uint64_t deadline_ns) {
+    uint64_t polite_ns = after_ns(POLITE_NS);
+    (void)client_launch_end(&s->launch, polite_ns < deadline_ns ? polite_ns : deadline_ns,
+                            deadline_ns);
+    client_launch_leave(&s->launch);
+    free_start(s);
+}
+
+/* On a thread that can be spared: the process may not end, nor its folder's file system answer. */
+static void end_in_time(client_start *s, uint64_t deadline_ns) {
+    if (sl_event_init(&s->ended) != SLUICE_OK) {
+        end_alone(s, deadline_ns);
+        return;
+    }
+    s->errand = (client_errand){.run = await_end, .on_done = tell_end, .dispose = dispose_ended};
     if (client_errand_start(&s->errand, "sluice-buries") != SLUICE_OK) {
-        client_launch_leave(&s->launch);
-        free_start(s);
-    } else if (!client_errand_leave(&s->errand)) {
-        free_start(s);
+        sl_event_deinit(&s->ended);
+        end_alone(s, deadline_ns);
+        return;
+    }
+    if (sl_event_wait_until(&s->ended, deadline_ns) || !client_errand_leave(&s->errand)) {
+        client_errand_settle(&s->errand);
+        dispose_ended(&s->errand);
     }
 }
 
-/* s may be NULL. */
-static void end_broker(client_start *s, uint64_t polite_ns, uint64_t deadline_ns) {
+/* On the thread of a start. s may be NULL. */
+static void end_before(client_start *s, uint64_t deadline_ns) {
     if (s != NULL) {
-        if (client_launch_stop(&s->launch, polite_ns, deadline_ns)) {
+        if (client_launch_stop(&s->launch, 0, deadline_ns)) {
             free_start(s);
         } else {
-            bury(s);
+            end_in_time(s, 0); /* left to another thread */
         }
     }
 }
@@ -112,7 +131,7 @@ static int launch(client_start *s) {
         client_detail_copy(s->detail, sizeof(s->detail), "a failpoint");
         return refused;
     }
-    end_broker(s->before, 0, after_ns(BEFORE_NS));
+    end_before(s->before, after_ns(BEFORE_NS));
     s->before = NULL;
     if (s->options.path[0] == '\0' &&
         client_launch_find(s->options.path, sizeof(s->options.path)) != SLUICE_OK) {
@@ -152,7 +171,7 @@ static void on_start_done(client_errand *errand) {
 /* Nobody waits for it any more. */
 static void dispose_start(client_errand *errand) {
     client_start *s = SL_CONTAINER_OF(errand, client_start, errand);
-    end_broker(s->before, 0, SL_CLOCK_NEVER);
+    end_before(s->before, SL_CLOCK_NEVER);
     (void)client_launch_stop(&s->launch, after_ns(POLITE_NS), SL_CLOCK_NEVER);
     free_start(s);
 }
@@ -255,8 +274,9 @@ bool client_launcher_leave(client_launcher *l) {
 }
 
 void client_launcher_stop(client_launcher *l, uint64_t deadline_ns) {
-    uint64_t polite_ns = after_ns(POLITE_NS);
-    end_broker(l->broker, polite_ns < deadline_ns ? polite_ns : deadline_ns, deadline_ns);
-    l->broker = NULL;
+    if (l->broker != NULL) {
+        end_in_time(l->broker, deadline_ns);
+        l->broker = NULL;
+    }
     client_launch_log_close(l->options.log);
 }

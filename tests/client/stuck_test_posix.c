@@ -114,22 +114,34 @@ static void test_exec_does_not_come_back(void **state) {
 static int device = -1;
 static char hung[PATH_BYTES];
 
-static bool mount_hung(void) {
+/* Over a folder that is there. */
+static bool mount_over(const char *path) {
     char options[PATH_BYTES];
-    (void)snprintf(hung, sizeof(hung), "%s/hung", place);
     device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     (void)snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", device);
-    if (device < 0 || mkdir(hung, 0700) != 0 || mount("hung", hung, "fuse", 0, options) != 0) {
-        (void)rmdir(hung);
+    if (device < 0 || mount("hung", path, "fuse", 0, options) != 0) {
         (void)close(device);
         return false;
     }
     return true;
 }
 
-static void unmount_hung(void) {
+static void unmount_from(const char *path) {
     (void)close(device); /* what waits for it fails now */
-    (void)umount2(hung, MNT_FORCE | MNT_DETACH);
+    (void)umount2(path, MNT_FORCE | MNT_DETACH);
+}
+
+static bool mount_hung(void) {
+    (void)snprintf(hung, sizeof(hung), "%s/hung", place);
+    if (mkdir(hung, 0700) != 0 || !mount_over(hung)) {
+        (void)rmdir(hung);
+        return false;
+    }
+    return true;
+}
+
+static void unmount_hung(void) {
+    unmount_from(hung);
     assert_int_equal(rmdir(hung), 0);
 }
 
@@ -150,6 +162,36 @@ static void test_endpoint_on_a_hung_file_system(void **state) {
     assert_int_equal(open_in_time(&options, why, &session), SLUICE_ETIMEDOUT);
     unmount_hung();
     await_errands();
+}
+
+/* The private broker's folder is on a file system that has fallen silent: its end is waited for in
+ * time, and what it leaves behind is cleared away when there is an answer again. */
+static void test_close_on_a_hung_file_system(void **state) {
+    char folder[PATH_BYTES];
+    (void)state;
+    (void)snprintf(folder, sizeof(folder), "%s/sluice", place);
+    for (unsigned i = 0; i < 2; i++) {
+        sluice_session *session = NULL;
+        sluice_session_info info = {.size = sizeof(info)};
+        sluice_open_options options = {
+            .size = sizeof(options), .mode = SLUICE_MODE_PRIVATE, .broker_path = broker_path};
+        assert_int_equal(sluice_open(&options, &session), SLUICE_OK);
+        assert_int_equal(sluice_session_get_info(session, &info), SLUICE_OK);
+        if (i == 0 && (geteuid() != 0 || !mount_over(folder))) {
+            assert_int_equal(sluice_session_close(session), SLUICE_OK);
+            skip();
+        }
+        uint64_t began_ns = rig_now_ns();
+        assert_int_equal(sluice_session_close(session), SLUICE_OK);
+        assert_true(rig_now_ns() - began_ns < SL_NS_PER_S + SL_NS_PER_S / 4);
+        assert_true(outside_is_gone(info.broker_process_id));
+        if (i == 0) {
+            assert_int_equal(client_errand_left_count(), 1);
+            unmount_from(folder);
+            await_errands();
+        }
+    }
+    assert_int_equal(count_names(), 0);
 }
 
 /* ---- too many -------------------------------------------------------------------------------- */
@@ -332,6 +374,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_halted_from_the_start),
         cmocka_unit_test(test_exec_does_not_come_back),
         cmocka_unit_test(test_endpoint_on_a_hung_file_system),
+        cmocka_unit_test(test_close_on_a_hung_file_system),
         cmocka_unit_test(test_too_many),
         cmocka_unit_test(test_new_pid_namespace),
     };
