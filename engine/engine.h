@@ -107,7 +107,7 @@ typedef uint64_t engine_request_id;
 #define ENGINE_DEFAULT_HANDLES  65536u      /* per worker */
 #define ENGINE_DEFAULT_OPENERS  8u          /* threads of each pool of openers, per engine */
 #define ENGINE_OPENERS_MAX      64u         /* ... at most */
-#define ENGINE_DEFAULT_GIVEN_UP 8u          /* opens of a user that were given up (engine_share) */
+#define ENGINE_DEFAULT_GIVEN_UP 8u          /* opens of a share and pool that were given up */
 
 /* A busy pipe is tried again after 1, 2, 4 ... 50 ms, until the connect's deadline. */
 #define ENGINE_CONNECT_RETRY_FIRST_NS (1 * SL_NS_PER_MS)
@@ -215,7 +215,7 @@ typedef struct engine_options {
     uint32_t max_requests;       /* per worker; 0 = ENGINE_DEFAULT_REQUESTS */
     uint32_t max_handles;        /* per worker; 0 = ENGINE_DEFAULT_HANDLES */
     uint32_t opener_threads;     /* of each pool; 0 = ENGINE_DEFAULT_OPENERS */
-    uint32_t given_up_max;       /* per share; 0 = ENGINE_DEFAULT_GIVEN_UP */
+    uint32_t given_up_max;       /* per share and pool; 0 = ENGINE_DEFAULT_GIVEN_UP */
     bool may_fork; /* Linux: this process may fork, and a child keep copies of our descriptors. A
                       named pipe that is closed is over for its peer all the same; where bytes were
                       not read it may see the end of file instead of a reset */
@@ -305,14 +305,15 @@ engine *engine_worker_engine(engine_worker *worker);
  * half of those that the others leave of a pool, and what is over that waits, its deadline and its
  * cancel at work, until it is the share's turn. An open that is given up (cancelled, or timed out)
  * while an opener is inside the system with it ends at once; the opener stays there, and counts as
- * given up until it is back. With engine_options.given_up_max of them the share's opens end in
- * EQUOTA.
+ * given up until it is back. With engine_options.given_up_max of them in a pool the share's opens
+ * that need that pool end in EQUOTA: silent name servers refuse no path.
  *
  * The memory is the caller's; it outlives the engine. Workers share it, and take no lock for it.
  */
 typedef struct engine_share {
-    sl_atomic_u32 given_up;
+    sl_atomic_u32 given_up; /* in all pools */
     /* private: the openers', under their lock */
+    uint32_t away[ENGINE_OPENER_POOLS]; /* given_up, by pool */
     sl_list waiting[ENGINE_OPENER_POOLS];
     sl_list in_turn[ENGINE_OPENER_POOLS];
     uint32_t running[ENGINE_OPENER_POOLS];

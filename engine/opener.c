@@ -139,17 +139,15 @@ static void refuse(engine_opener_job *job, int status) {
     }
 }
 
-/* Everything of a share that waits, but what must be done. */
-static void refuse_waiting(engine_opener *opener, engine_share *share) {
-    for (unsigned at = 0; at < ENGINE_OPENER_POOLS; at++) {
-        sl_list *node = share->waiting[at].next;
-        while (node != &share->waiting[at]) {
-            engine_opener_job *job = SL_LIST_ENTRY(node, engine_opener_job, link);
-            node = node->next;
-            if (job->kind != ENGINE_OPENER_DROP) {
-                engine_opener_pools_remove(&opener->pools, job);
-                refuse(job, SLUICE_EQUOTA);
-            }
+/* Everything of a share that waits for a place of this pool, but what must be done. */
+static void refuse_waiting(engine_opener *opener, unsigned at, engine_share *share) {
+    sl_list *node = share->waiting[at].next;
+    while (node != &share->waiting[at]) {
+        engine_opener_job *job = SL_LIST_ENTRY(node, engine_opener_job, link);
+        node = node->next;
+        if (job->kind != ENGINE_OPENER_DROP) {
+            engine_opener_pools_remove(&opener->pools, job);
+            refuse(job, SLUICE_EQUOTA);
         }
     }
 }
@@ -158,7 +156,7 @@ static void refuse_waiting(engine_opener *opener, engine_share *share) {
 
 static void on_submitted(engine_opener *opener, engine_opener_job *job, int refusal) {
     if (refusal == SLUICE_OK && job->kind != ENGINE_OPENER_DROP &&
-        engine_opener_pools_refuse(&opener->pools, job->behalf.share)) {
+        engine_opener_pools_refuse(&opener->pools, engine_opener_pool_of(job), job->behalf.share)) {
         refusal = SLUICE_EQUOTA;
     }
     if (refusal == SLUICE_OK) {
@@ -172,17 +170,18 @@ static void on_submitted(engine_opener *opener, engine_opener_job *job, int refu
 /* It leaves its pool, if there is a thread for its place. */
 static void count_given_up(engine_opener *opener, engine_opener_job *job) {
     engine_share *share = job->behalf.share;
+    unsigned at = engine_opener_pool_of(job);
     job->is_counted = true;
-    atomic_fetch_add_explicit(&share->given_up, 1, memory_order_relaxed);
+    engine_opener_pools_count(at, share);
     atomic_fetch_add_explicit(&opener->given_up, 1, memory_order_relaxed);
     if (opener->away < opener->away_limit) {
         job->has_left = true;
         opener->away++;
-        engine_opener_pools_leave(&opener->pools, engine_opener_pool_of(job), share);
+        engine_opener_pools_leave(&opener->pools, at, share);
     }
     engine_opener_os_interrupt(&opener->threads[job->thread].thread);
-    if (engine_opener_pools_refuse(&opener->pools, share)) {
-        refuse_waiting(opener, share);
+    if (engine_opener_pools_refuse(&opener->pools, at, share)) {
+        refuse_waiting(opener, at, share);
     }
 }
 
@@ -307,7 +306,7 @@ static void settle(engine_opener *opener, opener_thread *thread, engine_opener_j
         engine_opener_pools_leave(&opener->pools, at, share);
     }
     if (given_up != NULL && given_up->is_counted) {
-        atomic_fetch_sub_explicit(&share->given_up, 1, memory_order_relaxed);
+        engine_opener_pools_discount(at, share);
         atomic_fetch_sub_explicit(&opener->given_up, 1, memory_order_relaxed);
     }
     if (given_up != NULL && given_up->is_given_up) {

@@ -63,7 +63,7 @@ typedef struct engine_opener_job {
     /* the answer */
     int status; /* SLUICE_EBUSY: a busy pipe, try again */
     uint32_t os_error;
-    const char *detail; /* what the two do not say; static, or NULL */
+    const char *detail;      /* what the two do not say; static, or NULL */
     uintptr_t os_handles[2]; /* owned by the job until on_done has taken them (sets them to 0) */
     engine_address addresses[ENGINE_RESOLVE_MAX];
     uint32_t address_count;
@@ -85,7 +85,7 @@ engine_opener_job *engine_opener_take(engine_request *request, engine_opener_kin
                                       void (*on_done)(engine_opener_job *job));
 
 /* Gives the job to the openers. on_done comes exactly once, unless the job is given up. EQUOTA:
- * the share has too many that were given up; EOSLIMIT: no thread can be started. */
+ * the share has too many of its pool that were given up; EOSLIMIT: no thread can be started. */
 void engine_opener_submit(engine_opener_job *job);
 
 /* A done job that the worker has kept goes back to the openers, as a DROP. */

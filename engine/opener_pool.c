@@ -13,6 +13,7 @@ void engine_share_init(engine_share *share) {
         sl_list_init(&share->waiting[i]);
         sl_list_init(&share->in_turn[i]);
         share->running[i] = 0;
+        share->away[i] = 0;
     }
 }
 
@@ -62,16 +63,14 @@ static engine_opener_job *first_of(const engine_share *share, unsigned at) {
     return SL_LIST_ENTRY(share->waiting[at].next, engine_opener_job, link);
 }
 
-/* May its first job run? So that a share never has more than its limit of jobs that were given up,
- * those that run are counted as if they would be. What must be done is done all the same. */
+/* May its first job run? So that a share never has more than its limit of a pool's jobs that were
+ * given up, those that run are counted as if they would be. What must be done is done all the same.
+ */
 static bool may_run(const engine_opener_pools *pools, unsigned at, const engine_share *share) {
     const engine_opener_pool *pool = &pools->pool[at];
     uint32_t free_count = pool->size - pool->running;
     uint32_t half = (free_count + share->running[at] + 1) / 2;
-    uint32_t at_risk = engine_share_given_up(share);
-    for (unsigned i = 0; i < ENGINE_OPENER_POOLS; i++) {
-        at_risk += share->running[i];
-    }
+    uint32_t at_risk = share->away[at] + share->running[at];
     return free_count > 0 && share->running[at] < half &&
            (at_risk < pools->given_up_max || first_of(share, at)->kind == ENGINE_OPENER_DROP);
 }
@@ -110,6 +109,18 @@ void engine_opener_pools_leave(engine_opener_pools *pools, unsigned at, engine_s
     share->running[at]--;
 }
 
-bool engine_opener_pools_refuse(const engine_opener_pools *pools, const engine_share *share) {
-    return engine_share_given_up(share) >= pools->given_up_max;
+void engine_opener_pools_count(unsigned at, engine_share *share) {
+    share->away[at]++;
+    atomic_fetch_add_explicit(&share->given_up, 1, memory_order_relaxed);
+}
+
+void engine_opener_pools_discount(unsigned at, engine_share *share) {
+    SL_CHECK(share->away[at] > 0, "what was given up comes back once");
+    share->away[at]--;
+    atomic_fetch_sub_explicit(&share->given_up, 1, memory_order_relaxed);
+}
+
+bool engine_opener_pools_refuse(const engine_opener_pools *pools, unsigned at,
+                                const engine_share *share) {
+    return share->away[at] >= pools->given_up_max;
 }

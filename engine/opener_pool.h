@@ -17,7 +17,7 @@ typedef struct engine_opener_pool {
 
 typedef struct engine_opener_pools {
     engine_opener_pool pool[ENGINE_OPENER_POOLS];
-    uint32_t given_up_max; /* of a share */
+    uint32_t given_up_max; /* of a share, in each pool */
     uint32_t waiting;      /* jobs in all queues */
 } engine_opener_pools;
 
@@ -35,6 +35,12 @@ unsigned engine_opener_pool_of(const engine_opener_job *job);
 void engine_opener_pools_enter(engine_opener_pools *pools, unsigned at, engine_share *share);
 void engine_opener_pools_leave(engine_opener_pools *pools, unsigned at, engine_share *share);
 
-bool engine_opener_pools_refuse(const engine_opener_pools *pools, const engine_share *share);
+/* A job was given up in the system, and its thread is back. */
+void engine_opener_pools_count(unsigned at, engine_share *share);
+void engine_opener_pools_discount(unsigned at, engine_share *share);
+
+/* The share has as many of those in this pool as it may. */
+bool engine_opener_pools_refuse(const engine_opener_pools *pools, unsigned at,
+                                const engine_share *share);
 
 #endif

@@ -60,7 +60,7 @@ typedef enum sl_unit { SL_UNIT_NS, SL_UNIT_BYTES, SL_UNIT_COUNT } sl_unit;
     X(opener_threads, 8, 1, 64, COUNT, \
       "threads for look-ups, and as many for paths; of those that others leave a user gets half") \
     X(opens_given_up, 8, 1, 64, COUNT, \
-      "opens of a user that timed out or were cancelled and that the system keeps") \
+      "look-ups of a user that timed out or were cancelled and that the system keeps; and paths") \
     X(zombies, 64, 1, 4096, COUNT, "handles and requests of a user that the system keeps")
 
 /* The limits in force. Members are named as in the table. */

@@ -127,6 +127,19 @@ static engine_request_id look_up(rig *r, unsigned number, engine_share *share) {
     return id;
 }
 
+/* A pipe that nobody has, and a pair. */
+static void open_paths(rig *r, engine_share *share) {
+    engine_behalf behalf = {.share = share};
+    engine_address name = t_pipe_address();
+    engine_request_id id = 0;
+    EXPECT_STATUS(engine_connect(r->worker, &name, SL_CLOCK_NEVER, &behalf, NULL, &id), SLUICE_OK);
+    rig_await_status(r, id, SLUICE_ENOTFOUND);
+    EXPECT_STATUS(engine_pair(r->worker, &behalf, NULL, &id), SLUICE_OK);
+    engine_completion pair = rig_await(r, id);
+    EXPECT_STATUS(pair.status, SLUICE_OK);
+    rig_close_stream(r, pair.opened);
+}
+
 static void cancel_now(rig *r, engine_request_id id) {
     uint64_t before_ns = rig_now_ns(r);
     engine_cancel(r->worker, id);
@@ -192,8 +205,13 @@ static void share_is_half(void) {
     await_inside(HALF + HALF / 2);
     rig_expect_quiet(r);
     EXPECT_INT(gate.inside, HALF + HALF / 2);
-    for (unsigned i = MANY / 2; i-- > 0;) { /* those that wait come first */
+    for (unsigned i = HALF / 2; i < MANY / 2; i++) { /* those that wait: no place is for them */
+        cancel_now(r, ids[1][i]);
+    }
+    for (unsigned i = MANY / 2; i-- > 0;) { /* those of alice that wait come first */
         cancel_now(r, ids[0][i]);
+    }
+    for (unsigned i = 0; i < HALF / 2; i++) {
         cancel_now(r, ids[1][i]);
     }
     await_given_up(r, HALF + HALF / 2);
@@ -238,7 +256,8 @@ static void users_take_turns(void) {
     close_at_gate(r);
 }
 
-/* So many given up: the share's opens are refused, those that wait as well; another's are not. */
+/* So many given up: the share's look-ups are refused, those that wait as well; another's are not,
+ * and neither is what needs another pool. */
 static void too_many_given_up(void) {
     rig *r = open_at_gate(NULL, 1u << ENGINE_OPENER_RESOLVE);
     engine_share alice;
@@ -267,6 +286,7 @@ static void too_many_given_up(void) {
     }
     EXPECT_INT(engine_share_given_up(&alice), GIVEN_UP);
     rig_await_status(r, look_up(r, 0, &alice), SLUICE_EQUOTA);
+    open_paths(r, &alice);
     engine_request_id bobs = look_up(r, 1, &bob);
     await_inside(GIVEN_UP + 1);
     open_gate();
