@@ -260,13 +260,13 @@ static int run_all(bench_plan *plan) {
     for (unsigned i = 0; i < bench_case_count; i++) {
         if (is_chosen(plan, &bench_cases[i])) {
             if (os_is_terminal() && !plan->setting.json) {
-                out_complain("\r%-20s %2u of %u ", bench_cases[i].name, i + 1, bench_case_count);
+                out_progress("%-20s %2u of %u ", bench_cases[i].name, i + 1, bench_case_count);
             }
             run_case(plan, &bench_cases[i], &results[count++]);
         }
     }
     if (os_is_terminal() && !plan->setting.json) {
-        out_complain("\r%40s\r", "");
+        out_progress_end();
     }
     if (count == 0) {
         out_complain("sluice bench: no case \"%s\" (see: sluice bench --list)\n", plan->only);

@@ -68,7 +68,7 @@ static void show_progress(const hang_test *test, uint64_t now_ns) {
         iterations += atomic_load(&test->workers[i].iterations);
     }
     uint64_t all = test->options.workers * test->options.iterations;
-    out_complain("\r%s iterations, %.1f %%, %s ", out_number(iterations, number),
+    out_progress("%s iterations, %.1f %%, %s ", out_number(iterations, number),
                  100.0 * (double)iterations / (double)all,
                  out_duration(now_ns - test->begin_ns, time));
 }
@@ -90,7 +90,7 @@ static void watch_until_end(hang_test *test) {
     }
     test->end_ns = sl_clock_now_ns(clock);
     if (is_terminal) {
-        out_complain("\r%60s\r", "");
+        out_progress_end();
     }
     if (ended) {
         return;

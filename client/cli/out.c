@@ -14,6 +14,8 @@
 #define TEXT_ROOM  1024u
 #define LINE_BYTES 1024u
 
+#define PROGRESS_COLUMNS 60 /* no line about progress is longer */
+
 static bool reserve(out_text *text, size_t count) {
     if (text->failed) {
         return false;
@@ -104,6 +106,20 @@ void out_complain(const char *format, ...) {
     va_start(arguments, format);
     say_to(SL_SINK_ERROR, format, arguments);
     va_end(arguments);
+}
+
+/* The carriage return is ours: one in the text would let it pass for something else. */
+void out_progress(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    (void)sl_sink_write(SL_SINK_ERROR, "\r", 1);
+    say_to(SL_SINK_ERROR, format, arguments);
+    va_end(arguments);
+}
+
+void out_progress_end(void) {
+    out_progress("%*s", PROGRESS_COLUMNS, "");
+    out_progress("%s", "");
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------- */

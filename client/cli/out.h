@@ -42,6 +42,9 @@ bool out_flush(out_text *text, sl_sink sink);
 /* One piece of text at once, at most 1 KiB. */
 void out_say(const char *format, ...) OUT_LIKE_PRINTF(1, 2);
 void out_complain(const char *format, ...) OUT_LIKE_PRINTF(1, 2);
+/* On a terminal: what takes the place of the line before, and an empty one instead. */
+void out_progress(const char *format, ...) OUT_LIKE_PRINTF(1, 2);
+void out_progress_end(void);
 
 /* ---- JSON ---------------------------------------------------------------------------------- */
 
