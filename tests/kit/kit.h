@@ -84,14 +84,15 @@ typedef struct kit_outcome {
     unsigned left_files;               /* in the temporary folder, which were removed */
 } kit_outcome;
 
-/* A temporary folder for all programs, and the wish to be told of Ctrl-C. false: no such folder;
- * ret_os_error says why. */
-bool kit_run_init(uint32_t *ret_os_error);
-/* Removes that folder. false: something in it could not be removed. */
+/* A temporary folder for all programs, a sluiced that services can read, and the wish to be told of
+ * Ctrl-C. false: no such folder; ret_os_error says why. */
+bool kit_run_init(const char *folder, uint32_t *ret_os_error);
+/* Removes both. false: something could not be removed. */
 bool kit_run_deinit(void);
 bool kit_is_interrupted(void);
 
-/* Runs a program of the kit, with `{}` in its words for the kit's folder. What it has started ends
+/* Runs a program of the kit, with `{}` in its words for the kit's folder, and {service} for the
+ * sluiced that services can read. What it has started ends
  * with it. */
 void kit_run(const kit_check *check, const char *folder, kit_outcome *ret_outcome);
 

@@ -38,10 +38,12 @@ verdicts() {
     mkdir -p "$folder/bin"
     cp "$build/tests/kit/kit.exe" "$folder"
     cp "$build/tests/kit/kit_subject.exe" "$folder/bin"
+    cp "$build/tests/kit/kit_subject.exe" "$folder/bin/sluiced.exe"
     tr '|' '\t' >"$folder/kit.list" <<'END'
 packed|the test's
 check|good|qsf|60|77|bin/kit_subject.exe|pass
 check|bad|s|60|77|bin/kit_subject.exe|fail|{}\bin
+check|serves|s|60|77|bin/kit_subject.exe|fail|{service}
 check|skips|s|60|77|bin/kit_subject.exe|skip
 check|unsure|s|60|77|bin/kit_subject.exe|uncertain
 check|crashes|s|60|77|bin/kit_subject.exe|crash
@@ -54,13 +56,13 @@ END
     report=$folder/r.txt
     local begin=$SECONDS
     kit 1 "$folder/kit.exe" --report "$(as_windows "$report")"
-    says "0 passed, 4 FAILED, 1 skipped, 4 not certified (this is Wine), 0 not run"
+    says "0 passed, 5 FAILED, 1 skipped, 4 not certified (this is Wine), 0 not run"
     [ $((SECONDS - begin)) -lt 100 ] || fail "a child that goes on was waited for"
     tr -d '\r' <"$report" >"$report.lines"
     report=$report.lines
     has "fact|kit|the test's"
     has "fact|certifies|nothing: this is Wine"
-    has "fact|checks|9"
+    has "fact|checks|10"
     has "fact|system|Wine .*, [0-9]*\.[0-9.]*"
     has "fact|processors|[1-9][0-9]*"
     has "fact|user|..*\\\\..*"
@@ -70,6 +72,7 @@ END
     has "check|bad|FAILED|[0-9.]*|it ended with 5"
     has "said|bad|line 99"
     has "said|bad|fail Z:.*verdicts with blanks\\\\bin"
+    has "said|serves|fail C:.Program Files.sluice-kit-[0-9]*.sluiced.exe" # a copy
     has_no "said|bad|line 1$" # the last ones only
     has "check|skips|skipped|[0-9.]*|not here"
     has "check|unsure|not certified|[0-9.]*|it   not certified   by nobody"
@@ -77,7 +80,7 @@ END
     has "check|hangs|FAILED|[2-9][0-9.]*|it had not ended after 2 s"
     has "note|litters|left 2 files in the temporary folder (removed)"
     has "check|absent|FAILED|[0-9.]*|it could not be started: Windows error [23]"
-    has "sum|FAILED|4"
+    has "sum|FAILED|5"
     has "end|1"
     [ "$(tail -n 1 "$report")" = "end${tab}1" ] || fail "the report's last line"
     ! ls "$(in_wine_folder)" | grep sluice-kit- || fail "that is left"
@@ -137,6 +140,8 @@ run() {
     [ "$(cd "$folder" && find . | sort | diff "$work/before" - | grep -c '^[<>]')" = 1 ] ||
         fail "more than a report is left: $(cd "$folder" && find . | sort | diff "$work/before" -)"
     [ "$(ls "$(in_wine_folder)")" = "$before" ] || fail "left: $(ls "$(in_wine_folder)")"
+    ! ls "$("$runner" winepath -u 'C:\Program Files' 2>/dev/null | tr -d '\r')" |
+        grep sluice-kit || fail "a copy for services is left"
     report=$work/report.txt
     tr -d '\r' <"$folder"/report-*.txt >"$report"
     cat "$report"

@@ -180,7 +180,7 @@ static int run_all(const kit_options *options, const char *folder, const char *p
     }
     int code = exit_code_of(counts);
     if (!kit_run_deinit()) {
-        kit_report_note(&text, "its temporary folder could not be removed");
+        kit_report_note(&text, "its temporary folders could not be removed");
     }
     kit_report_sum(&text, &here, counts, sl_clock_now_ns(sl_clock_system()) - begin_ns, code);
     kit_report_write(report, &text);
@@ -221,7 +221,7 @@ static int begin(const kit_options *options, const char *folder, const char *lis
                      (unsigned)os_error);
         return CLI_EXIT_USAGE;
     }
-    if (!kit_run_init(&os_error)) {
+    if (!kit_run_init(folder, &os_error)) {
         out_complain("kit: no temporary folder (Windows error %u): is TEMP a folder whose name is "
                      "in ASCII?\n",
                      (unsigned)os_error);

@@ -45,7 +45,7 @@ foreach(check IN LISTS checks)
     set(run bin/sluice.exe selftest --verbose --only ${name})
     if(name MATCHES "^(service|pipe|peer)-")
         # A service that is interrupted would stay.
-        add_line(selftest.${name} qsfe 900 4 ${run})
+        add_line(selftest.${name} qsfe 900 4 ${run} --broker {service})
     else()
         if(NOT name MATCHES "-races$|-close$|^apc-hang$|^client-killed$") # long loads
             add_line(selftest.${name} q 900 4 ${run} --scale wine)

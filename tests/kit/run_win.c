@@ -23,6 +23,8 @@
 static struct {
     WCHAR folder[KIT_PATH_BYTES]; /* for all that programs leave */
     WCHAR output[KIT_PATH_BYTES];
+    WCHAR public[KIT_PATH_BYTES];  /* what services can read; empty: none was made */
+    WCHAR service[KIT_PATH_BYTES]; /* a sluiced in it */
     HANDLE os_interrupt;
     HANDLE os_done; /* the report is written */
 } run;
@@ -78,7 +80,37 @@ static unsigned empty_folder(const WCHAR *folder) {
     return count;
 }
 
-bool kit_run_init(uint32_t *ret_os_error) {
+/* ---- a program for services ---- */
+
+/* A service's account cannot read a user's own folders, where a kit may well have been unpacked:
+ * it gets a copy of sluiced where programs are installed. Without the rights to that there are no
+ * services to be tried. */
+static void make_public(const char *folder) {
+    WCHAR kit[KIT_PATH_BYTES];
+    WCHAR own[KIT_PATH_BYTES + 32];
+    (void)kit_wide(folder, kit);
+    (void)swprintf(own, KIT_PATH_BYTES + 32, L"%ls\\bin\\sluiced.exe", kit);
+    DWORD length = ExpandEnvironmentStringsW(L"%ProgramFiles%", run.public, MAX_PATH);
+    if (length > 0 && length <= MAX_PATH) {
+        (void)swprintf(run.public + wcslen(run.public), 40, L"\\sluice-kit-%lu",
+                       GetCurrentProcessId());
+        (void)swprintf(run.service, KIT_PATH_BYTES, L"%ls\\sluiced.exe", run.public);
+        if (CreateDirectoryW(run.public, NULL)) {
+            if (CopyFileW(own, run.service, TRUE)) {
+                return;
+            }
+            (void)RemoveDirectoryW(run.public);
+        }
+    }
+    run.public[0] = L'\0';
+    wcscpy(run.service, own);
+}
+
+static bool remove_public(void) {
+    return run.public[0] == L'\0' || (DeleteFileW(run.service) && RemoveDirectoryW(run.public));
+}
+
+bool kit_run_init(const char *folder, uint32_t *ret_os_error) {
     WCHAR base[MAX_PATH + 1];
     run.os_interrupt = CreateEventW(NULL, TRUE, FALSE, NULL);
     run.os_done = CreateEventW(NULL, TRUE, FALSE, NULL);
@@ -98,6 +130,7 @@ bool kit_run_init(uint32_t *ret_os_error) {
         return false;
     }
     (void)swprintf(run.output, KIT_PATH_BYTES, L"%ls" OUTPUT_NAME, run.folder);
+    make_public(folder);
     /* What programs find: no box that waits for a click when one crashes, the folder as theirs. */
     (void)SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX | SEM_NOOPENFILEERRORBOX);
     (void)SetEnvironmentVariableW(L"TEMP", run.folder);
@@ -109,14 +142,15 @@ bool kit_run_init(uint32_t *ret_os_error) {
 bool kit_run_deinit(void) {
     (void)empty_folder(run.folder);
     bool is_gone = RemoveDirectoryW(run.folder);
+    is_gone = remove_public() && is_gone;
     (void)SetEvent(run.os_done);
     return is_gone;
 }
 
 /* ---- a program ---- */
 
-/* Appends a word in quotes, `{}` in it as the kit's folder; '/' of the list's is '\'. None has a
- * quote itself or ends with a backslash (list.c's come from pack.cmake). */
+/* Appends a word in quotes, `{}` in it as the kit's folder; {service} is the sluiced for services.
+ * None has a quote itself or ends with a backslash (list.c's come from pack.cmake). */
 static bool add_word(WCHAR line[LINE_CHARS], const char *word, const char *folder) {
     char text[KIT_PATH_BYTES * 2];
     WCHAR wide[KIT_PATH_BYTES];
@@ -124,8 +158,13 @@ static bool add_word(WCHAR line[LINE_CHARS], const char *word, const char *folde
     int length = mark == NULL ? snprintf(text, sizeof(text), "%s", word)
                               : snprintf(text, sizeof(text), "%.*s%s%s", (int)(mark - word), word,
                                          folder, mark + 2);
-    if (length < 0 || (size_t)length >= KIT_PATH_BYTES || !kit_wide(text, wide) ||
-        wcslen(line) + wcslen(wide) + 4 > LINE_CHARS) {
+    if (length < 0 || (size_t)length >= KIT_PATH_BYTES || !kit_wide(text, wide)) {
+        return false;
+    }
+    if (strcmp(word, "{service}") == 0) {
+        wcscpy(wide, run.service);
+    }
+    if (wcslen(line) + wcslen(wide) + 4 > LINE_CHARS) {
         return false;
     }
     if (line[0] != L'\0') {
