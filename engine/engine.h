@@ -298,7 +298,7 @@ engine *engine_worker_engine(engine_worker *worker);
 
 /* ---- on whose behalf ---- */
 
-#define ENGINE_OPENER_POOLS 3 /* of opener threads: see engine/opener.h */
+#define ENGINE_OPENER_POOLS 4 /* of opener threads: see engine/opener.h */
 
 /*
  * A user's share of the opener threads. An open that blocks takes an opener; no share has more than

@@ -55,7 +55,8 @@
 #include "engine/core.h"
 #include "engine/opener_pool.h"
 
-#define THREADS_PER_OPENER 4u /* two pools full, and as many threads again for what was given up */
+/* Three pools full, and nearly as many threads as two of them for what was given up. */
+#define THREADS_PER_OPENER 5u
 #define THREADS_MAX        (THREADS_PER_OPENER * ENGINE_OPENERS_MAX)
 #define INTERRUPT_EVERY_NS (10 * SL_NS_PER_MS)
 #define NO_THREAD          UINT32_MAX
@@ -354,7 +355,7 @@ int engine_opener_create(engine *e, uint32_t threads) {
     opener->engine = e;
     engine_opener_pools_init(&opener->pools, size, e->given_up_max);
     opener->thread_limit = THREADS_PER_OPENER * size;
-    opener->away_limit = opener->thread_limit - 2 * size - 2; /* pairs' one, and one that leads */
+    opener->away_limit = opener->thread_limit - 3 * size - 2; /* pairs' one, and one that leads */
     engine_share_init(&opener->own);
     sl_mailbox_init(&opener->submissions);
     sl_mailbox_init(&opener->give_ups);

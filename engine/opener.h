@@ -9,8 +9,10 @@
  *
  * Each pool has so many places (engine_options.opener_threads; one for pairs, which never wait),
  * and a place has a thread. A job that is given up while it runs leaves its pool: another thread
- * takes the place. Of 4 x opener_threads threads so many may be away; once they all are, a job that
- * is given up keeps its place. engine_share (engine.h) says who gets a place.
+ * takes the place. Of 5 x opener_threads threads so many may be away; once they all are, a job that
+ * is given up keeps its place. Giving a path up has a pool of its own: it is never given up, so
+ * those on a silent file system keep their places, and must not be in an open's way. engine_share
+ * (engine.h) says who gets a place.
  */
 #ifndef SLUICE_ENGINE_OPENER_H
 #define SLUICE_ENGINE_OPENER_H

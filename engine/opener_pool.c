@@ -35,6 +35,7 @@ unsigned engine_opener_pool_of(const engine_opener_job *job) {
     switch (job->kind) {
     case ENGINE_OPENER_RESOLVE: return ENGINE_POOL_LOOKUPS;
     case ENGINE_OPENER_PAIR: return ENGINE_POOL_PAIRS;
+    case ENGINE_OPENER_DROP: return ENGINE_POOL_DROPS;
     default: return ENGINE_POOL_PATHS;
     }
 }

@@ -7,7 +7,7 @@
 
 #include "engine/opener.h"
 
-enum { ENGINE_POOL_LOOKUPS, ENGINE_POOL_PATHS, ENGINE_POOL_PAIRS };
+enum { ENGINE_POOL_LOOKUPS, ENGINE_POOL_PATHS, ENGINE_POOL_DROPS, ENGINE_POOL_PAIRS };
 
 typedef struct engine_opener_pool {
     uint32_t size;
@@ -21,7 +21,7 @@ typedef struct engine_opener_pools {
     uint32_t waiting;      /* jobs in all queues */
 } engine_opener_pools;
 
-/* `size` places each for look-ups and for paths, one for pairs. */
+/* `size` places each for look-ups, for paths, and for giving paths up; one for pairs. */
 void engine_opener_pools_init(engine_opener_pools *pools, uint32_t size, uint32_t given_up_max);
 
 /* Puts a job into its share's queue, and takes it out again. */

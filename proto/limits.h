@@ -58,7 +58,7 @@ typedef enum sl_unit { SL_UNIT_NS, SL_UNIT_BYTES, SL_UNIT_COUNT } sl_unit;
     X(sessions, 4096, 1, 65536, COUNT, "sessions of the broker") \
     X(user_sessions, 1024, 1, 65536, COUNT, "sessions of a user, likewise") \
     X(opener_threads, 8, 1, 64, COUNT, \
-      "threads for look-ups, and as many for paths; of those that others leave a user gets half") \
+      "threads each for look-ups, paths, and giving paths up; a user gets half of what is free") \
     X(opens_given_up, 8, 1, 64, COUNT, \
       "look-ups of a user that timed out or were cancelled and that the system keeps; and paths") \
     X(zombies, 64, 1, 4096, COUNT, "handles and requests of a user that the system keeps")

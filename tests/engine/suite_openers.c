@@ -416,6 +416,33 @@ static void hung_close(void) {
     close_at_gate(r);
 }
 
+/* Giving up so many paths as a share has places for does not return: other paths are opened. */
+static void hung_closes(void) {
+    if (os_is_wine() || strcmp(os_name(), "windows") == 0) {
+        T_SKIP("a pipe's name ends with its last instance here");
+    }
+    rig *r = open_at_gate(NULL, 1u << ENGINE_OPENER_DROP);
+    engine_handle *listeners[HALF];
+    for (unsigned i = 0; i < HALF; i++) {
+        engine_address name = t_pipe_address();
+        EXPECT_STATUS(rig_listen(r, &name, 1, NULL, &listeners[i]), SLUICE_OK);
+    }
+    for (unsigned i = 0; i < HALF; i++) {
+        EXPECT_STATUS(engine_close(listeners[i], NULL), SLUICE_OK);
+    }
+    await_inside(HALF);
+    engine_address name = t_pipe_address();
+    engine_request_id id = 0;
+    EXPECT_STATUS(engine_connect(r->worker, &name, rig_after_ns(r, SL_NS_PER_S), NULL, NULL, &id),
+                  SLUICE_OK);
+    rig_await_status(r, id, SLUICE_ENOTFOUND);
+    open_gate();
+    for (unsigned i = 0; i < HALF; i++) {
+        (void)rig_await_closed(r, listeners[i]);
+    }
+    close_at_gate(r);
+}
+
 /* A server that does not accept: connects that are tried again hold no opener in between. */
 static void busy_pipes(void) {
     rig *r = rig_open();
@@ -529,6 +556,7 @@ static const t_case cases[] = {
     {"hung_connects", T_THREADED, hung_connects},
     {"hung_listen", T_THREADED, hung_listen},
     {"hung_close", T_THREADED, hung_close},
+    {"hung_closes", T_THREADED, hung_closes},
     {"busy_pipes", 0, busy_pipes},
     {"figures", T_SMOKE, figures},
 };
