@@ -30,8 +30,9 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 WINEPREFIX=${SLUICE_WINEPREFIX:-$top/build/wine-prefix}
 WINEDEBUG=${WINEDEBUG:--all}
 WINEARCH=win64
-# No menus, no .NET, no browser: nothing is written outside the prefix, no dialog waits.
-WINEDLLOVERRIDES="winemenubuilder.exe,mscoree,mshtml=d"
+# No menus, no .NET, no browser: nothing is written outside the prefix, no dialog waits. No debugger
+# either: behind winedbg a program that crashed ends with 0 (Wine 8), and a test would have passed.
+WINEDLLOVERRIDES="winemenubuilder.exe,winedbg.exe,mscoree,mshtml=d"
 export WINEPREFIX WINEDEBUG WINEARCH WINEDLLOVERRIDES
 unset DISPLAY || true
 ready=$WINEPREFIX/sluice-ready
