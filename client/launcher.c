@@ -18,6 +18,8 @@
 /* One that was given up is killed at once; so long its end is waited for before another starts,
  * since it may still hold what that one will be asked for (a listener's port). */
 #define BEFORE_NS (500 * SL_NS_PER_MS)
+/* So long after the beginning of its end, one that is still there is told and killed once more. */
+#define AGAIN_NS (1000 * SL_NS_PER_MS)
 
 struct client_start {
     client_errand errand; /* the start; later the wait for the end */
@@ -51,9 +53,12 @@ static void free_start(client_start *s) {
 
 /* ---- a broker's end -------------------------------------------------------------------------- */
 
+/* A system that refuses to let it be told, or killed, is asked a second time. */
 static void await_end(client_errand *errand) {
     client_start *s = SL_CONTAINER_OF(errand, client_start, errand);
-    (void)client_launch_stop(&s->launch, after_ns(POLITE_NS), SL_CLOCK_NEVER);
+    if (!client_launch_stop(&s->launch, after_ns(POLITE_NS), after_ns(AGAIN_NS))) {
+        (void)client_launch_stop(&s->launch, after_ns(POLITE_NS), SL_CLOCK_NEVER);
+    }
 }
 
 static void tell_end(client_errand *errand) {
