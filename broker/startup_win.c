@@ -122,9 +122,15 @@ int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAM
                        "in which no / can be", name);
         return SLUICE_ENOTSUP;
     }
-    if (length < 0 || length >= ENGINE_PIPE_NAME_BYTES) {
+    const int most =
+        ENGINE_PIPE_CHARS_MAX - (int)(sizeof(ENGINE_ENDPOINT_PREFIX_WIN) - sizeof(prefix));
+    const char *own = is_whole ? name + sizeof(prefix) - 1 : name;
+    int units = MultiByteToWideChar(CP_UTF8, 0, own, -1, NULL, 0) - 1; /* Windows counts these */
+    if (length < 0 || length >= ENGINE_PIPE_NAME_BYTES || units > most) {
         (void)snprintf(ret_error->text, sizeof(ret_error->text),
-                       "endpoint: longer than Windows allows: %.200s", name);
+                       "endpoint: longer than Windows allows, %d characters instead of at most %d: "
+                       "%.200s",
+                       units, most, name);
         return SLUICE_ENAMETOOLONG;
     }
     return SLUICE_OK;

@@ -113,7 +113,8 @@ case $platform in
 windows)
     expect 5 "endpoint: run/x looks like a path; on Windows it is the name of a pipe" \
         run --endpoint run/x
-    expect 5 "endpoint: longer than Windows allows" run --endpoint "$long_name"
+    expect 5 "endpoint: longer than Windows allows, ${#long_name} characters instead of at most" \
+        run --endpoint "$long_name"
     # Wine lets everybody read everything, and two servers have one name: see docs/testing.md.
     expect 8 "service run is for the service manager" service run
     ;;
