@@ -42,6 +42,10 @@ int pipe_name_address(const char *name, engine_address *ret_address, sl_reason *
                                "address: characters (UTF-16) of a pipe's name on Windows",
                                (uint64_t)units, 1, ENGINE_PIPE_CHARS_MAX);
     }
+    if (name[strspn(name, "./\\ ")] == '\0') { /* Windows takes these off the end of a name */
+        return sl_reason_set(ret_reason, SLUICE_EINVAL, "address",
+                             "nothing is left of the pipe's name without its dots and blanks");
+    }
     if (has_parent(name)) {
         return sl_reason_set(ret_reason, SLUICE_EINVAL, "address",
                              "\"..\" is no part of a pipe's name");

@@ -219,6 +219,13 @@ static void test_names(test_rig *rig) {
         EXPECT(call_close(c, reply.opened[0]) == SLUICE_OK);
         EXPECT(call_address(c, SL_REQUEST_LISTEN, "pipe:a\\..\\b", &reply) == SLUICE_EINVAL);
         EXPECT(strcmp(reply.detail, "address: \"..\" is no part of a pipe's name") == 0);
+        EXPECT(call_address(c, SL_REQUEST_CONNECT, "pipe:. .", &reply) == SLUICE_EINVAL);
+        EXPECT(strstr(reply.detail, "without its dots and blanks") != NULL);
+    } else {
+        EXPECT(call_address(c, SL_REQUEST_LISTEN, "pipe:some/where", &reply) == SLUICE_EINVAL);
+        EXPECT(strstr(reply.detail, "a path that begins with /") != NULL);
+        EXPECT(call_address(c, SL_REQUEST_CONNECT, "pipe:there", &reply) == SLUICE_EINVAL);
+        EXPECT(strstr(reply.detail, "a path that begins with /") != NULL);
     }
     client_close(c);
 }

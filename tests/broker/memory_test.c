@@ -183,8 +183,8 @@ static void use_sockets(memory_run *run) {
     if (run->c != NULL) {
         (void)expect(run, start_read(run->c, opened(&far, 0), 6000, true, 0), ANY, NULL);
     }
-    (void)call(run, SL_REQUEST_LISTEN, 0, "pipe:some", SLUICE_OK, &listener);
-    (void)call(run, SL_REQUEST_CONNECT, 0, "pipe:some", SLUICE_OK, &near);
+    (void)call(run, SL_REQUEST_LISTEN, 0, "pipe:/some", SLUICE_OK, &listener);
+    (void)call(run, SL_REQUEST_CONNECT, 0, "pipe:/some", SLUICE_OK, &near);
     (void)call(run, SL_REQUEST_PING, 0, NULL, SLUICE_OK, NULL);
     (void)call(run, SL_REQUEST_STATUS, 0, NULL, SLUICE_OK, NULL);
 }

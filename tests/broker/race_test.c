@@ -67,8 +67,8 @@ static void act(load *l, sl_random_seeded *random) {
     uint64_t id = 0;
     switch (sl_random_seeded_below(random, 12)) {
     case 0: id = start_simple(l, SL_REQUEST_PAIR, NULL); break;
-    case 1: id = start_simple(l, SL_REQUEST_LISTEN, "pipe:some"); break;
-    case 2: id = start_simple(l, SL_REQUEST_CONNECT, "pipe:some"); break;
+    case 1: id = start_simple(l, SL_REQUEST_LISTEN, "pipe:/some"); break;
+    case 2: id = start_simple(l, SL_REQUEST_CONNECT, "pipe:/some"); break;
     case 3: id = start_simple(l, SL_REQUEST_CONNECT, "tcp:localhost:99"); break;
     case 4:
         id = start_close(l->client, handle);

@@ -14,7 +14,7 @@
 #define OPEN_TRIES_MAX 1000u
 
 static void open_broker(test_rig *rig, const rig_options *options, const sim_options *shared) {
-    char name[ENGINE_PIPE_NAME_BYTES] = "broker";
+    char name[ENGINE_PIPE_NAME_BYTES] = "/broker";
     broker_options settings;
     broker_options_init(&settings);
     if (!rig->is_simulated) {
@@ -134,7 +134,7 @@ void rig_step(test_rig *rig) {
 }
 
 void rig_pipe_address(const test_rig *rig, char *address, size_t size) {
-    char name[64] = "some";
+    char name[64] = "/some";
     if (!rig->is_simulated) {
         rig_pipe_name(name, sizeof(name));
     }

@@ -98,8 +98,8 @@ static uint64_t any_timeout_ns(fuzz_input *in) {
 }
 
 static const char *any_address(fuzz_input *in, char text[SL_ADDRESS_BYTES + 1]) {
-    static const char *const good[] = {"pipe:some", "tcp:127.0.0.1:7", "tcp:127.0.0.1:0",
-                                       "pipe:other", "tcp:[::1]:7", "tcp:name:7"};
+    static const char *const good[] = {"pipe:/some", "tcp:127.0.0.1:7", "tcp:127.0.0.1:0",
+                                       "pipe:/other", "tcp:[::1]:7", "tcp:name:7"};
     uint8_t which = fuzz_u8(in);
     if (which < 200) {
         return good[which % SL_ARRAY_COUNT(good)];

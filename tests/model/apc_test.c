@@ -375,7 +375,7 @@ static void open_sluice(stage *s) {
     name_threads(s);
     s->threads[BROKER] = rig_worker_thread(&s->rig, 0);
     const client_settings settings = {.mode = SLUICE_MODE_SERVICE,
-                                      .endpoint = "broker",
+                                      .endpoint = "/broker",
                                       .client_name = "test",
                                       .open_timeout_ns = SL_NS_PER_S,
                                       .call_grace_ns = SL_NS_PER_S};

@@ -160,8 +160,8 @@ bool model_is_ours(const model *m, const engine_request *request);
 void model_settle(model *m);
 
 /* one_handle_peer.c */
-#define MODEL_STREAM_NAME "model-stream"
-#define MODEL_LISTEN_NAME "model-listen"
+#define MODEL_STREAM_NAME "/model-stream"
+#define MODEL_LISTEN_NAME "/model-listen"
 /* true: something had come for them. */
 bool model_poll_peers(model *m);
 /* The first that can be closed, or NULL. */

@@ -306,8 +306,8 @@ static const char *any_address(world_client *client) {
     if (listener != NULL && world_one_in(life, 3)) {
         return listener->address;
     }
-    static const char *const places[] = {"pipe:peer", "tcp:127.0.0.1:7000", "tcp:localhost:7000",
-                                         "pipe:nobody", "tcp:127.0.0.1:9",
+    static const char *const places[] = {"pipe:/peer", "tcp:127.0.0.1:7000", "tcp:localhost:7000",
+                                         "pipe:/nobody", "tcp:127.0.0.1:9",
                                          "tcp:203.0.113.1:7000", "tcp:no.such.host:1",
                                          "tcp:198.51.100.1:7000"};
     uint32_t dice = life->is_warming ? world_below(life, 8) : world_below(life, 16);
@@ -344,7 +344,7 @@ static void ask_open(world_client *client, world_act act) {
         request.kind = SL_REQUEST_LISTEN;
         unsigned number = world_below(life, WORLD_CLIENTS_MAX);
         (void)snprintf(address, sizeof(address),
-                       world_one_in(life, 2) ? "pipe:c%u" : "tcp:127.0.0.1:710%u", number);
+                       world_one_in(life, 2) ? "pipe:/c%u" : "tcp:127.0.0.1:710%u", number);
     }
     world_call *call = call_begin(client, &request, listener, sizeof(address));
     if (call == NULL) {

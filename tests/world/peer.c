@@ -184,7 +184,7 @@ static void choose_target(world_life *life, world_peer *peer, engine_address *re
         peer->listener = listener->handle;
     } else {
         (void)snprintf(address, sizeof(address),
-                       world_one_in(life, 2) ? "pipe:c%u" : "tcp:127.0.0.1:710%u",
+                       world_one_in(life, 2) ? "pipe:/c%u" : "tcp:127.0.0.1:710%u",
                        world_below(life, WORLD_CLIENTS_MAX));
     }
     unsigned number = (unsigned)(address[strlen(address) - 1] - '0');
@@ -215,7 +215,7 @@ static void connect_one(world_life *life) {
 
 static void listen_again(world_life *life, world_peer *peer) {
     if (peer->port == 0) {
-        EXPECT(pipe_name_address("peer", &peer->address, NULL) == SLUICE_OK);
+        EXPECT(pipe_name_address("/peer", &peer->address, NULL) == SLUICE_OK);
     } else {
         engine_address_loopback(&peer->address, peer->port);
     }
