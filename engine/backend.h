@@ -231,9 +231,10 @@ typedef struct engine_ops {
     void (*cancel)(engine_worker *worker, engine_request *request);
 
     /* Opens; on success the handle is filled in with engine_handle_opened. The raw code of a
-     * failure goes to worker->os_error. */
+     * failure goes to worker->os_error. `rights`: whose listener it is; NULL: ours. */
     int (*listen)(engine_worker *worker, engine_handle *handle, const engine_address *addresses,
-                  unsigned address_count, const engine_listen_options *options);
+                  unsigned address_count, const engine_listen_options *options,
+                  const engine_rights *rights);
     int (*udp_open)(engine_worker *worker, engine_handle *handle, const engine_address *address);
     int (*local_address)(engine_handle *handle, engine_address *ret_address);
 

@@ -333,8 +333,8 @@ typedef struct engine_listen_options {
     /* Connections that may wait for an accept, at each address; 0 = the default, at most
      * ENGINE_BACKLOG_MAX. */
     unsigned backlog;
-    /* Pipes: who may connect. NULL = this user only. Windows: an SDDL string; Linux: an octal mode
-     * such as "0660". */
+    /* Pipes: who may connect. NULL = this user, and the one on whose behalf it is. Windows: an SDDL
+     * string; Linux: an octal mode such as "0660". */
     const char *access;
 } engine_listen_options;
 
@@ -465,7 +465,9 @@ int engine_watch_peer(engine_handle *handle);
  * one reference, to be released before the engine is destroyed, or with NULL where a backend knows
  * nothing of it; ENOMEM; errors as engine_peer_identity.
  *   A pipe is connected to only if these rights would do; and on Linux listened on only if they
- *   would do to make files in its folder. Else EACCESS, with a detail.
+ *   would do to make files in its folder. Else EACCESS, with a detail. A pipe that is listened on
+ *   lets their user connect as well as ours. Linux: the socket is that user's file (we are root),
+ *   or has an ACL with an entry for it; Windows: its DACL has one.
  */
 int engine_peer_rights(engine_handle *handle, engine_rights **ret_rights);
 engine_rights *engine_rights_keep(engine_rights *rights); /* NULL is allowed */
@@ -546,9 +548,9 @@ int engine_accept(engine_handle *listener, void *user, engine_request_id *ret_id
  * other refusal is the whole listener's, and leaves nothing bound.
  *
  * Refused at once: EINVAL (no address, an endpoint's, a backlog over the limit). Status: OK,
- * ECANCELED, EINVAL, ENOTSUP (no such protocol here), EQUOTA (the share), ENOMEM, EADDRINUSE,
- * EADDRNOTAVAIL, ENAMETAKEN, ENAMETOOLONG, EACCESS (Windows: also an endpoint's name), ENOTFOUND
- * (no such directory), EOSLIMIT, EOS.
+ * ECANCELED, EINVAL, ENOTSUP (no such protocol here; Linux, for another user: no ACLs in that
+ * folder), EQUOTA (the share), ENOMEM, EADDRINUSE, EADDRNOTAVAIL, ENAMETAKEN, ENAMETOOLONG, EACCESS
+ * (Windows: also an endpoint's name), ENOTFOUND (no such directory), EOSLIMIT, EOS.
  */
 int engine_listen(engine_worker *worker, const engine_address *addresses, unsigned address_count,
                   const engine_listen_options *options, const engine_behalf *behalf, void *user,

@@ -9,6 +9,7 @@
  *   opener_posix.c    the worker's side of that; what an opener's thread does
  *   epoll_endpoint.c  one listening socket dealt out to several workers
  *   epoll_access.c    may that user open this path?
+ *   epoll_grant.c     a listener on behalf of another user is that user's, too
  *   epoll_lock.c      the lock file of a pipe's name
  *   epoll_mark.c      what tells a broker's endpoint from any other pipe
  *   epoll_identity.c  who is at the other end of a Unix socket
@@ -81,6 +82,7 @@ typedef struct engine_epoll_call_table {
     ssize_t (*send)(int fd, const void *buffer, size_t size, int flags);
     ssize_t (*sendmsg)(int fd, const struct msghdr *message, int flags);
     int (*setsockopt)(int fd, int level, int name, const void *value, socklen_t length);
+    int (*setxattr)(const char *path, const char *name, const void *value, size_t size, int flags);
     int (*shutdown)(int fd, int how);
     int (*socket)(int domain, int type, int protocol);
     int (*unlinkat)(int folder, const char *path, int flags);
@@ -131,8 +133,8 @@ typedef struct engine_epoll_handle {
     int fd;                  /* -1: none */
     engine_epoll_role role;
     engine_epoll_readiness readiness[2];
-    bool has_ended[2]; /* hang-up or error seen: calls return at once, a short read says nothing */
-    bool has_marks;    /* urgent data or descriptors came: a short read need not be the last */
+    bool has_ended[2];  /* hang-up or error seen: calls return at once, a short read says nothing */
+    bool has_marks;     /* urgent data or descriptors came: a short read need not be the last */
     bool is_registered; /* with epoll */
     bool wants_out;     /* registered for EPOLLOUT too */
     bool is_tcp;
@@ -188,7 +190,7 @@ void engine_epoll_accept(engine_epoll_worker *worker, engine_epoll_handle *self,
 
 int engine_epoll_tcp_listen(engine_worker *worker, engine_handle *handle,
                             const engine_address *addresses, unsigned address_count,
-                            const engine_listen_options *options);
+                            const engine_listen_options *options, const engine_rights *rights);
 /* Closes the sockets of the further addresses, if there are any. */
 void engine_epoll_close_more(engine_epoll_handle *self);
 
@@ -260,6 +262,21 @@ typedef struct engine_epoll_user {
     unsigned group_count;
     gid_t groups[];
 } engine_epoll_user;
+
+/* linux/posix_acl_xattr.h, which is not everywhere: a version, then {tag, permissions, id}, little
+ * endian, in this order of tags. */
+#define ACL_XATTR       "system.posix_acl_access"
+#define ACL_VERSION     2u
+#define ACL_HEAD_BYTES  4u
+#define ACL_ENTRY_BYTES 8u
+enum {
+    ACL_USER_OBJ = 0x01,
+    ACL_USER = 0x02,
+    ACL_GROUP_OBJ = 0x04,
+    ACL_GROUP = 0x08,
+    ACL_MASK = 0x10,
+    ACL_OTHER = 0x20
+};
 
 #define ENGINE_EPOLL_FD_PATH_BYTES 32 /* "/proc/self/fd/N" */
 
@@ -339,6 +356,11 @@ int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf,
 /* Connects to it: the same; EBUSY: try again. */
 int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *behalf,
                               const char **ret_detail, int *ret_error);
+/* Of a name on which we listen, and whose file is ours: lets that user connect to it. 0 or errno:
+ * EOPNOTSUPP: no ACLs there; ESTALE: the name leads to another file by now, which stays as it
+ * was. */
+int engine_epoll_grant(const engine_epoll_name *name, const engine_epoll_user *user,
+                       const char **ret_detail);
 /* Gives the name up; closes name->fd unless that is -1. */
 void engine_epoll_name_drop(engine_epoll_name *name);
 

@@ -28,18 +28,10 @@
 
 #define CALLS engine_epoll_calls
 
-#define LINKS_MAX      40u /* symbolic links on the way: MAXSYMLINKS of Linux */
-#define REST_BYTES     4096
-#define ACL_BYTES      4096 /* an ACL that is longer permits nothing */
-#define ACL_XATTR      "system.posix_acl_access"
-#define ACL_VERSION    2u
-#define ACL_HEAD_BYTES 4u
-#define ACL_BYTES_EACH 8u
-#define PORTS_OF_ROOT  1024u /* below: CAP_NET_BIND_SERVICE (capabilities(7)) */
-
-/* linux/posix_acl_xattr.h, which is not everywhere: a version, then {tag, permissions, id}, little
- * endian, in this order of tags. */
-enum { ACL_USER = 0x02, ACL_GROUP_OBJ = 0x04, ACL_GROUP = 0x08, ACL_MASK = 0x10, ACL_OTHER = 0x20 };
+#define LINKS_MAX     40u /* symbolic links on the way: MAXSYMLINKS of Linux */
+#define REST_BYTES    4096
+#define ACL_BYTES_MAX 4096  /* an ACL that is longer permits nothing */
+#define PORTS_OF_ROOT 1024u /* below: CAP_NET_BIND_SERVICE (capabilities(7)) */
 
 /* ---- one file -------------------------------------------------------------------------------- */
 
@@ -68,7 +60,7 @@ static bool acl_permits(const engine_epoll_user *user, const struct stat *info, 
     bool is_named = false;
     bool is_in_any = false;
     bool by_group = false; /* one of its groups permits all that is wanted */
-    for (size_t at = ACL_HEAD_BYTES; at + ACL_BYTES_EACH <= length; at += ACL_BYTES_EACH) {
+    for (size_t at = ACL_HEAD_BYTES; at + ACL_ENTRY_BYTES <= length; at += ACL_ENTRY_BYTES) {
         unsigned tag = read_u16(acl + at);
         unsigned permitted = read_u16(acl + at + 2);
         uint32_t id = read_u32(acl + at + 4);
@@ -113,7 +105,7 @@ static void descriptor_path(int fd, char ret_path[ENGINE_EPOLL_FD_PATH_BYTES]) {
 /* 0 or errno: EACCES. `wanted` as in a mode: 4 read, 2 write, 1 search. */
 static int check(const engine_epoll_user *user, int fd, const struct stat *info, unsigned wanted) {
     char path[ENGINE_EPOLL_FD_PATH_BYTES];
-    uint8_t acl[ACL_BYTES];
+    uint8_t acl[ACL_BYTES_MAX];
     if (user->uid == 0) {
         return 0;
     }
@@ -137,8 +129,8 @@ static int check(const engine_epoll_user *user, int fd, const struct stat *info,
 
 typedef struct walk {
     const engine_epoll_user *user;
-    int folder;             /* where it is, O_PATH */
-    unsigned links;         /* followed so far */
+    int folder;              /* where it is, O_PATH */
+    unsigned links;          /* followed so far */
     char name[NAME_MAX + 1]; /* the next one */
     bool is_last;
     size_t at; /* what is left begins at rest + at */

@@ -116,10 +116,11 @@ static int adopt_sockets(engine_worker *worker, engine_epoll_handle *self,
 
 int engine_epoll_tcp_listen(engine_worker *worker, engine_handle *handle,
                             const engine_address *addresses, unsigned address_count,
-                            const engine_listen_options *options) {
+                            const engine_listen_options *options, const engine_rights *rights) {
     static const engine_sockets_ops ops = {
         .open = open_socket, .port = port_of_socket, .close = close_socket};
     engine_sockets sockets;
+    (void)rights; /* a port is nobody's */
     int status = engine_sockets_open(worker, &ops, addresses, address_count, options, &sockets);
     if (status == SLUICE_OK) {
         status = adopt_sockets(worker, engine_epoll_handle_of(handle), &sockets);

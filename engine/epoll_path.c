@@ -74,7 +74,7 @@ static int remove_stale(const engine_epoll_name *name, const engine_epoll_user *
  */
 static int bind_name(engine_epoll_name *name, const engine_epoll_user *user,
                      const struct sockaddr_storage *storage, socklen_t length, mode_t mode,
-                     int backlog) {
+                     int backlog, const char **ret_detail) {
     struct stat bound;
     int error = CALLS.fchmod(name->fd, mode) == 0
                     ? engine_epoll_bind_for(user, name->fd, storage, length)
@@ -92,7 +92,12 @@ static int bind_name(engine_epoll_name *name, const engine_epoll_user *user,
         if ((is_narrowed && CALLS.fchmodat(name->folder, name->path, mode, 0) != 0) ||
             CALLS.listen(name->fd, backlog) != 0) {
             error = errno;
+        } else if (user != NULL && user->uid != 0 && bound.st_uid != user->uid) {
+            error = engine_epoll_grant(name, user, ret_detail);
         }
+    }
+    if (error == ESTALE && user != NULL) {
+        return EACCES; /* what took its place is not ours to remove */
     }
     if (error != 0) {
         (void)CALLS.unlinkat(name->folder, name->path, 0);
@@ -111,7 +116,7 @@ static int take_locked(engine_epoll_name *name, const engine_epoll_user *user,
     if (name->fd < 0) {
         return errno;
     }
-    error = bind_name(name, user, storage, length, name->mode, (int)name->backlog);
+    error = bind_name(name, user, storage, length, name->mode, (int)name->backlog, ret_detail);
     if (error != 0) {
         (void)CALLS.close(name->fd);
         name->fd = -1;
@@ -219,9 +224,8 @@ int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *beha
     }
     if (error == 0) {
         name->fd = engine_epoll_unix_socket();
-        bool is_connected = name->fd >= 0 && CALLS.connect(name->fd,
-                                                           (const struct sockaddr *)&storage,
-                                                           length) == 0;
+        bool is_connected = name->fd >= 0 &&
+                            CALLS.connect(name->fd, (const struct sockaddr *)&storage, length) == 0;
         error = is_connected ? 0 : errno;
         struct stat there; /* it is refused what is no socket, too: unix(7) */
         if (error == ECONNREFUSED && found < 0 &&

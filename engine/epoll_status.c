@@ -83,6 +83,7 @@ engine_epoll_call_table engine_epoll_calls = {
     .send = send,
     .sendmsg = sendmsg,
     .setsockopt = setsockopt,
+    .setxattr = setxattr,
     .shutdown = shutdown,
     .socket = socket,
     .unlinkat = unlinkat,
@@ -131,6 +132,7 @@ static const status_entry entries[] = {
     {EAGAIN, SLUICE_EOSLIMIT, SLUICE_EOSLIMIT}, /* connect(2): no free local port */
     {EINVAL, SLUICE_EINVAL, SLUICE_EOS},
     {EAFNOSUPPORT, SLUICE_ENOTSUP, SLUICE_EOS}, /* a kernel without IPv6 */
+    {EOPNOTSUPP, SLUICE_ENOTSUP, SLUICE_EOS},   /* setxattr(2): a file system without ACLs */
 };
 
 static const status_entry *find(int error) {

@@ -255,10 +255,11 @@ static void cancel(engine_worker *worker, engine_request *request) {
 /* ---- handles ---- */
 
 static int listen_on(engine_worker *worker, engine_handle *handle, const engine_address *addresses,
-                     unsigned address_count, const engine_listen_options *options) {
+                     unsigned address_count, const engine_listen_options *options,
+                     const engine_rights *rights) {
     iocp_handle *h = engine_iocp_handle(handle);
     return is_pipe_address(&addresses[0])
-               ? engine_iocp_pipe_listen(worker, h, &addresses[0], options)
+               ? engine_iocp_pipe_listen(worker, h, &addresses[0], options, rights)
                : engine_iocp_tcp_listen(worker, h, addresses, address_count, options);
 }
 

@@ -223,7 +223,7 @@ void engine_iocp_pipe_opened(engine_handle *handle, HANDLE pipe, iocp_file *file
                              unsigned capabilities, iocp_peer peer);
 
 int engine_iocp_pipe_listen(engine_worker *worker, iocp_handle *h, const engine_address *address,
-                            const engine_listen_options *options);
+                            const engine_listen_options *options, const engine_rights *rights);
 int engine_iocp_endpoint_create(engine_endpoint *endpoint, const engine_listen_options *options);
 void engine_iocp_endpoint_destroy(engine_endpoint *endpoint);
 int engine_iocp_endpoint_join(engine_endpoint *endpoint, engine_worker *worker,
@@ -240,6 +240,8 @@ int engine_iocp_peer_is_among(engine_handle *handle, const engine_identity *whom
 int engine_iocp_own_identity(engine *engine, engine_identity *ret_identity);
 int engine_iocp_peer_rights(engine_handle *handle, engine_rights **ret_rights);
 void engine_iocp_rights_close(engine_rights *rights);
+/* Whose they are. */
+bool engine_iocp_rights_user(const engine_rights *rights, engine_identity *ret_user);
 /* May they open that pipe, which we have opened, with that access? Any thread. */
 bool engine_iocp_rights_permit(const engine_rights *rights, HANDLE pipe, DWORD access);
 

@@ -198,6 +198,10 @@ void engine_iocp_rights_close(engine_rights *rights) {
     }
 }
 
+bool engine_iocp_rights_user(const engine_rights *rights, engine_identity *ret_user) {
+    return engine_iocp_token_user(((const iocp_rights *)rights)->token, ret_user);
+}
+
 /* The system's own question, about the very pipe that was opened: nobody can put another in its
  * place. Both calls ask the kernel and nobody else. */
 bool engine_iocp_rights_permit(const engine_rights *rights, HANDLE pipe, DWORD access) {

@@ -18,24 +18,27 @@
 
 /* ---- who may connect ---- */
 
-static int read_own_sid(iocp_engine *e) {
-    HANDLE token;
+static bool sid_text(engine_identity *user, WCHAR ret_text[IOCP_SID_CHARS]) {
     WCHAR *text = NULL;
-    if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token)) {
-        return SLUICE_EOS;
-    }
-    bool ok = engine_iocp_token_user(token, &e->own) &&
-              ConvertSidToStringSidW((PSID)e->own.bytes, &text);
-    (void)CloseHandle(token);
-    if (!ok) {
-        return SLUICE_EOS;
+    if (!ConvertSidToStringSidW((PSID)user->bytes, &text)) {
+        return false;
     }
     bool fits = wcslen(text) < IOCP_SID_CHARS;
     if (fits) {
-        wcscpy(e->own_sid, text);
+        wcscpy(ret_text, text);
     }
     (void)LocalFree(text);
-    return fits ? SLUICE_OK : SLUICE_EOS;
+    return fits;
+}
+
+static int read_own_sid(iocp_engine *e) {
+    HANDLE token;
+    if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token)) {
+        return SLUICE_EOS;
+    }
+    bool is_known = engine_iocp_token_user(token, &e->own);
+    (void)CloseHandle(token);
+    return is_known && sid_text(&e->own, e->own_sid) ? SLUICE_OK : SLUICE_EOS;
 }
 
 /* The first place outside all parentheses where `tag` and a colon stand, or the end. */
@@ -104,6 +107,22 @@ static int make_access(const iocp_engine *e, const WCHAR *sddl, PSECURITY_DESCRI
     return SLUICE_OK;
 }
 
+/* On behalf of another user: that user may connect, too; and make no instance. */
+static int make_access_for(const iocp_engine *e, const engine_rights *rights,
+                           PSECURITY_DESCRIPTOR *ret_access) {
+    WCHAR sddl[IOCP_SID_CHARS + 32];
+    WCHAR text[IOCP_SID_CHARS];
+    engine_identity user;
+    if (!engine_iocp_rights_user(rights, &user) || !sid_text(&user, text)) {
+        return SLUICE_EOS;
+    }
+    wcscpy(sddl, L"D:P(A;;0x12019b;;;");
+    wcscat(sddl, text);
+    wcscat(sddl, L")");
+    int status = make_access(e, sddl, ret_access);
+    return status == SLUICE_EINVAL ? SLUICE_EOS : status;
+}
+
 int engine_iocp_access_open(iocp_engine *e) {
     int status = read_own_sid(e);
     if (status == SLUICE_OK) {
@@ -145,14 +164,14 @@ void engine_iocp_pipe_opened(engine_handle *handle, HANDLE pipe, iocp_file *file
 }
 
 static int name_init(iocp_name *name, iocp_engine *e, const engine_address *pipe,
-                     const char *access) {
+                     const char *access, const engine_rights *rights) {
     int status = engine_iocp_pipe_path(pipe, name->path);
     if (status != SLUICE_OK) {
         return status;
     }
     name->access = e->private_access;
     if (access == NULL) {
-        return SLUICE_OK;
+        return rights == NULL ? SLUICE_OK : make_access_for(e, rights, &name->access);
     }
     WCHAR sddl[IOCP_ACCESS_CHARS];
     if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, access, -1, sddl, IOCP_ACCESS_CHARS) <=
@@ -280,7 +299,7 @@ static unsigned instance_count_of(const engine_listen_options *options, unsigned
 }
 
 int engine_iocp_pipe_listen(engine_worker *worker, iocp_handle *h, const engine_address *address,
-                            const engine_listen_options *options) {
+                            const engine_listen_options *options, const engine_rights *rights) {
     iocp_engine *e = engine_iocp_engine(worker);
     HANDLE first = NULL;
     iocp_listener *listener = engine_iocp_listener_create(
@@ -289,7 +308,7 @@ int engine_iocp_pipe_listen(engine_worker *worker, iocp_handle *h, const engine_
         return SLUICE_ENOMEM;
     }
     listener->name = &listener->own_name;
-    int status = name_init(&listener->own_name, e, address, options->access);
+    int status = name_init(&listener->own_name, e, address, options->access, rights);
     if (status == SLUICE_OK) {
         status = take_name(listener->name, &first, &worker->os_error);
     }
@@ -307,7 +326,7 @@ int engine_iocp_pipe_listen(engine_worker *worker, iocp_handle *h, const engine_
 int engine_iocp_endpoint_create(engine_endpoint *base, const engine_listen_options *options) {
     iocp_endpoint *endpoint = SL_CONTAINER_OF(base, iocp_endpoint, endpoint);
     iocp_engine *e = SL_CONTAINER_OF(base->engine, iocp_engine, engine);
-    int status = name_init(&endpoint->name, e, &base->address, options->access);
+    int status = name_init(&endpoint->name, e, &base->address, options->access, NULL);
     if (status != SLUICE_OK) {
         return status;
     }

@@ -102,6 +102,6 @@ void engine_listen_start(engine_request *request) {
     engine_worker *w = request->worker;
     w->os_error = 0;
     int status = w->ops->listen(w, request->opening[0], request->listen_addresses,
-                                request->listen_count, &request->listen);
+                                request->listen_count, &request->listen, request->behalf.rights);
     engine_request_finish(request, status, status != SLUICE_OK ? w->os_error : 0, 0, 0);
 }

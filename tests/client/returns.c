@@ -68,7 +68,9 @@ const returns_row returns_rows[] = {
     OWN(listen, EADDRINUSE, "the TCP address is in use"),
     OWN(listen, EADDRNOTAVAIL, "the TCP address is none of this machine"),
     OWN(listen, ENAMETAKEN, "somebody listens under the pipe's name"),
-    OWN(listen, ENOTSUP, "the system has no such protocol"),
+    OWN(listen, ENOTSUP,
+        "the system has no such protocol; or the broker has another user, and the folder no ACLs "
+        "(Linux)"),
     OWN(listen, EABANDONED, "the system did not end the look-up in time"),
     OWN(accept, ENOTSUP, "the handle is no listener"),
     OWN(accept, EACCESS, "a policy of the system refused the connection"),

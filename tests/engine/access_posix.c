@@ -35,8 +35,8 @@ static char place[64];
 static bool has_acls;
 
 /* A path for each question; the last is for a new name in a folder. */
-static const char *const paths[] = {"a/b/s", "l/b/s", "a/m/s", "abs/s", "a/../a/./b//s", "a/b/ls",
-                                    "a/b/none", "a/b/loop", "a/b/s/x"};
+static const char *const paths[] = {"a/b/s",  "l/b/s",    "a/m/s",    "abs/s",  "a/../a/./b//s",
+                                    "a/b/ls", "a/b/none", "a/b/loop", "a/b/s/x"};
 #define PATHS SL_ARRAY_COUNT(paths)
 
 static uint32_t draw(uint32_t below) {
@@ -177,8 +177,7 @@ static void ask_kernel(int ret_answers[PATHS + 1]) {
     assert_true(child >= 0);
     if (child == 0) {
         int answers[PATHS + 1];
-        bool is_user =
-            setgroups(1, &further) == 0 && setgid(PRIMARY) == 0 && setuid(USER) == 0;
+        bool is_user = setgroups(1, &further) == 0 && setgid(PRIMARY) == 0 && setuid(USER) == 0;
         for (size_t i = 0; i < PATHS; i++) {
             in_place(paths[i], path);
             answers[i] = try_connect(path);
@@ -322,11 +321,153 @@ static void links_of_proc(void **state) {
     free(user);
 }
 
+/* ---- listeners on behalf of another user ----------------------------------------------------- */
+
+static void take(const char *file, engine_epoll_name *ret_name) {
+    static const engine_behalf own;
+    static const engine_listen_options options;
+    const char *detail = NULL;
+    int error = 0;
+    char path[160];
+    engine_address address;
+    in_place(file, path);
+    assert_int_equal(engine_address_pipe(&address, path), SLUICE_OK);
+    assert_int_equal(engine_epoll_name_init(ret_name, &address, &options), SLUICE_OK);
+    assert_int_equal(engine_epoll_name_take(ret_name, &own, &detail, &error), SLUICE_OK);
+}
+
+/* As if the name had led there already when the socket was made. */
+static int grant_there(engine_epoll_name *name, const engine_epoll_user *user) {
+    struct stat info;
+    const char *detail = NULL;
+    assert_int_equal(lstat(name->path, &info), 0);
+    name->device = info.st_dev;
+    name->inode = info.st_ino;
+    int error = engine_epoll_grant(name, user, &detail);
+    assert_true((detail == NULL) == (error == 0));
+    return error;
+}
+
+static bool has_acl(const char *file) {
+    char path[160];
+    in_place(file, path);
+    return getxattr(path, ACL_XATTR, NULL, 0) > 0;
+}
+
+static void swap(const char *from, const char *to) {
+    char paths_of[2][160];
+    in_place(from, paths_of[0]);
+    in_place(to, paths_of[1]);
+    assert_int_equal(rename(paths_of[0], paths_of[1]), 0);
+}
+
+/* Whatever is moved to the name gets nothing. */
+static void granted_to_one_file(void **state) {
+    char path[160];
+    engine_epoll_name mine;
+    engine_epoll_name foreign;
+    (void)state;
+    engine_epoll_user *user = make_user(true);
+    make_tree();
+    unsigned open_before = count_descriptors();
+    take("mine", &mine);
+    take("foreign", &foreign);
+    swap("mine", "kept");
+    swap("foreign", "mine"); /* another listener of ours */
+    assert_int_equal(grant_there(&mine, user), ESTALE);
+    assert_false(has_acl("mine"));
+    assert_true(count_descriptors() == open_before + 4); /* two sockets, two locks */
+    swap("mine", "foreign");
+    swap("a/b/s", "mine"); /* one behind which nobody listens */
+    assert_int_equal(grant_there(&mine, user), ESTALE);
+    assert_false(has_acl("mine"));
+    swap("mine", "a/b/s");
+    swap("mine.lock", "mine"); /* no socket */
+    assert_int_equal(grant_there(&mine, user), ESTALE);
+    assert_false(has_acl("mine"));
+    swap("mine", "mine.lock");
+    swap("kept", "mine");
+    assert_int_equal(grant_there(&mine, user), 0);
+    assert_true(has_acl("mine"));
+    assert_int_equal(accept4(mine.fd, NULL, NULL, SOCK_NONBLOCK), -1); /* nobody was left there */
+    assert_int_equal(errno, EAGAIN);
+    in_place("mine", path);
+    int fd = -1;
+    assert_int_equal(chmod(place, 0755), 0);
+    assert_int_equal(engine_epoll_find_socket(user, path, &fd), 0);
+    (void)close(fd);
+    engine_epoll_name_drop(&mine);
+    engine_epoll_name_drop(&foreign);
+    assert_int_equal(count_descriptors(), open_before);
+    free(user);
+    remove_tree();
+}
+
+static int refuse_acl(const char *path, const char *name, const void *value, size_t size,
+                      int flags) {
+    (void)path;
+    (void)name;
+    (void)value;
+    (void)size;
+    (void)flags;
+    errno = EOPNOTSUPP;
+    return -1;
+}
+
+/* Where there are no ACLs: a process that is not root listens for another user. */
+static int listen_without_acls(const engine_epoll_user *user) {
+    const engine_behalf behalf = {.rights = (engine_rights *)(uintptr_t)&user->rights};
+    const engine_listen_options options = {.backlog = 1};
+    const char *detail = NULL;
+    int error = 0;
+    char path[160];
+    engine_address address;
+    engine_epoll_name name;
+    in_place("a/new", path);
+    if (geteuid() == 0 &&
+        (setgroups(0, NULL) != 0 || setgid(STRANGER) != 0 || setuid(STRANGER) != 0)) {
+        return 1;
+    }
+    engine_epoll_calls.setxattr = refuse_acl;
+    if (engine_address_pipe(&address, path) != SLUICE_OK ||
+        engine_epoll_name_init(&name, &address, &options) != SLUICE_OK) {
+        return 2;
+    }
+    if (engine_epoll_name_take(&name, &behalf, &detail, &error) != SLUICE_ENOTSUP ||
+        error != EOPNOTSUPP || detail == NULL || strstr(detail, "ACLs") == NULL) {
+        return 3;
+    }
+    return 0;
+}
+
+static void no_acls_no_listener(void **state) {
+    char path[160];
+    int status = 0;
+    (void)state;
+    engine_epoll_user *user = make_user(true);
+    make_tree();
+    in_place("a", path);
+    assert_int_equal(chmod(path, 0777), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        _exit(listen_without_acls(user));
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    in_place("a/new", path);
+    assert_int_equal(access(path, F_OK), -1);
+    in_place("a/new.lock", path);
+    assert_int_equal(access(path, F_OK), -1);
+    free(user);
+    remove_tree();
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(as_the_kernel),
-        cmocka_unit_test(odd_paths),
-        cmocka_unit_test(links_of_proc),
+        cmocka_unit_test(as_the_kernel),       cmocka_unit_test(odd_paths),
+        cmocka_unit_test(links_of_proc),       cmocka_unit_test(granted_to_one_file),
+        cmocka_unit_test(no_acls_no_listener),
     };
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     sl_random_seeded_init(&seeded, seed);

@@ -3,6 +3,7 @@
  * raw clients by \\.\pipe\NAME on the other side. A program of its own, because the audit forbids
  * such calls.
  */
+#include <aclapi.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -149,11 +150,65 @@ static void longest_name(void) {
     rig_close(r);
 }
 
+/* ---- whose a listener is ---- */
+
+/* How many entries of the pipe's DACL permit exactly that to our user. */
+static unsigned count_entries(const char *name, const engine_identity *user, DWORD access) {
+    HANDLE client = raw_client(name);
+    PSECURITY_DESCRIPTOR descriptor = NULL;
+    ACL *dacl = NULL;
+    unsigned count = 0;
+    EXPECT(client != INVALID_HANDLE_VALUE);
+    EXPECT(GetSecurityInfo(client, SE_KERNEL_OBJECT, DACL_SECURITY_INFORMATION, NULL, NULL, &dacl,
+                           NULL, &descriptor) == ERROR_SUCCESS);
+    EXPECT(dacl != NULL);
+    for (DWORD i = 0; i < dacl->AceCount; i++) {
+        ACCESS_ALLOWED_ACE *entry = NULL;
+        EXPECT(GetAce(dacl, i, (void **)&entry));
+        EXPECT(entry->Header.AceType == ACCESS_ALLOWED_ACE_TYPE);
+        count += entry->Mask == access && EqualSid(&entry->SidStart, (PSID)(uintptr_t)user->bytes);
+    }
+    (void)LocalFree(descriptor);
+    EXPECT(CloseHandle(client));
+    return count;
+}
+
+/* A listener on behalf of a client lets that client's user connect, and make no instance. The
+ * client is of our own user here, who has an entry of its own. */
+static void its_users(void) {
+    rig *r = rig_open();
+    engine_handle *ends[2];
+    engine_rights *rights = NULL;
+    engine_identity own;
+    uint8_t byte;
+    EXPECT_STATUS(engine_own_identity(r->engine, &own), SLUICE_OK);
+    rig_stream(r, STREAM_PIPE, ends);
+    rig_send(r, ends[1], "x", 1); /* then the client can be told: engine_peer_identity */
+    rig_receive(r, ends[0], &byte, 1);
+    EXPECT_STATUS(engine_peer_rights(ends[0], &rights), SLUICE_OK);
+    for (unsigned is_for = 0; is_for <= 1; is_for++) {
+        const engine_behalf behalf = {.rights = is_for ? rights : NULL};
+        char name[NAME_CHARS];
+        engine_address address;
+        engine_request_id id = 0;
+        make_name(name, sizeof(name), "-whose");
+        EXPECT_STATUS(engine_address_pipe(&address, name), SLUICE_OK);
+        EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, &behalf, NULL, &id), SLUICE_OK);
+        engine_completion completion = rig_await(r, id);
+        EXPECT_STATUS(completion.status, SLUICE_OK);
+        EXPECT_INT(count_entries(name, &own, 0x12019F), 1);
+        EXPECT_INT(count_entries(name, &own, IOCP_PIPE_CLIENT_ACCESS), is_for);
+        rig_close_handle(r, completion.opened[0]);
+    }
+    engine_rights_release(rights);
+    rig_close_stream(r, ends);
+    rig_close(r);
+}
+
 static const t_case cases[] = {
-    {"same_as_others", 0, same_as_others},
-    {"same_as_each_other", 0, same_as_each_other},
-    {"not_a_name", 0, not_a_name},
-    {"longest_name", 0, longest_name},
+    {"same_as_others", 0, same_as_others}, {"same_as_each_other", 0, same_as_each_other},
+    {"not_a_name", 0, not_a_name},         {"longest_name", 0, longest_name},
+    {"its_users", 0, its_users},
 };
 
 const t_suite suite_names = {"names", cases, SL_ARRAY_COUNT(cases)};

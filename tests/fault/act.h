@@ -19,6 +19,8 @@ bool act_make_stranger(engine_rights *rights);
 /* The same pipe by a longer way, where there is one; another file beside it. */
 void act_detour(engine_address *address);
 bool act_name_no_socket(engine_address *address);
+/* A listener of ours is that user's, too: where that takes more than the listen itself. */
+void act_grant(script *s, const engine_rights *rights);
 int act_listen(script *s, const engine_address *addresses, unsigned count,
                const engine_listen_options *options, engine_handle **ret_listener);
 

@@ -56,6 +56,7 @@ void act_behalf(script *s) {
         }
         if (act_make_stranger(rights)) {
             open_both(s, &name, &another, rights, SLUICE_EACCESS);
+            act_grant(s, rights);
         }
     }
     engine_rights_release(rights);

@@ -50,8 +50,7 @@ engine_address script_pipe_address(void) {
 }
 
 void *fault_share(size_t size) {
-    void *memory =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     EXPECT(memory != MAP_FAILED);
     return memory;
 }
@@ -178,6 +177,26 @@ void act_detour(engine_address *address) {
     EXPECT(strlen(address->pipe) + sizeof(root) <= sizeof(address->pipe));
     memmove(address->pipe + sizeof(root) - 1, address->pipe, strlen(address->pipe) + 1);
     memcpy(address->pipe, root, sizeof(root) - 1);
+}
+
+/* Root makes the file as the user, and need not grant it: so what any other broker does is called
+ * here directly. */
+void act_grant(script *s, const engine_rights *rights) {
+    const engine_behalf own = {.rights = NULL};
+    const engine_listen_options options = {.backlog = 1};
+    engine_address address = script_pipe_address();
+    const char *detail = NULL;
+    engine_epoll_name name;
+    int error = 0;
+    EXPECT(engine_epoll_name_init(&name, &address, &options) == SLUICE_OK);
+    if (!script_check(s, "engine_epoll_name_take",
+                      engine_epoll_name_take(&name, &own, &detail, &error), S_OPEN)) {
+        return;
+    }
+    error = engine_epoll_grant(&name, (const engine_epoll_user *)rights, &detail);
+    (void)script_check(s, "engine_epoll_grant", error == 0 ? SLUICE_OK : engine_epoll_status(error),
+                       S_OPEN);
+    engine_epoll_name_drop(&name);
 }
 
 bool act_name_no_socket(engine_address *address) {

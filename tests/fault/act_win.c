@@ -88,6 +88,11 @@ void act_detour(engine_address *address) {
     (void)address;
 }
 
+void act_grant(script *s, const engine_rights *rights) {
+    (void)s;
+    (void)rights;
+}
+
 bool act_name_no_socket(engine_address *address) {
     (void)address;
     return false;

@@ -44,6 +44,7 @@
     X(sendmsg, ERRNO, E(EINTR), E(EPIPE), E(ECONNRESET), E(ENOBUFS), E(EMSGSIZE), \
       E(ENETUNREACH), E(EPERM)) \
     X(setsockopt, ERRNO, E(ENOMEM), E(ENOPROTOOPT)) \
+    X(setxattr, ERRNO, E(EOPNOTSUPP), E(EPERM), E(ENOSPC), E(EIO), E(ENOMEM)) \
     X(shutdown, ERRNO, E(ENOTCONN), E(ENOBUFS)) \
     X(socket, ERRNO, E(EMFILE), E(ENFILE), E(ENOBUFS), E(EAFNOSUPPORT), E(EACCES)) \
     X(unlinkat, ERRNO, E(EACCES), E(EROFS), E(EIO), E(ENOENT)) \

@@ -253,7 +253,9 @@ SLUICE_API int32_t sluice_pair(sluice_session *session, uint64_t timeout_ns,
  * "tcp:[::]:PORT" is IPv6 and IPv4. backlog: connections that wait for an accept, 1 to 65,535, as
  * far as the system goes along (Linux: net.core.somaxconn; a Windows pipe: 64); 0 = 4,096, on a
  * Windows pipe 16. handles[0] is the listener. Closing it leaves the connections that it gave.
- * ENOTSUP: this machine has no IPv6. ENOTFOUND: no such host, or no such folder (Linux).
+ * A pipe lets in the client's own user and the broker's, nobody else.
+ * ENOTSUP: this machine has no IPv6; or the broker has another user, and the folder is on a file
+ * system without ACLs (Linux). ENOTFOUND: no such host, or no such folder (Linux).
  * EUNREACHABLE: no name server answers. EADDRINUSE, EADDRNOTAVAIL, ENAMETAKEN, ENAMETOOLONG,
  * EACCESS, ENOTSUP, EABANDONED, EOSLIMIT, EOS. */
 SLUICE_API int32_t sluice_listen(sluice_session *session, const char *address, uint32_t backlog,
