@@ -22,7 +22,7 @@ static const char head[] =
     "  sluiced run --config sluice.conf --limit handles=2000 --log-level debug\n"
     "  sluiced service install --allow \"Web Servers\" && sluiced service start\n"
     "\n"
-    "Options (each is also a line of the configuration file: workers = 4)\n"
+    "Options (except the last two also lines of the configuration file: log_level = warn)\n"
     "  --endpoint NAME     where clients connect. Windows: the name of a pipe, with or without\n"
     "                      \\\\.\\pipe\\ before it (default: sluice). Linux: a socket's path,\n"
     "                      from / on (default: $XDG_RUNTIME_DIR/sluice/broker, else\n"

@@ -10,7 +10,7 @@
 #include "client/cli/args.h"
 
 typedef struct session_choice {
-    const char *endpoint;    /* NULL = the service's default one */
+    const char *endpoint;    /* NULL = the default one */
     const char *broker_user; /* whose the service must be; NULL = the library's choice */
     const char *broker_path; /* of a private broker; NULL = beside the tool */
     bool is_private;
@@ -23,7 +23,7 @@ typedef struct session_choice {
                         choice_is_private) \
     {"endpoint", "NAME", ARGS_TEXT, &(choice_endpoint), 0, 0, NULL, \
      "where the broker listens: a pipe's name on Windows, a socket's\n" \
-     "path on Linux (default: the service's endpoint)"}, \
+     "path on Linux (default: that of `sluiced run`)"}, \
         {"broker-user", "WHO", ARGS_TEXT, &(choice_broker_user), 0, 0, NULL, \
          "whose that broker must be: \"uid 998\" or a SID (default: yours,\n" \
          "root's or a service's)"}, \

@@ -28,15 +28,13 @@
  *              pipe without \\.\pipe\, at most 247 UTF-16 units, and means the one that others mean
  *              by \\.\pipe\NAME: a / is a \, and dots and blanks at the end do not count; with a
  *              part ".." it is EINVAL. On Linux it is the path of a stream socket, at most 107
- *              bytes, and absolute: a relative one counts from the broker's current folder. They
- *              are the system's own pipes and sockets: the peer may be any program, with or
- *              without Sluice.
+ *              bytes, and absolute: a relative one is EINVAL. They are the system's own pipes and
+ *              sockets: the peer may be any program, with or without Sluice.
  *   Rights     The broker opens with its own rights. A private broker has yours. A service has
  *              those of its own user: a pipe must be open to that user and to yours, and on Linux
  *              so must the folder in which you listen; else it is SLUICE_EACCESS. The pipes on
- *              which it listens let in its own user only (on Linux yours, if it runs as root):
- *              clients of the same service, not the programs of others. No broker opens a broker's
- *              endpoint for you.
+ *              which it listens for you let in your user and its own, nobody else. No broker opens
+ *              a broker's endpoint for you.
  *   Threads    Every function may be called from any thread at any time, except where it says
  *              otherwise. Two calls on one handle take effect in the order in which they began.
  *   Fork       In a child of fork every call on its parent's sessions returns SLUICE_EFORKED. The
@@ -44,7 +42,9 @@
  *   Loss       When the broker dies or falls silent, what is in flight ends with
  *              SLUICE_EBROKERLOST or SLUICE_EUNRESPONSIVE: done = bytes it had confirmed,
  *              in_doubt = the rest of a write. Handles are stale then (SLUICE_ESTALE). The next
- *              call that opens something connects again; nothing is repeated by itself.
+ *              call that opens something connects again; nothing is repeated by itself. In mode
+ *              SERVICE, where nobody listens any more (it may be restarting), that call tries again
+ *              until open_timeout_ns (SLUICE_ENOBROKER) or its timeout (SLUICE_ETIMEDOUT) is over.
  *
  * Nothing here is variadic, a macro with arguments, or of a size that depends on the compiler.
  */
@@ -96,7 +96,7 @@ enum {
                                    and not do I/O of its own */
 };
 
-/* sluice_open_options.private_log_level: what a private broker writes to its standard error */
+/* sluice_open_options.private_log_level: what a private broker writes to its log */
 enum {
     SLUICE_LOG_DEFAULT = 0, /* as WARNING */
     SLUICE_LOG_ERROR = 1,
