@@ -139,8 +139,7 @@ static int check_given(const char *path, config_error *ret_error) {
     struct stat info;
     if (path[0] != '/') {
         (void)snprintf(ret_error->text, sizeof(ret_error->text),
-                       "endpoint: %.200s is a relative path, another socket in every folder "
-                       "that somebody is in; begin it with /", path);
+                       "endpoint: %.200s is a relative path; give one that begins with /", path);
         return SLUICE_ENOTSUP;
     }
     if (lstat(path, &info) == 0 && !S_ISSOCK(info.st_mode)) {

@@ -18,6 +18,10 @@ int client_endpoint_service(const char *given, char ret_endpoint[ENGINE_PIPE_NAM
             return sl_reason_set(ret_reason, length == 0 ? SLUICE_EINVAL : SLUICE_ENAMETOOLONG,
                                  "endpoint", "no name of a socket");
         }
+        if (given[0] != '/') { /* a program that changes its folder would reach another one later */
+            return sl_reason_set(ret_reason, SLUICE_EINVAL, "endpoint",
+                                 "on Linux it is a path that begins with /");
+        }
         memcpy(ret_endpoint, given, length + 1);
         return SLUICE_OK;
     }

@@ -192,6 +192,9 @@ int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf,
         return SLUICE_OK;
     }
     leave_folder(name);
+    if (error == ENOENT && *ret_detail == NULL) {
+        *ret_detail = "the folder that it would be in does not exist";
+    }
     return error == EADDRINUSE ? SLUICE_ENAMETAKEN : engine_epoll_status(error);
 }
 

@@ -80,6 +80,8 @@ int main(void) {
            "address: there is a folder of that name, not a pipe");
     expect(c, SL_REQUEST_LISTEN, "fifo", SLUICE_ENAMETAKEN,
            "address: there is a FIFO of that name, not a pipe");
+    expect(c, SL_REQUEST_LISTEN, "none/x", SLUICE_ENOTFOUND,
+           "address: the folder that it would be in does not exist");
     expect(c, SL_REQUEST_LISTEN, "link", SLUICE_ENAMETAKEN,
            "address: there is a symbolic link of that name, not a pipe");
     expect(c, SL_REQUEST_CONNECT, long_name, SLUICE_ENAMETOOLONG,

@@ -129,7 +129,7 @@ linux)
     expect 5 "endpoint: $work/deep is a folder; name a socket, which is made there" \
         run --endpoint "$work/deep"
     for relative in x ./x none/e; do
-        expect 5 "endpoint: $relative is a relative path, another socket in every folder" \
+        expect 5 "endpoint: $relative is a relative path; give one that begins with /" \
             run --endpoint $relative
     done
     config 'endpoint = x\n'
