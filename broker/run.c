@@ -12,6 +12,7 @@
 #include "base/failpoint.h"
 #include "base/sink.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "broker/descriptors.h"
 
 _Static_assert(STARTUP_ALLOW_MAX <= BROKER_ALLOW_MAX, "the broker takes the whole allow list");
@@ -20,6 +21,9 @@ _Static_assert(STARTUP_ALLOW_MAX <= BROKER_ALLOW_MAX, "the broker takes the whol
 /* Openers that are about to come back. What the others do nobody waits for: it is left to the end
  * of the process. */
 #define OPENERS_NS (20 * SL_NS_PER_MS)
+/* The end waits so long for the file system that the endpoint's name is on. Longer than OPENERS_NS;
+ * one that answers at all has done so by then. */
+#define LEAVE_NS SL_NS_PER_S
 
 /* Alive until the process ends: a stuck thread may still look at it. */
 typedef struct run {
@@ -29,6 +33,8 @@ typedef struct run {
     sl_log *log;
     control *control;
     broker *broker;
+    int destroyed;       /* of broker_destroy; read when its thread is back */
+    bool is_left_behind; /* a leaving thread is not back: what it works on is in use */
     const run_hooks *hooks;
     char file[CONFIG_FILE_BYTES_MAX];
 } run;
@@ -267,6 +273,40 @@ static sluiced_exit start_broker(run *r) {
 
 /* ---- and down ---- */
 
+/* Gives up something in the file system, on a thread of its own: the system may never answer.
+ * false: it has not in time, and the thread is left to the end of the process. That ends its wait
+ * for a FUSE daemon, too, unless the daemon has the request already [linux: fs/fuse/dev.c,
+ * request_wait_answer]. */
+static bool leave_in_time(run *r, sl_thread_fn leave, const char *complaint) {
+    sl_thread thread;
+    uint64_t deadline_ns = sl_clock_after_ns(sl_clock_now_ns(sl_clock_system()), LEAVE_NS);
+    if (sl_thread_start(&thread, "sluice-leave", leave, r) != SLUICE_OK) {
+        leave(r); /* no thread is to be had, and most file systems answer */
+    } else if (!sl_thread_join_until(&thread, deadline_ns)) {
+        sl_thread_detach(&thread);
+        r->is_left_behind = true;
+        sl_log_record(r->log, SL_LOG_WARN, complaint, r->endpoint, NULL, 0);
+    }
+    return !r->is_left_behind;
+}
+
+static void leave_endpoint(void *context) {
+    run *r = context;
+    r->destroyed = broker_destroy(r->broker, OPENERS_NS);
+}
+
+static void leave_folder(void *context) {
+    const run *r = context;
+    startup_remove_folder(r->endpoint);
+}
+
+/* As broker_destroy. SLUICE_EABANDONED, too: it is not back. */
+static int destroy_broker(run *r) {
+    static const char complaint[] =
+        "the endpoint's folder does not answer; its socket and lock are left behind";
+    return leave_in_time(r, leave_endpoint, complaint) ? r->destroyed : SLUICE_EABANDONED;
+}
+
 static sluiced_exit serve(run *r) {
     SL_FAILPOINT_PASS(broker, started);
     sl_log_field fields[] = {{.name = "workers", .value = broker_worker_count(r->broker)},
@@ -281,8 +321,8 @@ static sluiced_exit serve(run *r) {
     bool is_joined =
         status == SLUICE_OK && end.stuck_count == 0 &&
         broker_join(r->broker, sl_clock_after_ns(sl_clock_now_ns(sl_clock_system()), END_NS));
-    int destroyed = is_joined ? broker_destroy(r->broker, OPENERS_NS) : SLUICE_EBUSY;
-    if (destroyed == SLUICE_EABANDONED) {
+    int destroyed = is_joined ? destroy_broker(r) : SLUICE_EBUSY;
+    if (destroyed == SLUICE_EABANDONED && !r->is_left_behind) {
         broker_counters counters;
         broker_counters_get(r->broker, &counters);
         sl_log_field given_up = {.name = "opens", .value = (int64_t)counters.opens_given_up};
@@ -311,7 +351,7 @@ static sluiced_exit with_control(run *r, const run_hooks *hooks) {
     if (code == SLUICED_EXIT_OK) {
         code = serve(r);
     } else {
-        (void)broker_destroy(r->broker, END_NS);
+        (void)destroy_broker(r);
     }
     if (hooks != NULL && hooks->on_control != NULL) {
         hooks->on_control(hooks->user, NULL);
@@ -334,10 +374,11 @@ sluiced_exit run_broker(const sluiced_options *options, const run_hooks *hooks) 
     if (code == SLUICED_EXIT_OK && !is_client_gone) {
         code = with_control(r, hooks);
     }
-    if (options->life_line != NULL) {
-        startup_remove_folder(r->endpoint);
+    if (options->life_line != NULL && !r->is_left_behind) {
+        static const char complaint[] = "the endpoint's folder does not answer; it is left behind";
+        (void)leave_in_time(r, leave_folder, complaint);
     }
-    if (code == SLUICED_EXIT_STUCK) {
+    if (code == SLUICED_EXIT_STUCK || r->is_left_behind) {
         (void)sl_log_stop(r->log); /* writes what it has; the rest is left to the process's end */
         return code;
     }

@@ -1,9 +1,10 @@
 /*
  * case_hung_posix.c - what a system may never answer: a file system whose daemon is halted (a FUSE
  * mount that nobody serves), and a name server that is silent. Who opens something there waits for
- * it, gives it up in time, and keeps nobody from anything else; the broker's end waits for neither.
+ * it, gives it up in time, and keeps nobody from anything else; the broker's end waits for neither,
+ * nor for its own endpoint's folder.
  *
- * Both need namespaces of their own, and so root; else they say why they do not run. The mount is
+ * All need namespaces of their own, and so root; else they say why they do not run. The mount is
  * in this thread's namespace, which the broker gets from it; it ends with the process at the
  * latest.
  */
@@ -13,6 +14,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/integration/place.h"
@@ -32,6 +35,8 @@
 #define TIMEOUT_NS  (500 * SL_NS_PER_MS)
 #define QUICK_NS    (400 * SL_NS_PER_MS) /* what takes no time, on a machine with other work */
 #define STOP_NS     (3 * SL_NS_PER_S)
+#define SILENT_NS   (2 * SL_NS_PER_S)
+#define SILENT_TEXT "the endpoint's folder does not answer; its socket and lock are left behind"
 #define CLOSE_NS    SL_NS_PER_S /* of a session with a private broker: it took 2 s */
 #define RESOLV_CONF "/etc/resolv.conf"
 #define ASKED_MS    10000
@@ -45,19 +50,29 @@ static void take_namespaces(int which) {
     }
 }
 
-/* Mounts it on a new folder. Returns the descriptor from which a daemon would read. */
-static int mount_hung(char folder[PATH_SIZE]) {
+/* Over a folder that is there. Returns the descriptor from which a daemon would read, or -1. */
+static int mount_over(const char *folder) {
     char options[PATH_SIZE];
     int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     if (fuse < 0) {
-        place_skip("there is no /dev/fuse to open");
+        return -1;
     }
-    (void)snprintf(folder, PATH_SIZE, "/tmp/sluice-hung-XXXXXX");
-    EXPECT(mkdtemp(folder) != NULL);
     (void)snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", fuse);
     if (mount("sluice-hung", folder, "fuse", MS_NOSUID | MS_NODEV, options) != 0) {
+        EXPECT(close(fuse) == 0);
+        return -1;
+    }
+    return fuse;
+}
+
+/* Mounts it on a new folder. */
+static int mount_hung(char folder[PATH_SIZE]) {
+    (void)snprintf(folder, PATH_SIZE, "/tmp/sluice-hung-XXXXXX");
+    EXPECT(mkdtemp(folder) != NULL);
+    int fuse = mount_over(folder);
+    if (fuse < 0) {
         EXPECT(rmdir(folder) == 0);
-        place_skip("FUSE cannot be mounted here");
+        place_skip("there is no /dev/fuse to open, or it cannot be mounted here");
     }
     return fuse;
 }
@@ -212,6 +227,57 @@ void case_hung_path(place *at) {
     if (!IS_SANITIZED) {
         unmount_hung(fuse, folder);
     }
+}
+
+/* Its endpoint's folder falls silent under it: it ends in time all the same, asked to or because
+ * its client (0 = it has none) is gone, and says what it leaves behind. */
+static void end_in_silence(place *at, pid_t client) {
+    char folder[PATH_SIZE];
+    char lock[PLACE_ENDPOINT_BYTES + sizeof(".lock")];
+    const char *limits[] = {"drain_grace=0", NULL};
+    (void)snprintf(folder, sizeof(folder), "/tmp/sluice-silent-XXXXXX");
+    EXPECT(mkdtemp(folder) != NULL);
+    (void)snprintf(at->endpoint, sizeof(at->endpoint), "%s/broker", folder);
+    (void)snprintf(lock, sizeof(lock), "%s.lock", at->endpoint);
+    place_start_broker(at, 1, limits);
+    int fuse = mount_over(folder);
+    EXPECT(fuse >= 0);
+    uint64_t since_ns = place_now_ns();
+    EXPECT(client != 0 ? kill(client, SIGKILL) == 0 : process_interrupt(&at->broker));
+    if (IS_SANITIZED) { /* which stops every thread at the end: it waits for that one, too */
+        (void)process_until(&at->broker, SILENT_TEXT);
+        EXPECT(close(fuse) == 0);
+    }
+    EXPECT(process_wait(&at->broker, PROCESS_PATIENCE_NS));
+    uint64_t took_ns = place_now_ns() - since_ns;
+    printf("%s: stopped after %.0f ms with exit code %d\n",
+           client != 0 ? "its client is gone" : "asked to", (double)took_ns / 1e6,
+           at->broker.exit_code);
+    EXPECT(at->broker.exit_code == 0 && took_ns <= SILENT_NS);
+    EXPECT(process_has_said(&at->broker, SILENT_TEXT) != NULL);
+    EXPECT(process_has_said(&at->broker, " error ") == NULL);
+    process_deinit(&at->broker);
+    EXPECT(IS_SANITIZED || close(fuse) == 0);
+    EXPECT(umount2(folder, MNT_DETACH) == 0);
+    EXPECT(unlink(at->endpoint) == 0 && unlink(lock) == 0 && rmdir(folder) == 0);
+}
+
+void case_hung_endpoint(place *at) {
+    char folder[PATH_SIZE];
+    char client_id[16];
+    take_namespaces(CLONE_NEWNS);
+    unmount_hung(mount_hung(folder), folder); /* can it be had here? */
+    end_in_silence(at, 0);
+    pid_t client = fork();
+    if (client == 0) {
+        (void)pause();
+        _exit(0);
+    }
+    (void)snprintf(client_id, sizeof(client_id), "%d", (int)client);
+    at->private_for = client_id;
+    end_in_silence(at, client);
+    EXPECT(waitpid(client, NULL, 0) == client);
+    at->private_for = NULL;
 }
 
 /* A private broker is gone with its session, whatever its look-ups do. */

@@ -14,8 +14,8 @@ static const place_case cases[] = {
     {"drain_now", case_drain_now, 60},            {"hostile", case_hostile, 60},
     {"flood", case_flood, 100},                   {"deadlines", case_deadlines, 60},
     {"slow_reader", case_slow_reader, 100},       {"exhaustion", case_exhaustion, 60},
-    {"hung_path", case_hung_path, 60},            {"silent_names", case_silent_names, 100},
-    {"hungry", case_hungry, 100},
+    {"hung_path", case_hung_path, 60},            {"hung_endpoint", case_hung_endpoint, 60},
+    {"silent_names", case_silent_names, 100},     {"hungry", case_hungry, 100},
 };
 
 int main(int count, char **words) {
