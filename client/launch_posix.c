@@ -42,6 +42,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/own_fds.h"
 #include "base/status.h"
 #include "client/include/sluice/sluice.h"
 
@@ -173,10 +174,16 @@ static int move_above(int fd) {
     return moved;
 }
 
+/* A forked child of the program closes it as well, until now. */
+static void close_own(int fd) {
+    sl_own_fds_remove(fd);
+    (void)close(fd);
+}
+
 static void close_all(const int descriptors[DESCRIPTORS]) {
     for (unsigned i = 0; i < DESCRIPTORS; i++) {
         if (descriptors[i] >= 0) {
-            (void)close(descriptors[i]);
+            close_own(descriptors[i]);
         }
     }
 }
@@ -199,6 +206,7 @@ static int open_all(client_launch *launch, const client_launch_options *options,
     }
     int error = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, life) != 0 ? errno : 0;
     if (error == 0) {
+        sl_own_fds_add(life[0]);
         d[LIFE] = move_above(life[1]);
         error = d[LIFE] < 0 ? errno : 0;
     }
@@ -210,6 +218,7 @@ static int open_all(client_launch *launch, const client_launch_options *options,
     if (error == 0) {
         d[CLIENT] = move_above(pidfd_open(getpid(), 0));
         d[FOLDER] = d[CLIENT] < 0 ? -1 : copy_above(launch->place.folder);
+        sl_own_fds_add(d[FOLDER]);
         error = d[FOLDER] < 0 ? errno : 0;
     }
     if (error == 0) {
@@ -222,7 +231,7 @@ static int open_all(client_launch *launch, const client_launch_options *options,
     if (error != 0) {
         close_all(d);
         if (life[0] >= 0) {
-            (void)close(life[0]);
+            close_own(life[0]);
         }
     } else {
         launch->os_life = (uint64_t)life[0];
@@ -335,7 +344,7 @@ int client_launch_start(client_launch *launch, const client_launch_options *opti
         error = start_process(&s);
         close_all(s.descriptors);
         if (error != 0) {
-            (void)close((int)launch->os_life);
+            close_own((int)launch->os_life);
         } else {
             launch->process_id = (uint64_t)s.process;
             launch->os_process = atomic_load(&launch->os_starting);
@@ -405,7 +414,7 @@ bool client_launch_stop(client_launch *launch, uint64_t polite_ns, uint64_t dead
 void client_launch_leave(client_launch *launch) {
     uint32_t pidfd = atomic_load(&launch->os_starting);
     if (launch->process_id != 0) {
-        (void)close((int)launch->os_life);
+        close_own((int)launch->os_life);
     }
     if (pidfd != NO_PIDFD) {
         (void)close((int)pidfd);

@@ -22,6 +22,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/own_fds.h"
+
 #define PLACES            3u
 #define PARENT_BYTES      96
 #define ATTEMPTS          4u    /* a sweep that came in between, so often in a row */
@@ -101,6 +103,7 @@ static int make_folder(const char *path, int *ret_folder) {
         (void)rmdir(path);
         return error == ENOENT ? EAGAIN : error;
     }
+    sl_own_fds_add(folder);
     int error = 0;
     if (flock(folder, LOCK_EX | LOCK_NB) != 0) {
         error = errno == EWOULDBLOCK ? EAGAIN : errno;
@@ -110,6 +113,7 @@ static int make_folder(const char *path, int *ret_folder) {
         error = EAGAIN;
     }
     if (error != 0) {
+        sl_own_fds_remove(folder);
         (void)close(folder);
         (void)rmdir(path);
         return error;
@@ -232,6 +236,7 @@ void client_place_clear(client_place *place) {
 
 void client_place_leave(client_place *place) {
     if (place->endpoint[0] != '\0') {
+        sl_own_fds_remove(place->folder);
         (void)close(place->folder);
         place->endpoint[0] = '\0';
     }

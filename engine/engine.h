@@ -218,7 +218,8 @@ typedef struct engine_options {
     uint32_t given_up_max;       /* per share and pool; 0 = ENGINE_DEFAULT_GIVEN_UP */
     bool may_fork; /* Linux: this process may fork, and a child keep copies of our descriptors. A
                       named pipe that is closed is over for its peer all the same; where bytes were
-                      not read it may see the end of file instead of a reset */
+                      not read it may see the end of file instead of a reset. What it connected to
+                      is entered in base/own_fds.h: the process closes that in a child of fork */
     const void *backend_options; /* the simulator's settings; NULL for the others */
 } engine_options;
 

@@ -331,7 +331,8 @@ typedef struct engine_epoll_name {
     engine_epoll_lock lock;
     int folder; /* that `path` counts from; AT_FDCWD, or another user's that we hold */
     bool is_endpoint;
-    mode_t mode; /* of the socket file */
+    bool may_fork; /* engine_options has it */
+    mode_t mode;   /* of the socket file */
     unsigned backlog;
     dev_t device;
     ino_t inode; /* of the socket file */
@@ -356,6 +357,8 @@ int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf,
 /* Connects to it: the same; EBUSY: try again. */
 int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *behalf,
                               const char **ret_detail, int *ret_error);
+/* Closes what was connected and has not become a handle's. */
+void engine_epoll_name_disconnect(engine_epoll_name *name);
 /* Of a name on which we listen, and whose file is ours: lets that user connect to it. 0 or errno:
  * EOPNOTSUPP: no ACLs there; ESTALE: the name leads to another file by now, which stays as it
  * was. */

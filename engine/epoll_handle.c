@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 
+#include "base/own_fds.h"
 #include "engine/epoll.h"
 
 #define CALLS engine_epoll_calls
@@ -84,6 +85,9 @@ void engine_epoll_close_fd(engine_epoll_handle *self) {
         engine_epoll_worker *worker = engine_epoll_worker_of(self->handle.worker);
         (void)CALLS.epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, self->fd, NULL);
         self->is_registered = false;
+    }
+    if (self->handle.worker->engine->may_fork) {
+        sl_own_fds_remove(self->fd);
     }
     (void)CALLS.close(self->fd);
     self->fd = -1;

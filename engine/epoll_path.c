@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/own_fds.h"
 #include "engine/epoll.h"
 
 #define CALLS engine_epoll_calls
@@ -214,6 +215,14 @@ static int find_socket(const engine_epoll_name *name, const engine_epoll_user *u
     return error;
 }
 
+void engine_epoll_name_disconnect(engine_epoll_name *name) {
+    if (name->may_fork) {
+        sl_own_fds_remove(name->fd);
+    }
+    (void)CALLS.close(name->fd);
+    name->fd = -1;
+}
+
 int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *behalf,
                               const char **ret_detail, int *ret_error) {
     struct sockaddr_storage storage;
@@ -227,6 +236,9 @@ int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *beha
     }
     if (error == 0) {
         name->fd = engine_epoll_unix_socket();
+        if (name->may_fork) {
+            sl_own_fds_add(name->fd);
+        }
         bool is_connected = name->fd >= 0 &&
                             CALLS.connect(name->fd, (const struct sockaddr *)&storage, length) == 0;
         error = is_connected ? 0 : errno;
@@ -240,8 +252,7 @@ int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *beha
         (void)CALLS.close(found);
     }
     if (error != 0 && name->fd >= 0) {
-        (void)CALLS.close(name->fd);
-        name->fd = -1;
+        engine_epoll_name_disconnect(name);
     }
     *ret_error = error;
     if (error == EAGAIN || error == EINTR) { /* the backlog is full: connect(2) */

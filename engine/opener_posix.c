@@ -43,6 +43,7 @@ int engine_epoll_name_init(engine_epoll_name *name, const engine_address *addres
     socklen_t length;
     name->fd = -1;
     name->lock.fd = -1;
+    name->may_fork = false;
     int status = engine_epoll_sockaddr(address, &storage, &length);
     if (status == SLUICE_OK && options != NULL) {
         status = parse_access(options->access, &name->mode);
@@ -59,7 +60,8 @@ int engine_epoll_name_init(engine_epoll_name *name, const engine_address *addres
 }
 
 /* Makes it the handle's, if it is what was asked for; or closes it. */
-static int take_connected(engine_request *request, int fd, int *ret_error) {
+static int take_connected(engine_request *request, engine_epoll_name *name, int *ret_error) {
+    int fd = name->fd;
     int status =
         engine_epoll_check_mark(fd, request->address.is_endpoint, &request->detail, ret_error);
     if (status == SLUICE_OK) {
@@ -68,7 +70,7 @@ static int take_connected(engine_request *request, int fd, int *ret_error) {
         status = *ret_error == 0 ? SLUICE_OK : engine_epoll_status(*ret_error);
     }
     if (status != SLUICE_OK) {
-        (void)engine_epoll_calls.close(fd);
+        engine_epoll_name_disconnect(name);
     }
     return status;
 }
@@ -78,7 +80,7 @@ static void on_connected(engine_opener_job *job) {
     int status = job->status;
     int error = (int)job->os_error;
     if (status == SLUICE_OK) {
-        status = take_connected(request, engine_epoll_name_of(job)->fd, &error);
+        status = take_connected(request, engine_epoll_name_of(job), &error);
     } else {
         request->detail = job->detail;
     }
@@ -130,6 +132,7 @@ void engine_epoll_path_start(engine_request *request) {
     int status = engine_epoll_name_init(engine_epoll_name_of(job), &request->address,
                                         is_listen ? &request->listen : NULL);
     if (status == SLUICE_OK) {
+        engine_epoll_name_of(job)->may_fork = request->worker->engine->may_fork;
         engine_opener_submit(job);
     } else {
         engine_opener_release(job);
@@ -256,7 +259,7 @@ void engine_opener_os_dispose(engine_opener_job *job) {
     if (job->kind == ENGINE_OPENER_LISTEN) {
         engine_epoll_name_drop(name);
     } else if (job->kind == ENGINE_OPENER_CONNECT) {
-        (void)engine_epoll_calls.close(name->fd);
+        engine_epoll_name_disconnect(name);
     }
 }
 

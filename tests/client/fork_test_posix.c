@@ -3,19 +3,25 @@
  * descriptors keeps neither the session nor its handles.
  *
  *     client_fork_test PATH-OF-SLUICED
+ *     client_fork_test --wait             another program, which a parent becomes by exec
  *
  * The children wait until they are killed: a broker that does not see the end of their parent's
  * session waits in vain, and the test fails.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/client/outside_posix.h"
 #include "tests/client/rig.h"
 
 #define PAIRS   5
+#define NUMBERS 256  /* descriptors looked at */
 #define ALARM_S 60u /* a forgotten process ends by itself */
 
 static const char *broker_path;
@@ -149,12 +155,180 @@ static void test_killed(void **state) {
     (void)close(tell[1]);
 }
 
+/* ---- a parent that becomes another program, and its child lives on --------------------------- */
+
+/* What a parent has found out, and its child. */
+typedef struct becoming {
+    pid_t child;
+    bool is_child_well;
+    uint64_t broker; /* a private one */
+    char endpoint[sizeof(((sluice_session_info *)NULL)->endpoint)];
+} becoming;
+
+static void note_open(bool ret_is_open[NUMBERS]) {
+    for (int fd = 0; fd < NUMBERS; fd++) {
+        ret_is_open[fd] = fcntl(fd, F_GETFD) >= 0;
+    }
+}
+
+static bool are_open(const int *fds, unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        if (fcntl(fds[i], F_GETFD) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* In the child: `library` has numbers of the parent's session. Some of them are free now; what the
+ * child opens there stays open, whatever it calls, and in a child of its own as well. */
+static bool is_child_well(sluice_session *session, const bool library[NUMBERS]) {
+    int own[NUMBERS];
+    unsigned count = 0;
+    int fd;
+    while (count < NUMBERS && (fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) < NUMBERS) {
+        if (fd < 0) {
+            return false;
+        }
+        own[count++] = fd;
+    }
+    bool has_reused = false;
+    for (unsigned i = 0; i < count; i++) {
+        has_reused = has_reused || library[own[i]];
+    }
+    bool is_well = has_reused && sluice_session_close(session) == SLUICE_EFORKED;
+    pid_t next = fork();
+    if (next == 0) {
+        _exit(are_open(own, count) ? 0 : 1);
+    }
+    int status = -1;
+    return waitpid(next, &status, 0) == next && status == 0 && is_well && are_open(own, count);
+}
+
+/* In a process of the test's: its starter sees that it has told nothing. */
+static void must(bool is_so) {
+    if (!is_so) {
+        _exit(1);
+    }
+}
+
+/* Opens a session, forks, and becomes another program. Does not come back. */
+static void become_other(bool is_private, bool kills_broker, int tell) {
+    bool before[NUMBERS];
+    bool library[NUMBERS];
+    int child_tells[2];
+    becoming b;
+    memset(&b, 0, sizeof(b));
+    (void)alarm(ALARM_S); /* exec keeps it: alarm(2) */
+    must(pipe(child_tells) == 0);
+    note_open(before);
+    sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_PRIVATE,
+                                   .broker_path = broker_path};
+    sluice_session *session = NULL;
+    if (is_private) {
+        must(sluice_open(&options, &session) == SLUICE_OK);
+    } else {
+        session = open_service(SLUICE_DELIVERY_THREAD);
+    }
+    open_pairs(session);
+    note_open(library);
+    for (int fd = 0; fd < NUMBERS; fd++) {
+        library[fd] = library[fd] && !before[fd];
+    }
+    sluice_session_info info = {.size = sizeof(info)};
+    must(sluice_session_get_info(session, &info) == SLUICE_OK);
+    b.broker = info.broker_process_id;
+    memcpy(b.endpoint, info.endpoint, sizeof(b.endpoint));
+    b.child = fork();
+    if (b.child == 0) {
+        bool is_well = is_child_well(session, library);
+        (void)!write(child_tells[1], &is_well, sizeof(is_well));
+        wait_to_be_killed();
+    }
+    (void)!read(child_tells[0], &b.is_child_well, sizeof(b.is_child_well));
+    if (kills_broker) {
+        (void)kill((pid_t)b.broker, SIGKILL);
+    }
+    (void)!write(tell, &b, sizeof(b));
+    (void)execl("/proc/self/exe", "client_fork_test", "--wait", (char *)NULL);
+    _exit(1);
+}
+
+static pid_t start_becoming(bool is_private, bool kills_broker, becoming *ret) {
+    int tell[2];
+    assert_int_equal(pipe2(tell, O_CLOEXEC), 0);
+    pid_t parent = fork();
+    if (parent == 0) {
+        become_other(is_private, kills_broker, tell[1]);
+    }
+    assert_int_equal(read(tell[0], ret, sizeof(*ret)), sizeof(*ret));
+    (void)close(tell[0]);
+    (void)close(tell[1]);
+    return parent;
+}
+
+static void end_becoming(pid_t parent, const becoming *b) {
+    assert_true(b->is_child_well);
+    assert_int_equal(waitpid(parent, NULL, WNOHANG), 0); /* both live */
+    assert_int_equal(kill(b->child, 0), 0);
+    assert_int_equal(kill(b->child, SIGKILL), 0);
+    end(parent);
+}
+
+static void test_other_program(void **state) {
+    (void)state;
+    becoming b;
+    pid_t parent = start_becoming(false, false, &b);
+    assert_true(comes_to(1, 0));
+    end_becoming(parent, &b);
+}
+
+static void test_other_program_private(void **state) {
+    (void)state;
+    becoming b;
+    pid_t parent = start_becoming(true, false, &b);
+    assert_true(outside_is_gone(b.broker));
+    assert_int_not_equal(access(b.endpoint, F_OK), 0);
+    end_becoming(parent, &b);
+}
+
+/* Its broker was killed, and left its folder: nobody has the lock, so that the next launch of
+ * anybody clears it away. */
+static void test_other_program_folder(void **state) {
+    (void)state;
+    becoming b;
+    pid_t parent = start_becoming(true, true, &b);
+    assert_true(outside_is_gone(b.broker));
+    *strrchr(b.endpoint, '/') = '\0';
+    int folder = open(b.endpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(folder >= 0);
+    uint64_t deadline_ns = rig_now_ns() + RIG_SLACK_NS;
+    while (flock(folder, LOCK_EX | LOCK_NB) != 0 && rig_now_ns() < deadline_ns) {
+        sl_thread_yield(); /* until exec */
+    }
+    assert_int_equal(flock(folder, LOCK_EX | LOCK_NB), 0);
+    (void)close(folder);
+    sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_PRIVATE,
+                                   .broker_path = broker_path};
+    sluice_session *session = NULL;
+    assert_int_equal(sluice_open(&options, &session), SLUICE_OK);
+    assert_int_not_equal(access(b.endpoint, F_OK), 0);
+    assert_int_equal(sluice_session_close(session), SLUICE_OK);
+    end_becoming(parent, &b);
+}
+
 int main(int argc, char **argv) {
     broker_path = argc > 1 ? argv[1] : NULL;
+    if (argc > 1 && strcmp(argv[1], "--wait") == 0) {
+        wait_to_be_killed();
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_closed),
         cmocka_unit_test(test_closed_by_the_child),
         cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_other_program),
+        cmocka_unit_test(test_other_program_private),
+        cmocka_unit_test(test_other_program_folder),
     };
     return cmocka_run_group_tests(tests, start_broker, stop_broker);
 }

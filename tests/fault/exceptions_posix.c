@@ -25,6 +25,8 @@ const fault_exception fault_exceptions[] = {
     {"base/thread_posix.c:futex:syscall", "ENOMEM", "likewise"},
     {"base/thread_posix.c:futex:syscall", "ESRCH", "likewise"},
     {"base/thread_posix.c:futex:syscall", "ENOSYS", "there since Linux 2.6.25"},
+    {"base/own_fds_posix.c:sl_own_fds_close:close", NULL,
+     "only in a child of a fork (client_fork)"},
     {"client/launch_posix.c:client_launch_interrupt:pidfd_send_signal", NULL,
      "only while an exec does not come back (client_stuck)"},
     {"client/launch_posix.c:release_low:close", NULL,

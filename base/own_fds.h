@@ -1,0 +1,30 @@
+/*
+ * own_fds.h - descriptors that are this process's alone: a child of its fork closes its copies
+ * (Linux). own_fds_posix.c.
+ *
+ * Close-on-exec is not enough. A program forks a child that goes on without exec, and then becomes
+ * another program by exec itself: its copy of a connection goes, its process lives on, and the
+ * child's copy would keep the session, a private broker, or the lock of its folder.
+ *
+ *     fd = socket(...);  sl_own_fds_add(fd);  ...  sl_own_fds_remove(fd);  close(fd);
+ *
+ * A fork between making and adding, or between removing and closing, leaves the child its copy.
+ * Where that matters the closer calls shutdown(2), which is for all copies.
+ */
+#ifndef SLUICE_BASE_OWN_FDS_H
+#define SLUICE_BASE_OWN_FDS_H
+
+/* Four for each of 256 sessions: the connection, the one before it that is being closed, a private
+ * broker's life line, its folder. A fork looks at all of them: 4 KiB. */
+#define SL_OWN_FDS_MAX 1024u
+
+/* Any thread. Harmless for -1. One that finds no room stays with children as well. */
+void sl_own_fds_add(int fd);
+
+/* Any thread; before the descriptor is closed. Harmless for one that was not added. */
+void sl_own_fds_remove(int fd);
+
+/* In the child, by the handler that fork runs there: closes them all, and forgets them. */
+void sl_own_fds_close(void);
+
+#endif
