@@ -330,7 +330,9 @@ static sluiced_exit serve(run *r) {
                       &given_up, 1);
     }
     if (destroyed == SLUICE_OK || destroyed == SLUICE_EABANDONED) {
-        r->broker = destroyed == SLUICE_OK ? NULL : r->broker; /* its rest is in use */
+        if (destroyed == SLUICE_OK) { /* else its rest is in use, and a thread may read this */
+            r->broker = NULL;
+        }
         SL_FAILPOINT_PASS(broker, stopped);
         sl_log_record(r->log, SL_LOG_INFO, "stopped", NULL, NULL, 0);
         return SLUICED_EXIT_OK;
