@@ -5,8 +5,10 @@
 # nothing half done.
 #
 # The cache:   $SLUICE_CACHE, else $XDG_CACHE_HOME/sluice, else ~/.cache/sluice
-#   sources/                 the tarballs, with the SHA-256 of deploy/windows-deps.sha256
+#   sources/                 the tarballs, and `taken`: their SHA-256, as apt has delivered them
 #   windows-x86_64-<key>/    include/ lib/ stamp; <key> covers sources, recipe and compiler
+# Whose sources they are is apt's to say: it checks the distribution's signature, and this script
+# takes nothing that apt would not authenticate. deploy/windows-deps.txt has the least versions.
 set -euo pipefail
 
 usage() {
@@ -20,7 +22,7 @@ END
 }
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-list=$root/deploy/windows-deps.sha256
+list=$root/deploy/windows-deps.txt
 recipe=$root/cmake/dependency-sources/CMakeLists.txt
 toolchain=$root/cmake/toolchain-mingw.cmake
 
@@ -31,14 +33,23 @@ home=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
 cache=${SLUICE_CACHE:-${XDG_CACHE_HOME:-$home/.cache}/sluice}
 case $cache in /*) ;; *) cache=$PWD/$cache ;; esac
 sources=$cache/sources
-by_hand="(Tarballs as in $list may also be put into $sources by hand.)"
+by_hand="(The .orig tarballs of these source packages may also be put into $sources by hand.)"
 
 compiler_version() {
     { x86_64-w64-mingw32-gcc-win32 --version || x86_64-w64-mingw32-gcc --version; } 2>/dev/null |
         head -n 1
 }
-key=$({ compiler_version || true; cat "$list" "$recipe" "$toolchain"; } | sha256sum | cut -c1-16)
-prefix=$cache/windows-x86_64-$key
+# Which prefix: known once the sources are, so it is asked for again after a download.
+find_prefix() {
+    local key
+    key=$({
+        compiler_version || true
+        cat "$sources/taken" 2>/dev/null || true
+        cat "$recipe" "$toolchain"
+    } | sha256sum | cut -c1-16)
+    prefix=$cache/windows-x86_64-$key
+}
+find_prefix
 
 is_complete() {
     local file
@@ -50,9 +61,45 @@ is_complete() {
 
 wanted() { grep -v '^#' "$list" | grep .; }
 
-# Are all tarballs in the folder $1, with the right content?
+# The tarball of package $2 in folder $1; nothing if there is not exactly one. (A detached signature
+# may lie beside it: NAME.orig.tar.gz.asc.)
+tarball_of() {
+    local found=("$1/$2"_*.orig.tar.gz "$1/$2"_*.orig.tar.xz "$1/$2"_*.orig.tar.bz2) file there=()
+    for file in "${found[@]}"; do
+        [ -f "$file" ] && there+=("$file")
+    done
+    [ ${#there[@]} = 1 ] && printf '%s\n' "${there[0]}"
+}
+
+# Is there one tarball of each package in the folder $1, and none too old? Says what is wrong.
+are_versions_right() {
+    local package least file version
+    while read -r package least; do
+        file=$(tarball_of "$1" "$package") || {
+            echo "there is not one tarball $package""_VERSION.orig.tar.* in $1"
+            return 1
+        }
+        version=${file##*/"$package"_}
+        version=${version%.orig.tar.*}
+        if [ "$(printf '%s\n%s\n' "$least" "$version" | sort -V | head -n 1)" != "$least" ]; then
+            echo "$package $version is too old: Sluice needs $least or later"
+            return 1
+        fi
+    done < <(wanted)
+}
+
+# Are the cache's tarballs there, and still those of the record?
 are_sources_right() {
-    [ -d "$1" ] && (cd "$1" && wanted | sha256sum --check --status --strict 2>/dev/null)
+    [ -f "$sources/taken" ] && are_versions_right "$sources" >/dev/null &&
+        (cd "$sources" && sha256sum --check --status --strict taken 2>/dev/null)
+}
+
+# Writes down what lies in the folder $1.
+record() {
+    local package least
+    while read -r package least; do
+        (cd "$1" && sha256sum "$(basename "$(tarball_of . "$package")")")
+    done < <(wanted) >"$1/taken.new" && mv "$1/taken.new" "$1/taken"
 }
 
 # Writes to the folder $1 the machine's own apt sources with "deb" turned into "deb-src": deb822
@@ -97,6 +144,10 @@ Dir::Cache "$apt/cache";
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 APT::Sandbox::User "$(id -un)";
+APT::Get::AllowUnauthenticated "0";
+Acquire::AllowInsecureRepositories "0";
+Acquire::AllowWeakRepositories "0";
+Acquire::AllowDowngradeToInsecureRepositories "0";
 Acquire::Languages "none";
 Acquire::Retries "3";
 END
@@ -105,7 +156,7 @@ END
     say "reading the lists of source packages (into a temporary folder)"
     # An apt source without source packages must not stop us: what counts is the result.
     apt-get -q update >"$apt/log" 2>&1 || say "apt-get update complained; trying all the same"
-    packages=$(wanted | sed -E 's/^[0-9a-f]+ +([^_]+)_.*/\1/')
+    packages=$(wanted | cut -d' ' -f1 | tr '\n' ' ')
     say "downloading" $packages
     # shellcheck disable=SC2086 # three words
     (cd "$to" && apt-get -q source --download-only --tar-only $packages >>"$apt/log" 2>&1) || {
@@ -113,11 +164,8 @@ END
         die "apt could not get the source packages: is there a network? $by_hand"
     }
     unset APT_CONFIG
-    are_sources_right "$to" || {
-        (cd "$to" && wanted | sha256sum --check 2>&1 || true) >&2
-        ls -l "$to" >&2
-        die "what apt delivered is not what $list names; refusing to use it"
-    }
+    local problem
+    problem=$(are_versions_right "$to") || die "apt delivered what is of no use: $problem"
 }
 
 build() {
@@ -127,10 +175,12 @@ build() {
         -DCMAKE_TOOLCHAIN_FILE="$toolchain" -DSLUICE_SOURCES_DIR="$sources" \
         -DCMAKE_INSTALL_PREFIX="$tmp/prefix" &&
         cmake --build "$tmp/build"; } >"$log" 2>&1 || {
+        cp "$log" "$cache/build.log"
         tail -n 40 "$log" >&2
-        die "the build failed"
+        grep -nE '(^FAILED|error)' "$log" | head -n 10 >&2 || true
+        die "the build failed; all it said is in $cache/build.log"
     }
-    { compiler_version; wanted; } >"$tmp/prefix/stamp"
+    { compiler_version; cat "$sources/taken"; } >"$tmp/prefix/stamp"
     rm -rf "$prefix"
     mv "$tmp/prefix" "$prefix"
 }
@@ -168,12 +218,25 @@ tmp=$(mktemp -d "$cache/tmp.XXXXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 130' INT TERM HUP
 
-if ! are_sources_right "$sources"; then
-    mkdir -p "$tmp/download" "$sources"
-    download "$tmp/download"
-    for tarball in "$tmp/download"/*.tar.*; do
-        mv -f "$tarball" "$sources/"
-    done
+if ! are_sources_right; then
+    if [ ! -f "$sources/taken" ] && are_versions_right "$sources" >/dev/null; then
+        say "taking the tarballs that somebody has put into $sources"
+        record "$sources"
+    else
+        mkdir -p "$tmp/download" "$sources"
+        download "$tmp/download"
+        rm -f "$sources/taken" "$sources"/*.orig.tar.*
+        while read -r package least; do
+            mv -f "$(tarball_of "$tmp/download" "$package")" "$sources/"
+        done < <(wanted)
+        record "$sources"
+    fi
+    sed 's/^/windows-deps: taken: /' "$sources/taken"
+    find_prefix
+fi
+if is_complete; then
+    say "ready in $prefix"
+    exit
 fi
 build
 is_complete || die "the build ended well but something is missing in $prefix"
