@@ -1,12 +1,11 @@
 /*
- * log_gate.h - lets through so many records of a kind about somebody, and counts the others: what a
- * stranger can provoke must not fill the disk.
+ * log_gate.h - a limit of rate for log records: what a stranger can provoke must not fill the disk.
  *
- * A bucket for each kind (its message) and key (whom it is about): SL_LOG_GATE_BURST records at
- * once, then one every SL_LOG_GATE_PAUSE_NS. What is left out is told, exactly, by a record of the
- * same message and level with the fields left_out and seconds: when the bucket opens again, or by
- * sl_log_gate_tell. A fixed number of buckets; those that come when all are in use share one, whose
- * telling says "other records".
+ * Each kind of record (its message) and key (a user, say) has a bucket. It lets SL_LOG_GATE_BURST
+ * records through at once, then one every SL_LOG_GATE_PAUSE_NS, and counts the others exactly. When
+ * it opens again, or at sl_log_gate_tell, a record of the same message and level gives the count,
+ * in the fields left_out and seconds. The number of buckets is fixed. Kinds and keys that find none
+ * free share one bucket; its record says "other records".
  *
  * One thread, no lock, no allocation; the time is the caller's.
  */

@@ -25,7 +25,7 @@ struct broker_session;
 typedef struct broker_chunk {
     struct broker_chunk *next_free;
     chunk_pool *pool;
-    struct broker_session *payer; /* who is charged while it is in use (charge.h); NULL = nobody */
+    struct broker_session *payer; /* pays for it while it is in use (charge.h); NULL = nobody */
     uint32_t class_index;
     uint32_t references;
     uint32_t size; /* at least what was asked for */

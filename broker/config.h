@@ -44,7 +44,7 @@ void config_init(sluiced_config *ret_config);
 int config_set(sluiced_config *config, const char *name, const char *value,
                config_error *ret_error);
 
-/* An error of config_set without the setting's name before it, for one who has said which it is. */
+/* An error of config_set without the setting's name in front, for a caller that adds its own. */
 const char *config_without_name(const char *text, const char *name);
 
 /* Which limit was meant? (suggest_init before.) */

@@ -210,7 +210,7 @@ void op_finish(broker_op *op, int status, uint32_t os_error) {
     deadline_clear(worker, &op->timer);
     sl_list_remove(&op->link);
     if (status == SLUICE_EQUOTA && !op->has_detail && !op->is_pinned && op->data_length == 0) {
-        /* What charged for something has said so; who is left is the engine. */
+        /* A charge that failed gave its reason already; only the engine's own tables are left. */
         (void)sl_limit_reached(&op->small.reason, SL_LIMIT_BROKER, "worker_entries",
                                WORKER_ENTRIES);
         op->has_detail = true;

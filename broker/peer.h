@@ -10,9 +10,9 @@
 void peer_init(broker_session *session);
 void peer_deinit(broker_session *session);
 
-/* Asks the engine who the client is, and decides. SLUICE_OK: he is let in, and known for as long as
+/* Asks the engine who the client is, and decides. SLUICE_OK: it is let in, and known for as long as
  * the session lives. EBUSY: the system tells only when something was read; ask again then. EACCESS:
- * refused, and logged; the reason is what the client is told. ENOMEM, with a reason. */
+ * refused, and logged; the reason is for the client. ENOMEM, with a reason. */
 int peer_admit(broker_session *session, sl_reason *ret_reason);
 
 /* May `viewer` be shown what belongs to the other session? Any worker: what is compared does not
