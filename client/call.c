@@ -94,20 +94,15 @@ static int fill(client_operation *op, const client_arguments *a, sl_reason *ret_
         *handle = a->handle;
     }
     switch (a->kind) {
-    case SL_REQUEST_READ:
-        return fill_read(op, a, ret_reason);
-    case SL_REQUEST_WRITE:
-        return fill_write(op, a, ret_reason);
+    case SL_REQUEST_READ: return fill_read(op, a, ret_reason);
+    case SL_REQUEST_WRITE: return fill_write(op, a, ret_reason);
     case SL_REQUEST_LISTEN:
         op->request.as.listen.backlog = a->backlog;
         return copy_address(op, a->address, &op->request.as.listen.address, ret_reason);
     case SL_REQUEST_CONNECT:
         return copy_address(op, a->address, &op->request.as.connect.address, ret_reason);
-    case SL_REQUEST_OPS:
-        fill_ops(op, a);
-        return SLUICE_OK;
-    default:
-        return SLUICE_OK;
+    case SL_REQUEST_OPS: fill_ops(op, a); return SLUICE_OK;
+    default: return SLUICE_OK;
     }
 }
 
@@ -187,8 +182,8 @@ int client_post(client_operation *op, sl_reason *ret_reason) {
     return is_closed ? refuse_closed(ret_reason) : SLUICE_OK;
 }
 
-int client_do(sluice_session *session, const client_arguments *arguments,
-              client_operation **ret_op, sl_reason *ret_reason) {
+int client_do(sluice_session *session, const client_arguments *arguments, client_operation **ret_op,
+              sl_reason *ret_reason) {
     int status = client_check_session(session, ret_reason);
     if (status != SLUICE_OK) {
         return status;

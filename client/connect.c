@@ -23,7 +23,7 @@
 #define RETRY_FIRST_NS  (10 * SL_NS_PER_MS)
 #define RETRY_MAX_NS    (1000 * SL_NS_PER_MS)
 /* Who lost a connection just now waits a little before the first attempt, too. */
-#define RECENTLY_NS     SL_NS_PER_S
+#define RECENTLY_NS SL_NS_PER_S
 /* A broker that is silent from the first is given up like one that falls silent (unresponsive_ns
  * by default), however patient the caller is. */
 #define GREETING_MAX_NS (5 * SL_NS_PER_S)
@@ -109,9 +109,8 @@ static void on_failed(client_core *core, int status, uint32_t os_error) {
     core->down_status = status;
     core->down_os_error = os_error;
     bool is_no_place = status == SLUICE_ENAMETOOLONG && core->settings.endpoint_is_default;
-    if (core->mode == SLUICE_MODE_AUTO &&
-        (status == SLUICE_ENOBROKER || status == SLUICE_EACCESS || status == SLUICE_EUNTRUSTED ||
-         is_no_place)) {
+    if (core->mode == SLUICE_MODE_AUTO && (status == SLUICE_ENOBROKER || status == SLUICE_EACCESS ||
+                                           status == SLUICE_EUNTRUSTED || is_no_place)) {
         core->mode = SLUICE_MODE_PRIVATE;
         launch(core);
         return;
@@ -338,13 +337,11 @@ uint64_t client_connect_deadline_ns(const client_core *core) {
     case CLIENT_BACKOFF:
         return core->retry_ns < core->phase_deadline_ns ? core->retry_ns : core->phase_deadline_ns;
     case CLIENT_LAUNCHING:
-    case CLIENT_CONNECTING:
-        return core->phase_deadline_ns;
+    case CLIENT_CONNECTING: return core->phase_deadline_ns;
     case CLIENT_GREETING:
         return core->greeting_deadline_ns < core->phase_deadline_ns ? core->greeting_deadline_ns
                                                                     : core->phase_deadline_ns;
-    default:
-        return SL_CLOCK_NEVER;
+    default: return SL_CLOCK_NEVER;
     }
 }
 

@@ -504,8 +504,8 @@ int client_core_init(client_core *core, engine_worker *worker, sl_clock *clock, 
     core->next_wire_id = 1;
     core->now_ns = sl_clock_now_ns(clock);
     core->expected_wake_ns = SL_CLOCK_NEVER;
-    sl_list *lists[] = {&core->old_links, &core->all, &core->waiting, &core->cancels,
-                        &core->requests, &core->fragments, &core->pings};
+    sl_list *lists[] = {&core->old_links, &core->all,       &core->waiting, &core->cancels,
+                        &core->requests,  &core->fragments, &core->pings};
     for (size_t i = 0; i < SL_ARRAY_COUNT(lists); i++) {
         sl_list_init(lists[i]);
     }
@@ -528,8 +528,7 @@ void client_core_stop(client_core *core) {
     core->phase = CLIENT_STOPPED;
     sl_list *node;
     while ((node = sl_list_first(&core->all)) != NULL) {
-        client_core_end(core, SL_LIST_ENTRY(node, client_operation, all_link), SLUICE_ECANCELED,
-                        0);
+        client_core_end(core, SL_LIST_ENTRY(node, client_operation, all_link), SLUICE_ECANCELED, 0);
     }
 }
 

@@ -53,11 +53,11 @@ typedef struct client_hooks {
 } client_hooks;
 
 typedef struct client_settings {
-    uint32_t mode; /* SLUICE_MODE_* */
-    const char *endpoint;    /* of the service; must outlive the core */
+    uint32_t mode;            /* SLUICE_MODE_* */
+    const char *endpoint;     /* of the service; must outlive the core */
     bool endpoint_is_default; /* nobody has named it */
-    const char *client_name; /* must outlive the core */
-    client_trust trust;      /* whose broker it may be */
+    const char *client_name;  /* must outlive the core */
+    client_trust trust;       /* whose broker it may be */
     uint64_t process_id;
     uint64_t open_timeout_ns;
     uint64_t open_deadline_ns; /* of the first connection; 0 = by open_timeout_ns */
@@ -76,13 +76,13 @@ struct client_core {
     uint64_t now_ns; /* of this round */
 
     client_phase phase;
-    uint32_t mode; /* PRIVATE or SERVICE; AUTO until known */
+    uint32_t mode;   /* PRIVATE or SERVICE; AUTO until known */
     int down_status; /* why there is no connection; OK while there is */
     uint32_t down_os_error;
     char down_detail[SLUICE_DETAIL_BYTES]; /* what is said about it */
     char endpoint[ENGINE_PIPE_NAME_BYTES]; /* of this or the next connection */
-    client_link *link; /* the present one, or NULL */
-    sl_list old_links; /* being closed */
+    client_link *link;                     /* the present one, or NULL */
+    sl_list old_links;                     /* being closed */
     uint64_t phase_deadline_ns;
     uint64_t greeting_deadline_ns;
     uint64_t retry_ns;
@@ -92,7 +92,7 @@ struct client_core {
 
     /* Of the present or last connection. */
     engine_identity server; /* whose broker it is */
-    sl_hello_reply hello; /* its texts are those below */
+    sl_hello_reply hello;   /* its texts are those below */
     char broker_version[SL_VERSION_BYTES + 1];
     char engine_name[SL_VERSION_BYTES + 1];
 
@@ -124,11 +124,11 @@ struct client_core {
 
     /* The watch. */
     client_operation *ping_operation; /* the application's ping that is unanswered */
-    uint64_t ping_id;    /* the unanswered ping of either kind; 0 = none */
-    uint64_t quiet_since_ns; /* the broker owes us a sign of life since then */
+    uint64_t ping_id;                 /* the unanswered ping of either kind; 0 = none */
+    uint64_t quiet_since_ns;          /* the broker owes us a sign of life since then */
     uint64_t expected_wake_ns;
     uint32_t full_count; /* polls in a row that brought as much as they can */
-    uint64_t settle_ns; /* time does not count before: we were stopped ourselves */
+    uint64_t settle_ns;  /* time does not count before: we were stopped ourselves */
 };
 
 /* The worker belongs to the calling thread. SLUICE_OK, ENOMEM. */

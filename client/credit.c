@@ -21,8 +21,7 @@ void client_credit_init(client_credit *credit) {
 }
 
 void client_credit_deinit(client_credit *credit) {
-    SL_CHECK(atomic_load(&credit->used) == 0,
-             "all credit is given back when a session ends");
+    SL_CHECK(atomic_load(&credit->used) == 0, "all credit is given back when a session ends");
     sl_cond_deinit(&credit->changed);
     sl_mutex_deinit(&credit->lock);
 }

@@ -58,8 +58,8 @@ int client_delivery_open(client_delivery *delivery, uint32_t mode) {
     if (mode == SLUICE_DELIVERY_THREAD) {
         status = sl_event_init(&delivery->event);
         if (status == SLUICE_OK) {
-            status = sl_thread_start(&delivery->thread, "sluice-callback", callback_thread,
-                                     delivery);
+            status =
+                sl_thread_start(&delivery->thread, "sluice-callback", callback_thread, delivery);
             if (status != SLUICE_OK) {
                 sl_event_deinit(&delivery->event);
             }

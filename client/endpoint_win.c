@@ -16,8 +16,8 @@ int client_endpoint_service(const char *given, char ret_endpoint[ENGINE_PIPE_NAM
         return SLUICE_EINVAL;
     }
     bool is_whole = _strnicmp(name, prefix, sizeof(prefix) - 1) == 0;
-    int length = snprintf(ret_endpoint, ENGINE_PIPE_NAME_BYTES, "%s%s", is_whole ? "" : prefix,
-                          name);
+    int length =
+        snprintf(ret_endpoint, ENGINE_PIPE_NAME_BYTES, "%s%s", is_whole ? "" : prefix, name);
     return length < 0 || length >= ENGINE_PIPE_NAME_BYTES ? SLUICE_ENAMETOOLONG : SLUICE_OK;
 }
 

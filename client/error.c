@@ -27,7 +27,8 @@ void client_outcome(client_call call, int32_t status) {
 }
 
 const sluice_error *sluice_last_error(void) {
-    static const sluice_error none = {.size = sizeof(none), .status = SLUICE_ENOMEM,
+    static const sluice_error none = {.size = sizeof(none),
+                                      .status = SLUICE_ENOMEM,
                                       .detail = "no memory for what the last failure said"};
     const sluice_error *record = client_error_record(false);
     return record != NULL ? record : &none;

@@ -42,12 +42,12 @@ typedef enum client_call {
     CLIENT_CALLS_TO_START(X)
 #undef X
 #define X(name) CLIENT_CALL_##name##_start,
-    CLIENT_CALLS_TO_START(X)
+        CLIENT_CALLS_TO_START(X)
 #undef X
 #define X(name) CLIENT_CALL_##name,
-    CLIENT_CALLS_OTHERS(X)
+            CLIENT_CALLS_OTHERS(X)
 #undef X
-    CLIENT_CALL_COUNT
+                CLIENT_CALL_COUNT
 } client_call;
 
 #define CLIENT_CALL_TWIN ((unsigned)CLIENT_CALL_pair_start)

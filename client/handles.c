@@ -50,14 +50,14 @@ int client_handles_find(client_core *core, uint64_t handle, client_entry **ret_e
     uint64_t connection = handle >> 48;
     uint64_t current = core->connection_count & 0xffff;
     if (connection != current || core->phase != CLIENT_READY) {
-        bool was_given = connection != 0 &&
-                         (connection <= current || core->connection_count > 0xffff);
+        bool was_given =
+            connection != 0 && (connection <= current || core->connection_count > 0xffff);
         return was_given ? sl_reason_value(ret_reason, SLUICE_ESTALE, "handle",
                                            "its connection is lost; open it again", handle)
                          : refuse_strange(handle, ret_reason);
     }
-    sl_slot_id id = (handle >> CLIENT_HANDLE_INDEX_BITS & GENERATION_MASK) << 32 |
-                    (handle & INDEX_MASK);
+    sl_slot_id id =
+        (handle >> CLIENT_HANDLE_INDEX_BITS & GENERATION_MASK) << 32 | (handle & INDEX_MASK);
     client_entry *entry = sl_slots_find(&core->handles, id);
     if (entry == NULL) {
         return refuse_strange(handle, ret_reason);

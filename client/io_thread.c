@@ -80,8 +80,11 @@ static void on_connection(void *user) {
 /* ---- the thread ------------------------------------------------------------------------------ */
 
 static int begin(sluice_session *session) {
-    engine_options options = {.allocator = session->account.source, .max_requests = 256,
-                              .max_handles = 64, .opener_threads = 1, .may_fork = true};
+    engine_options options = {.allocator = session->account.source,
+                              .max_requests = 256,
+                              .max_handles = 64,
+                              .opener_threads = 1,
+                              .may_fork = true};
     int status = engine_create(session->backend, &options, &session->engine);
     if (status != SLUICE_OK) {
         return status;
@@ -90,9 +93,9 @@ static int begin(sluice_session *session) {
     if (status == SLUICE_OK) {
         const client_hooks hooks = {session,   on_finished,      on_retired,   on_dropped,
                                     on_launch, has_broker_ended, on_connection};
-        status = client_core_init(&session->core, session->worker, sl_clock_system(),
-                                  sl_random_system(), &session->account, &session->settings,
-                                  &hooks);
+        status =
+            client_core_init(&session->core, session->worker, sl_clock_system(), sl_random_system(),
+                             &session->account, &session->settings, &hooks);
         if (status != SLUICE_OK) {
             (void)engine_worker_destroy(session->worker);
         }

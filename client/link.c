@@ -152,12 +152,8 @@ static void on_read(client_link *link, const engine_completion *completion) {
 
 void client_link_on_completion(client_link *link, const engine_completion *completion) {
     switch (completion->kind) {
-    case ENGINE_CONNECT:
-        on_connected(link, completion);
-        break;
-    case ENGINE_READ:
-        on_read(link, completion);
-        break;
+    case ENGINE_CONNECT: on_connected(link, completion); break;
+    case ENGINE_READ: on_read(link, completion); break;
     case ENGINE_WRITE:
         link->is_writing = false;
         /* A failed write is not the end yet: what the broker said before it went may still be

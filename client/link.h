@@ -28,7 +28,7 @@ typedef struct client_link {
     bool is_connecting;
     bool is_reading;
     bool is_writing;
-    bool is_given_up; /* closed, or to be closed as soon as it has connected */
+    bool is_given_up;   /* closed, or to be closed as soon as it has connected */
     uint64_t broken_ns; /* when a write failed: nothing is sent any more; 0 = none has */
     uint32_t broken_os_error;
     sl_frame_limits frame_limits;

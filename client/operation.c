@@ -51,19 +51,12 @@ bool client_operation_credit(const client_operation *op, uint32_t *ret_bytes) {
 
 uint64_t *client_operation_handle(client_operation *op) {
     switch (op->request.kind) {
-    case SL_REQUEST_READ:
-        return &op->request.as.read.handle;
-    case SL_REQUEST_WRITE:
-        return &op->request.as.write.handle;
-    case SL_REQUEST_ACCEPT:
-        return &op->request.as.accept.listener;
-    case SL_REQUEST_CLOSE:
-        return &op->request.as.close.handle;
-    case SL_REQUEST_HALF_CLOSE:
-        return &op->request.as.half_close.handle;
-    case SL_REQUEST_ACKNOWLEDGE_TORN:
-        return &op->request.as.acknowledge_torn.handle;
-    default:
-        return NULL;
+    case SL_REQUEST_READ: return &op->request.as.read.handle;
+    case SL_REQUEST_WRITE: return &op->request.as.write.handle;
+    case SL_REQUEST_ACCEPT: return &op->request.as.accept.listener;
+    case SL_REQUEST_CLOSE: return &op->request.as.close.handle;
+    case SL_REQUEST_HALF_CLOSE: return &op->request.as.half_close.handle;
+    case SL_REQUEST_ACKNOWLEDGE_TORN: return &op->request.as.acknowledge_torn.handle;
+    default: return NULL;
     }
 }

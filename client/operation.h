@@ -56,16 +56,16 @@ struct sluice_operation {
 
     /* What is asked. Set by the poster. */
     client_operation_kind kind;
-    unsigned call; /* whose: client_call */
+    unsigned call;      /* whose: client_call */
     sl_request request; /* handles are the application's numbers until they are sent */
     char *text;         /* the address that the request points at, ours */
     size_t text_size;
     uint64_t timeout_ns;
-    const uint8_t *out; /* a write's bytes */
-    void *in;           /* a read's buffer; where a status, a page or an address goes */
-    uint32_t in_size;   /* bytes; rows of a page */
-    uint32_t row_size;  /* of a page, as the caller knows it */
-    uint64_t local_handle; /* CLIENT_LOCAL_ADDRESS */
+    const uint8_t *out;      /* a write's bytes */
+    void *in;                /* a read's buffer; where a status, a page or an address goes */
+    uint32_t in_size;        /* bytes; rows of a page */
+    uint32_t row_size;       /* of a page, as the caller knows it */
+    uint64_t local_handle;   /* CLIENT_LOCAL_ADDRESS */
     sluice_callback on_done; /* NULL: synchronous, the waiter is told */
     void *user;
 
@@ -84,17 +84,17 @@ struct sluice_operation {
     bool is_internal; /* the core's own: takes no credit, nobody is told */
     bool is_cancelled;
     bool is_recalled; /* the core has cancelled it, to send it again */
-    bool is_replied; /* a reply is being handled: nothing to cancel */
+    bool is_replied;  /* a reply is being handled: nothing to cancel */
     uint64_t wire_id;
     uint64_t deadline_ns;
-    client_entry *entry;  /* of the handle, while that is open */
-    sl_list link;         /* in `waiting` or a lane */
-    sl_list cancel_link;  /* in the lane of cancels */
-    sl_list all_link;     /* every operation that is not retired */
-    sl_list read_link;    /* reads of the handle that are queued or sent */
+    client_entry *entry; /* of the handle, while that is open */
+    sl_list link;        /* in `waiting` or a lane */
+    sl_list cancel_link; /* in the lane of cancels */
+    sl_list all_link;    /* every operation that is not retired */
+    sl_list read_link;   /* reads of the handle that are queued or sent */
     sl_heap_node timer;
-    uint32_t sent;     /* a write's bytes that are in frames */
-    uint32_t received; /* a read's bytes in the buffer */
+    uint32_t sent;          /* a write's bytes that are in frames */
+    uint32_t received;      /* a read's bytes in the buffer */
     uint32_t wire_received; /* ... that came over the wire for it */
     uint32_t wire_max;      /* a read's max_bytes as sent */
     uint32_t wire_credit_bytes;

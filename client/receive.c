@@ -167,8 +167,7 @@ static int on_payload(client_core *core, client_operation *op, const sl_frame *f
     if (frame->payload_length == 0) {
         return SLUICE_OK;
     }
-    if (!client_operation_is_read(op) ||
-        frame->payload_length > op->wire_max - op->wire_received) {
+    if (!client_operation_is_read(op) || frame->payload_length > op->wire_max - op->wire_received) {
         return SLUICE_EPROTOCOL;
     }
     op->wire_received += frame->payload_length;
@@ -205,8 +204,7 @@ static int on_outcome(client_core *core, client_operation *op, const sl_response
                       int *ret_status) {
     bool is_ok = response->status == SLUICE_OK;
     switch (op->request.kind) {
-    case SL_REQUEST_READ:
-        return response->done == op->wire_received ? SLUICE_OK : SLUICE_EPROTOCOL;
+    case SL_REQUEST_READ: return response->done == op->wire_received ? SLUICE_OK : SLUICE_EPROTOCOL;
     case SL_REQUEST_WRITE:
         if (response->done > op->request.as.write.length_bytes ||
             response->in_doubt > op->request.as.write.length_bytes - response->done) {
@@ -223,10 +221,8 @@ static int on_outcome(client_core *core, client_operation *op, const sl_response
             op->entry = NULL;
         }
         return SLUICE_OK;
-    case SL_REQUEST_STATUS:
-        return is_ok ? on_status(op, response) : SLUICE_OK;
-    case SL_REQUEST_OPS:
-        return is_ok ? on_ops(op, response) : SLUICE_OK;
+    case SL_REQUEST_STATUS: return is_ok ? on_status(op, response) : SLUICE_OK;
+    case SL_REQUEST_OPS: return is_ok ? on_ops(op, response) : SLUICE_OK;
     default:
         return is_ok && client_operation_opens(op) ? on_opened(core, op, response, ret_status)
                                                    : SLUICE_OK;

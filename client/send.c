@@ -26,8 +26,7 @@ static size_t room(const filler *f) {
 static int put(filler *f, const sl_request *request, const uint8_t *payload,
                uint32_t payload_length) {
     size_t length;
-    int status = sl_request_encode(request, payload_length, f->bytes + f->length, room(f),
-                                   &length);
+    int status = sl_request_encode(request, payload_length, f->bytes + f->length, room(f), &length);
     if (status != SLUICE_OK) {
         return status;
     }
@@ -129,29 +128,14 @@ static void set_timeout(client_core *core, client_operation *op) {
         timeout_ns = op->deadline_ns > core->now_ns ? op->deadline_ns - core->now_ns : 1;
     }
     switch (op->request.kind) {
-    case SL_REQUEST_READ:
-        op->request.as.read.timeout_ns = timeout_ns;
-        break;
-    case SL_REQUEST_WRITE:
-        op->request.as.write.timeout_ns = timeout_ns;
-        break;
-    case SL_REQUEST_PAIR:
-        op->request.as.pair.timeout_ns = timeout_ns;
-        break;
-    case SL_REQUEST_ACCEPT:
-        op->request.as.accept.timeout_ns = timeout_ns;
-        break;
-    case SL_REQUEST_CONNECT:
-        op->request.as.connect.timeout_ns = timeout_ns;
-        break;
-    case SL_REQUEST_LISTEN:
-        op->request.as.listen.timeout_ns = timeout_ns;
-        break;
-    case SL_REQUEST_HALF_CLOSE:
-        op->request.as.half_close.timeout_ns = timeout_ns;
-        break;
-    default: /* the others do not wait at the broker */
-        break;
+    case SL_REQUEST_READ: op->request.as.read.timeout_ns = timeout_ns; break;
+    case SL_REQUEST_WRITE: op->request.as.write.timeout_ns = timeout_ns; break;
+    case SL_REQUEST_PAIR: op->request.as.pair.timeout_ns = timeout_ns; break;
+    case SL_REQUEST_ACCEPT: op->request.as.accept.timeout_ns = timeout_ns; break;
+    case SL_REQUEST_CONNECT: op->request.as.connect.timeout_ns = timeout_ns; break;
+    case SL_REQUEST_LISTEN: op->request.as.listen.timeout_ns = timeout_ns; break;
+    case SL_REQUEST_HALF_CLOSE: op->request.as.half_close.timeout_ns = timeout_ns; break;
+    default: /* the others do not wait at the broker */ break;
     }
 }
 
@@ -160,8 +144,8 @@ static bool put_request(filler *f) {
     client_core *core = f->core;
     client_operation *op = SL_LIST_ENTRY(sl_list_first(&core->requests), client_operation, link);
     uint32_t part = 0;
-    bool fits = client_operation_is_write(op) ? next_part(f, op, &part)
-                                              : room(f) >= SL_REQUEST_BYTES_MAX;
+    bool fits =
+        client_operation_is_write(op) ? next_part(f, op, &part) : room(f) >= SL_REQUEST_BYTES_MAX;
     if (!fits || !has_credit(core, op)) {
         return false;
     }

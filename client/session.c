@@ -217,8 +217,8 @@ static int start_threads(sluice_session *session) {
 }
 
 static int connect_first(sluice_session *session, open_why *ret_why) {
-    client_arguments a = {.call = CLIENT_CALL_open, .local = CLIENT_OPEN,
-                          .timeout_ns = SLUICE_NO_TIMEOUT};
+    client_arguments a = {
+        .call = CLIENT_CALL_open, .local = CLIENT_OPEN, .timeout_ns = SLUICE_NO_TIMEOUT};
     client_operation *op = NULL;
     int status = client_do(session, &a, &op, NULL);
     if (op != NULL) {

@@ -37,7 +37,7 @@ struct sluice_session {
     sl_thread io_thread;
     uint64_t io_thread_id;
     uint64_t close_deadline_ns; /* of the system clock, for the I/O thread's share of the close */
-    sl_event io_event; /* it has started, or failed to */
+    sl_event io_event;          /* it has started, or failed to */
     int io_status;
     engine *engine;
     engine_worker *worker;
@@ -124,7 +124,7 @@ void client_unprepare(client_operation *op);
 /* Hands it to the core. SLUICE_OK, or ECLOSED: the session is being closed. */
 int client_post(client_operation *op, sl_reason *ret_reason);
 /* Waits for the outcome. *ret_op is the caller's to drop; NULL: the call has not begun. */
-int client_do(sluice_session *session, const client_arguments *arguments,
-              client_operation **ret_op, sl_reason *ret_reason);
+int client_do(sluice_session *session, const client_arguments *arguments, client_operation **ret_op,
+              sl_reason *ret_reason);
 
 #endif

@@ -72,49 +72,62 @@ static int32_t start(sluice_session *session, const client_arguments *arguments,
 
 int32_t sluice_pair_start(sluice_session *session, uint64_t timeout_ns, sluice_callback on_done,
                           void *user, sluice_operation **ret_operation) {
-    client_arguments a = {.call = CLIENT_CALL_pair, .kind = SL_REQUEST_PAIR,
-                          .timeout_ns = timeout_ns};
+    client_arguments a = {
+        .call = CLIENT_CALL_pair, .kind = SL_REQUEST_PAIR, .timeout_ns = timeout_ns};
     return start(session, &a, on_done, user, ret_operation);
 }
 
 int32_t sluice_listen_start(sluice_session *session, const char *address, uint32_t backlog,
                             uint64_t timeout_ns, sluice_callback on_done, void *user,
                             sluice_operation **ret_operation) {
-    client_arguments a = {.call = CLIENT_CALL_listen, .kind = SL_REQUEST_LISTEN,
-                          .timeout_ns = timeout_ns, .address = address, .backlog = backlog};
+    client_arguments a = {.call = CLIENT_CALL_listen,
+                          .kind = SL_REQUEST_LISTEN,
+                          .timeout_ns = timeout_ns,
+                          .address = address,
+                          .backlog = backlog};
     return start(session, &a, on_done, user, ret_operation);
 }
 
 int32_t sluice_accept_start(sluice_session *session, sluice_handle listener, uint64_t timeout_ns,
-                            sluice_callback on_done, void *user,
-                            sluice_operation **ret_operation) {
-    client_arguments a = {.call = CLIENT_CALL_accept, .kind = SL_REQUEST_ACCEPT,
-                          .timeout_ns = timeout_ns, .handle = listener};
+                            sluice_callback on_done, void *user, sluice_operation **ret_operation) {
+    client_arguments a = {.call = CLIENT_CALL_accept,
+                          .kind = SL_REQUEST_ACCEPT,
+                          .timeout_ns = timeout_ns,
+                          .handle = listener};
     return start(session, &a, on_done, user, ret_operation);
 }
 
 int32_t sluice_connect_start(sluice_session *session, const char *address, uint64_t timeout_ns,
                              sluice_callback on_done, void *user,
                              sluice_operation **ret_operation) {
-    client_arguments a = {.call = CLIENT_CALL_connect, .kind = SL_REQUEST_CONNECT,
-                          .timeout_ns = timeout_ns, .address = address};
+    client_arguments a = {.call = CLIENT_CALL_connect,
+                          .kind = SL_REQUEST_CONNECT,
+                          .timeout_ns = timeout_ns,
+                          .address = address};
     return start(session, &a, on_done, user, ret_operation);
 }
 
 int32_t sluice_read_start(sluice_session *session, sluice_handle handle, void *buffer,
                           uint32_t length, uint32_t flags, uint64_t timeout_ns,
                           sluice_callback on_done, void *user, sluice_operation **ret_operation) {
-    client_arguments a = {.call = CLIENT_CALL_read, .kind = SL_REQUEST_READ,
-                          .timeout_ns = timeout_ns, .handle = handle, .in = buffer,
-                          .length = length, .flags = flags};
+    client_arguments a = {.call = CLIENT_CALL_read,
+                          .kind = SL_REQUEST_READ,
+                          .timeout_ns = timeout_ns,
+                          .handle = handle,
+                          .in = buffer,
+                          .length = length,
+                          .flags = flags};
     return start(session, &a, on_done, user, ret_operation);
 }
 
 int32_t sluice_write_start(sluice_session *session, sluice_handle handle, const void *bytes,
                            uint32_t length, uint64_t timeout_ns, sluice_callback on_done,
                            void *user, sluice_operation **ret_operation) {
-    client_arguments a = {.call = CLIENT_CALL_write, .kind = SL_REQUEST_WRITE,
-                          .timeout_ns = timeout_ns, .handle = handle, .out = bytes,
+    client_arguments a = {.call = CLIENT_CALL_write,
+                          .kind = SL_REQUEST_WRITE,
+                          .timeout_ns = timeout_ns,
+                          .handle = handle,
+                          .out = bytes,
                           .length = length};
     return start(session, &a, on_done, user, ret_operation);
 }
@@ -122,30 +135,36 @@ int32_t sluice_write_start(sluice_session *session, sluice_handle handle, const 
 int32_t sluice_half_close_start(sluice_session *session, sluice_handle handle, uint64_t timeout_ns,
                                 sluice_callback on_done, void *user,
                                 sluice_operation **ret_operation) {
-    client_arguments a = {.call = CLIENT_CALL_half_close, .kind = SL_REQUEST_HALF_CLOSE,
-                          .timeout_ns = timeout_ns, .handle = handle};
+    client_arguments a = {.call = CLIENT_CALL_half_close,
+                          .kind = SL_REQUEST_HALF_CLOSE,
+                          .timeout_ns = timeout_ns,
+                          .handle = handle};
     return start(session, &a, on_done, user, ret_operation);
 }
 
 int32_t sluice_close_start(sluice_session *session, sluice_handle handle, uint64_t timeout_ns,
                            sluice_callback on_done, void *user, sluice_operation **ret_operation) {
-    client_arguments a = {.call = CLIENT_CALL_close, .kind = SL_REQUEST_CLOSE,
-                          .timeout_ns = timeout_ns, .handle = handle};
+    client_arguments a = {.call = CLIENT_CALL_close,
+                          .kind = SL_REQUEST_CLOSE,
+                          .timeout_ns = timeout_ns,
+                          .handle = handle};
     return start(session, &a, on_done, user, ret_operation);
 }
 
 int32_t sluice_acknowledge_torn_start(sluice_session *session, sluice_handle handle,
                                       uint64_t timeout_ns, sluice_callback on_done, void *user,
                                       sluice_operation **ret_operation) {
-    client_arguments a = {.call = CLIENT_CALL_acknowledge_torn, .kind = SL_REQUEST_ACKNOWLEDGE_TORN,
-                          .timeout_ns = timeout_ns, .handle = handle};
+    client_arguments a = {.call = CLIENT_CALL_acknowledge_torn,
+                          .kind = SL_REQUEST_ACKNOWLEDGE_TORN,
+                          .timeout_ns = timeout_ns,
+                          .handle = handle};
     return start(session, &a, on_done, user, ret_operation);
 }
 
 int32_t sluice_ping_start(sluice_session *session, uint64_t timeout_ns, sluice_callback on_done,
                           void *user, sluice_operation **ret_operation) {
-    client_arguments a = {.call = CLIENT_CALL_ping, .kind = SL_REQUEST_PING,
-                          .timeout_ns = timeout_ns};
+    client_arguments a = {
+        .call = CLIENT_CALL_ping, .kind = SL_REQUEST_PING, .timeout_ns = timeout_ns};
     return start(session, &a, on_done, user, ret_operation);
 }
 

@@ -25,9 +25,8 @@ static void copy_result(const sluice_result *from, sluice_result *to) {
 }
 
 static int check_size(uint32_t size, const char *name, const char *what, sl_reason *ret_reason) {
-    return size >= RESULT_BYTES_MIN
-               ? SLUICE_OK
-               : sl_reason_value(ret_reason, SLUICE_EINVAL, name, what, size);
+    return size >= RESULT_BYTES_MIN ? SLUICE_OK
+                                    : sl_reason_value(ret_reason, SLUICE_EINVAL, name, what, size);
 }
 
 /* Ends a call that has not begun; its result, if it has one, says the same. */
@@ -45,10 +44,9 @@ static int32_t call(sluice_session *session, const client_arguments *arguments,
                     sluice_result *ret_result) {
     sl_reason reason;
     reason.text[0] = '\0';
-    int status = ret_result == NULL
-                     ? SLUICE_OK
-                     : check_size(ret_result->size, "ret_result->size",
-                                  "must be sizeof(sluice_result)", &reason);
+    int status = ret_result == NULL ? SLUICE_OK
+                                    : check_size(ret_result->size, "ret_result->size",
+                                                 "must be sizeof(sluice_result)", &reason);
     if (status != SLUICE_OK) { /* there is no room in it to say so */
         return client_return(arguments->call, status, &reason);
     }
@@ -83,79 +81,102 @@ static int32_t call_opening(sluice_session *session, const client_arguments *arg
 }
 
 int32_t sluice_pair(sluice_session *session, uint64_t timeout_ns, sluice_result *ret_result) {
-    client_arguments a = {.call = CLIENT_CALL_pair, .kind = SL_REQUEST_PAIR,
-                          .timeout_ns = timeout_ns};
+    client_arguments a = {
+        .call = CLIENT_CALL_pair, .kind = SL_REQUEST_PAIR, .timeout_ns = timeout_ns};
     return call_opening(session, &a, ret_result);
 }
 
 int32_t sluice_listen(sluice_session *session, const char *address, uint32_t backlog,
                       uint64_t timeout_ns, sluice_result *ret_result) {
-    client_arguments a = {.call = CLIENT_CALL_listen, .kind = SL_REQUEST_LISTEN,
-                          .timeout_ns = timeout_ns, .address = address, .backlog = backlog};
+    client_arguments a = {.call = CLIENT_CALL_listen,
+                          .kind = SL_REQUEST_LISTEN,
+                          .timeout_ns = timeout_ns,
+                          .address = address,
+                          .backlog = backlog};
     return call_opening(session, &a, ret_result);
 }
 
 int32_t sluice_accept(sluice_session *session, sluice_handle listener, uint64_t timeout_ns,
                       sluice_result *ret_result) {
-    client_arguments a = {.call = CLIENT_CALL_accept, .kind = SL_REQUEST_ACCEPT,
-                          .timeout_ns = timeout_ns, .handle = listener};
+    client_arguments a = {.call = CLIENT_CALL_accept,
+                          .kind = SL_REQUEST_ACCEPT,
+                          .timeout_ns = timeout_ns,
+                          .handle = listener};
     return call_opening(session, &a, ret_result);
 }
 
 int32_t sluice_connect(sluice_session *session, const char *address, uint64_t timeout_ns,
                        sluice_result *ret_result) {
-    client_arguments a = {.call = CLIENT_CALL_connect, .kind = SL_REQUEST_CONNECT,
-                          .timeout_ns = timeout_ns, .address = address};
+    client_arguments a = {.call = CLIENT_CALL_connect,
+                          .kind = SL_REQUEST_CONNECT,
+                          .timeout_ns = timeout_ns,
+                          .address = address};
     return call_opening(session, &a, ret_result);
 }
 
 int32_t sluice_read(sluice_session *session, sluice_handle handle, void *buffer, uint32_t length,
                     uint32_t flags, uint64_t timeout_ns, sluice_result *ret_result) {
-    client_arguments a = {.call = CLIENT_CALL_read, .kind = SL_REQUEST_READ,
-                          .timeout_ns = timeout_ns, .handle = handle, .in = buffer,
-                          .length = length, .flags = flags};
+    client_arguments a = {.call = CLIENT_CALL_read,
+                          .kind = SL_REQUEST_READ,
+                          .timeout_ns = timeout_ns,
+                          .handle = handle,
+                          .in = buffer,
+                          .length = length,
+                          .flags = flags};
     return call(session, &a, ret_result);
 }
 
 int32_t sluice_write(sluice_session *session, sluice_handle handle, const void *bytes,
                      uint32_t length, uint64_t timeout_ns, sluice_result *ret_result) {
-    client_arguments a = {.call = CLIENT_CALL_write, .kind = SL_REQUEST_WRITE,
-                          .timeout_ns = timeout_ns, .handle = handle, .out = bytes,
+    client_arguments a = {.call = CLIENT_CALL_write,
+                          .kind = SL_REQUEST_WRITE,
+                          .timeout_ns = timeout_ns,
+                          .handle = handle,
+                          .out = bytes,
                           .length = length};
     return call(session, &a, ret_result);
 }
 
 int32_t sluice_half_close(sluice_session *session, sluice_handle handle, uint64_t timeout_ns,
                           sluice_result *ret_result) {
-    client_arguments a = {.call = CLIENT_CALL_half_close, .kind = SL_REQUEST_HALF_CLOSE,
-                          .timeout_ns = timeout_ns, .handle = handle};
+    client_arguments a = {.call = CLIENT_CALL_half_close,
+                          .kind = SL_REQUEST_HALF_CLOSE,
+                          .timeout_ns = timeout_ns,
+                          .handle = handle};
     return call(session, &a, ret_result);
 }
 
 int32_t sluice_close(sluice_session *session, sluice_handle handle, uint64_t timeout_ns,
                      sluice_result *ret_result) {
-    client_arguments a = {.call = CLIENT_CALL_close, .kind = SL_REQUEST_CLOSE,
-                          .timeout_ns = timeout_ns, .handle = handle};
+    client_arguments a = {.call = CLIENT_CALL_close,
+                          .kind = SL_REQUEST_CLOSE,
+                          .timeout_ns = timeout_ns,
+                          .handle = handle};
     return call(session, &a, ret_result);
 }
 
 int32_t sluice_acknowledge_torn(sluice_session *session, sluice_handle handle, uint64_t timeout_ns,
                                 sluice_result *ret_result) {
-    client_arguments a = {.call = CLIENT_CALL_acknowledge_torn, .kind = SL_REQUEST_ACKNOWLEDGE_TORN,
-                          .timeout_ns = timeout_ns, .handle = handle};
+    client_arguments a = {.call = CLIENT_CALL_acknowledge_torn,
+                          .kind = SL_REQUEST_ACKNOWLEDGE_TORN,
+                          .timeout_ns = timeout_ns,
+                          .handle = handle};
     return call(session, &a, ret_result);
 }
 
 int32_t sluice_ping(sluice_session *session, uint64_t timeout_ns, sluice_result *ret_result) {
-    client_arguments a = {.call = CLIENT_CALL_ping, .kind = SL_REQUEST_PING,
-                          .timeout_ns = timeout_ns};
+    client_arguments a = {
+        .call = CLIENT_CALL_ping, .kind = SL_REQUEST_PING, .timeout_ns = timeout_ns};
     return call(session, &a, ret_result);
 }
 
 int32_t sluice_local_address(sluice_session *session, sluice_handle handle, char *buffer,
                              uint32_t size) {
-    client_arguments a = {.call = CLIENT_CALL_local_address, .local = CLIENT_LOCAL_ADDRESS,
-                          .timeout_ns = SLUICE_NO_TIMEOUT, .handle = handle, .in = buffer,
+    client_arguments a = {.call = CLIENT_CALL_local_address,
+                          .local = CLIENT_LOCAL_ADDRESS,
+                          .timeout_ns = SLUICE_NO_TIMEOUT,
+                          .handle = handle,
+                          .in = buffer,
                           .length = size};
     if (buffer == NULL) {
         return client_fail(a.call, SLUICE_EINVAL, 0, "buffer: is NULL");
@@ -166,15 +187,17 @@ int32_t sluice_local_address(sluice_session *session, sluice_handle handle, char
 int32_t sluice_broker_status(sluice_session *session, uint64_t timeout_ns,
                              sluice_broker_info *ret_info) {
     sl_reason reason;
-    int status = ret_info == NULL
-                     ? sl_reason_set(&reason, SLUICE_EINVAL, "ret_info", "is NULL")
-                     : check_size(ret_info->size, "ret_info->size",
-                                  "must be sizeof(sluice_broker_info)", &reason);
+    int status = ret_info == NULL ? sl_reason_set(&reason, SLUICE_EINVAL, "ret_info", "is NULL")
+                                  : check_size(ret_info->size, "ret_info->size",
+                                               "must be sizeof(sluice_broker_info)", &reason);
     if (status != SLUICE_OK) {
         return client_return(CLIENT_CALL_broker_status, status, &reason);
     }
-    client_arguments a = {.call = CLIENT_CALL_broker_status, .kind = SL_REQUEST_STATUS,
-                          .timeout_ns = timeout_ns, .in = ret_info, .length = ret_info->size};
+    client_arguments a = {.call = CLIENT_CALL_broker_status,
+                          .kind = SL_REQUEST_STATUS,
+                          .timeout_ns = timeout_ns,
+                          .in = ret_info,
+                          .length = ret_info->size};
     return call(session, &a, NULL);
 }
 
@@ -226,8 +249,12 @@ int32_t sluice_ops(sluice_session *session, const sluice_ops_query *query, uint6
     if (status != SLUICE_OK) {
         return client_return(CLIENT_CALL_ops, status, &reason);
     }
-    client_arguments a = {.call = CLIENT_CALL_ops, .kind = SL_REQUEST_OPS, .timeout_ns = timeout_ns,
-                          .in = ret_rows, .length = capacity, .query = query,
+    client_arguments a = {.call = CLIENT_CALL_ops,
+                          .kind = SL_REQUEST_OPS,
+                          .timeout_ns = timeout_ns,
+                          .in = ret_rows,
+                          .length = capacity,
+                          .query = query,
                           .row_size = query == NULL ? sizeof(*ret_rows) : query->row_size};
     client_operation *op = NULL;
     status = client_do(session, &a, &op, &reason);

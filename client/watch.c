@@ -63,9 +63,9 @@ uint64_t client_watch_deadline_ns(const client_core *core) {
     uint64_t deadline_ns = broken_deadline_ns(core);
     if (deadline_ns == SL_CLOCK_NEVER && is_owed(core)) {
         bool is_pinged = core->ping_id != 0 || core->ping_is_due;
-        deadline_ns = sl_clock_after_ns(core->quiet_since_ns, is_pinged
-                                                                  ? core->hello.unresponsive_ns
-                                                                  : core->hello.ping_interval_ns);
+        deadline_ns =
+            sl_clock_after_ns(core->quiet_since_ns, is_pinged ? core->hello.unresponsive_ns
+                                                              : core->hello.ping_interval_ns);
     }
     return deadline_ns;
 }

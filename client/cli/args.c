@@ -28,12 +28,8 @@ bool args_duration(const char *text, uint64_t *ret_ns) {
     static const struct {
         const char *name;
         uint64_t ns;
-    } units[] = {{"us", SL_NS_PER_US},
-                 {"ms", SL_NS_PER_MS},
-                 {"s", SL_NS_PER_S},
-                 {"m", 60 * SL_NS_PER_S},
-                 {"min", 60 * SL_NS_PER_S},
-                 {"h", 3600 * SL_NS_PER_S}};
+    } units[] = {{"us", SL_NS_PER_US},    {"ms", SL_NS_PER_MS},      {"s", SL_NS_PER_S},
+                 {"m", 60 * SL_NS_PER_S}, {"min", 60 * SL_NS_PER_S}, {"h", 3600 * SL_NS_PER_S}};
     size_t digits = strspn(text, "0123456789");
     char number[16];
     uint64_t value;
@@ -94,8 +90,7 @@ static void show_help(const args_command *command) {
 }
 
 static args_verdict wrong(const args_command *command, const char *what, const char *which) {
-    out_complain("%s: %s%s (see: %s --help)\n", command->name, what, which,
-                 command->name);
+    out_complain("%s: %s%s (see: %s --help)\n", command->name, what, which, command->name);
     return ARGS_WRONG;
 }
 
@@ -141,10 +136,8 @@ static args_verdict take_value(const args_command *command, const args_option *o
                                const char *text) {
     switch (option->kind) {
     case ARGS_COUNT:
-    case ARGS_DURATION:
-        return take_number(command, option, text);
-    case ARGS_CHOICE:
-        return take_choice(command, option, text);
+    case ARGS_DURATION: return take_number(command, option, text);
+    case ARGS_CHOICE: return take_choice(command, option, text);
     case ARGS_TEXT:
         if (*text == '\0') {
             return wrong(command, "an empty value for --", option->name);
@@ -152,8 +145,7 @@ static args_verdict take_value(const args_command *command, const args_option *o
         *(const char **)option->value = text;
         return ARGS_RUN;
     case ARGS_FLAG:
-    default:
-        return wrong(command, "no value belongs to --", option->name);
+    default: return wrong(command, "no value belongs to --", option->name);
     }
 }
 

@@ -11,9 +11,9 @@
 /* Exit codes of the tool; told in `sluice --help`. */
 enum {
     CLI_EXIT_OK = 0,
-    CLI_EXIT_FOUND = 1,    /* it ran, and found what must not be; or could not write its output */
-    CLI_EXIT_USAGE = 2,    /* the command line is wrong */
-    CLI_EXIT_NOBROKER = 3, /* no broker there, or it cannot be used */
+    CLI_EXIT_FOUND = 1,     /* it ran, and found what must not be; or could not write its output */
+    CLI_EXIT_USAGE = 2,     /* the command line is wrong */
+    CLI_EXIT_NOBROKER = 3,  /* no broker there, or it cannot be used */
     CLI_EXIT_UNCERTAIN = 4, /* selftest: nothing failed, but not everything could be certified */
 };
 
@@ -36,7 +36,7 @@ typedef struct args_option {
 } args_option;
 
 typedef struct args_command {
-    const char *name; /* how it is called: "sluice status" */
+    const char *name;     /* how it is called: "sluice status" */
     const char *synopsis; /* what follows the name in the usage line */
     const char *about;    /* teaches; ends with a newline */
     const args_option *options;

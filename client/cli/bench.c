@@ -59,8 +59,8 @@ typedef struct bench_plan {
     bench_peer *peer;
     sluice_session *holder; /* keeps the private broker alive */
     char endpoint[768];
-    bench_tally tally;      /* of the slice at work */
-    uint64_t *kept[2];      /* latencies of all rounds: broker, base */
+    bench_tally tally; /* of the slice at work */
+    uint64_t *kept[2]; /* latencies of all rounds: broker, base */
     uint64_t kept_count[2];
 } bench_plan;
 
@@ -108,18 +108,11 @@ static int run_subject(bench_plan *plan, bench_subject *subject, uint64_t units)
 static int run_base(bench_plan *plan, bench_subject *subject, uint64_t units) {
     bool ok;
     switch (subject->what->base) {
-    case BENCH_BASE_NULL:
-        return bench_subject_run(subject, BENCH_PING, units, &plan->tally);
-    case BENCH_BASE_CALLS:
-        ok = run_raw(plan, bench_peer_calls, units, false);
-        break;
-    case BENCH_BASE_PACED:
-        ok = run_raw(plan, bench_peer_ping, units, true);
-        break;
+    case BENCH_BASE_NULL: return bench_subject_run(subject, BENCH_PING, units, &plan->tally);
+    case BENCH_BASE_CALLS: ok = run_raw(plan, bench_peer_calls, units, false); break;
+    case BENCH_BASE_PACED: ok = run_raw(plan, bench_peer_ping, units, true); break;
     case BENCH_BASE_RAW:
-    default:
-        ok = run_raw(plan, bench_peer_ping, units, false);
-        break;
+    default: ok = run_raw(plan, bench_peer_ping, units, false); break;
     }
     return ok ? SLUICE_OK : SLUICE_EOS;
 }
@@ -198,8 +191,7 @@ static int run_rounds(bench_plan *plan, bench_subject *subject, bench_result *re
 static void run_case(bench_plan *plan, const bench_case *what, bench_result *result) {
     bench_subject subject;
     *result = (bench_result){.what = what};
-    int status = bench_subject_open(&subject, what, plan->endpoint,
-                                    bench_peer_address(plan->peer));
+    int status = bench_subject_open(&subject, what, plan->endpoint, bench_peer_address(plan->peer));
     if (status == SLUICE_OK) {
         status = run_rounds(plan, &subject, result);
     }
@@ -223,8 +215,7 @@ static args_verdict parse(bench_plan *plan, int count, char **argv) {
          "--attach: where it listens"},
         {"broker", "PATH", ARGS_TEXT, &plan->choice.broker_path, 0, 0, NULL,
          "the sluiced to start (default: the one beside this program)"},
-        {"no-pin", NULL, ARGS_FLAG, &plan->no_pin, 0, 0, NULL,
-         "let the system choose processors"},
+        {"no-pin", NULL, ARGS_FLAG, &plan->no_pin, 0, 0, NULL, "let the system choose processors"},
         {"json", NULL, ARGS_FLAG, &plan->setting.json, 0, 0, NULL, "the figures as JSON"},
     };
     const args_command command = {

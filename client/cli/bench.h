@@ -26,14 +26,14 @@
 #define BENCH_SAMPLES    (1u << 18) /* latencies kept of a case, over all rounds */
 
 typedef enum bench_work {
-    BENCH_PING,   /* nothing, there and back */
-    BENCH_WRITE,  /* 64 bytes into a pipe; the read that makes room again is not counted */
-    BENCH_READ,   /* 64 bytes that are there */
-    BENCH_ECHO,   /* write to the echo process and read its answer */
+    BENCH_PING,        /* nothing, there and back */
+    BENCH_WRITE,       /* 64 bytes into a pipe; the read that makes room again is not counted */
+    BENCH_READ,        /* 64 bytes that are there */
+    BENCH_ECHO,        /* write to the echo process and read its answer */
     BENCH_FLIGHT_WORK, /* write and read of a pipe, 64 pipes at a time */
-    BENCH_CANCEL, /* a pending read, cancelled: until its callback */
-    BENCH_PACED,  /* a null call each millisecond */
-    BENCH_RELAY,  /* raw: to the echo process through a bare relay process */
+    BENCH_CANCEL,      /* a pending read, cancelled: until its callback */
+    BENCH_PACED,       /* a null call each millisecond */
+    BENCH_RELAY,       /* raw: to the echo process through a bare relay process */
 } bench_work;
 
 typedef enum bench_mode { BENCH_INLINE, BENCH_THREAD, BENCH_POLL, BENCH_SYNC } bench_mode;
@@ -51,9 +51,9 @@ typedef struct bench_case {
     bench_work work;
     bench_mode mode;
     bench_base base;
-    uint32_t others;        /* other pipes that are open */
-    bool others_pending;    /* ... with a read pending on each */
-    double aim;             /* highest ratio; 0 = none is set */
+    uint32_t others;     /* other pipes that are open */
+    bool others_pending; /* ... with a read pending on each */
+    double aim;          /* highest ratio; 0 = none is set */
 } bench_case;
 
 extern const bench_case bench_cases[];
@@ -105,8 +105,7 @@ int bench_subject_open(bench_subject *subject, const bench_case *what, const cha
                        const char *echo_address);
 void bench_subject_close(bench_subject *subject);
 /* Does so many units; `work` is the case's, or BENCH_PING for BENCH_BASE_NULL. */
-int bench_subject_run(bench_subject *subject, bench_work work, uint64_t units,
-                      bench_tally *tally);
+int bench_subject_run(bench_subject *subject, bench_work work, uint64_t units, bench_tally *tally);
 
 /* ---- results (bench_report.c) ---- */
 

@@ -21,7 +21,7 @@ typedef struct bench_run {
     bench_work work;
     sl_atomic_u64 left;
     sl_atomic_u64 sampled;
-    sl_atomic_u32 active; /* chains at work */
+    sl_atomic_u32 active;  /* chains at work */
     sl_atomic_u32 failure; /* -status of the first */
     bench_tally *tally;
     sl_event done;
@@ -31,9 +31,9 @@ typedef struct bench_chain {
     bench_run *run;
     sluice_handle reader, writer;
     uint64_t began_ns;
-    uint32_t pending; /* callbacks of this unit that are due */
+    uint32_t pending;            /* callbacks of this unit that are due */
     sluice_operation *cancelled; /* CANCEL */
-    bool reading;     /* WRITE, READ: the second half of the unit */
+    bool reading;                /* WRITE, READ: the second half of the unit */
     char out[BENCH_BYTES], in[BENCH_BYTES];
 } bench_chain;
 
@@ -134,9 +134,7 @@ static void begin_unit(bench_chain *chain) {
     chain->pending = 1;
     switch (chain->run->work) {
     case BENCH_WRITE:
-    case BENCH_READ:
-        status = chain->reading ? start_read(chain, NULL) : start_write(chain);
-        break;
+    case BENCH_READ: status = chain->reading ? start_read(chain, NULL) : start_write(chain); break;
     case BENCH_ECHO:
     case BENCH_FLIGHT_WORK:
         chain->pending = 2;
@@ -146,8 +144,8 @@ static void begin_unit(bench_chain *chain) {
     case BENCH_CANCEL:
         status = start_read(chain, &chain->cancelled);
         if (status == SLUICE_OK) {
-            status = sluice_ping_start(chain->run->subject->session, CALL_NS, on_pending, chain,
-                                       NULL);
+            status =
+                sluice_ping_start(chain->run->subject->session, CALL_NS, on_pending, chain, NULL);
         }
         break;
     case BENCH_PING:
@@ -233,8 +231,7 @@ static int run_paced(bench_run *run) {
     return status;
 }
 
-int bench_subject_run(bench_subject *subject, bench_work work, uint64_t units,
-                      bench_tally *tally) {
+int bench_subject_run(bench_subject *subject, bench_work work, uint64_t units, bench_tally *tally) {
     bench_run run = {.subject = subject, .work = work, .tally = tally};
     int status = sl_event_init(&run.done);
     if (status != SLUICE_OK) {
@@ -287,8 +284,7 @@ static int crowd_fill(bench_crowd *crowd, sluice_session *session, uint32_t coun
 }
 
 /* Other sessions with `count` pipes between them. The buffer is shared: nothing ever arrives. */
-static int crowd_open(bench_crowd **ret_crowd, const char *endpoint, uint32_t count,
-                      bool pending) {
+static int crowd_open(bench_crowd **ret_crowd, const char *endpoint, uint32_t count, bool pending) {
     bench_crowd *crowd = sl_allocator_system()->acquire(sl_allocator_system(), sizeof(*crowd));
     int status = crowd == NULL ? SLUICE_ENOMEM : SLUICE_OK;
     *ret_crowd = crowd;

@@ -198,8 +198,8 @@ void bench_peer_stop(bench_peer *peer) {
         (void)TerminateProcess(peer->process, 0);
         (void)WaitForSingleObject(peer->process, 5000);
     }
-    HANDLE handles[] = {peer->echo, peer->relay, peer->pipe[0], peer->pipe[1], peer->process,
-                        peer->job};
+    HANDLE handles[] = {peer->echo,    peer->relay,   peer->pipe[0],
+                        peer->pipe[1], peer->process, peer->job};
     for (unsigned i = 0; i < 6; i++) {
         if (handles[i] != NULL && handles[i] != INVALID_HANDLE_VALUE) {
             (void)CloseHandle(handles[i]);

@@ -51,7 +51,7 @@ static const char *base_word(bench_base base) {
 }
 
 static const char *verdict_word(const bench_result *result) {
-    return result->what->aim <= 0                        ? ""
+    return result->what->aim <= 0                      ? ""
            : result->ratio_median <= result->what->aim ? "reached"
                                                        : "MISSED";
 }
@@ -68,8 +68,7 @@ static void add_row(out_table *table, const bench_result *result) {
         out_table_cell(table, "%s", sl_status_name(result->skipped));
         return;
     }
-    const double values[] = {result->broker.p50_ns, result->broker.p99_ns,
-                             result->broker.p999_ns};
+    const double values[] = {result->broker.p50_ns, result->broker.p99_ns, result->broker.p999_ns};
     for (unsigned i = 0; i < 3; i++) {
         out_table_cell(table, "%s", out_duration((uint64_t)values[i], time));
     }
@@ -87,11 +86,11 @@ static void add_row(out_table *table, const bench_result *result) {
 
 static void print_people(const bench_setting *setting, out_text *text, const bench_result *results,
                          unsigned count) {
-    static const char *const headings[] = {"case",     "delivery",       ">p50",  ">p99", ">p99.9",
+    static const char *const headings[] = {"case",     "delivery",       ">p50", ">p99", ">p99.9",
                                            "baseline", "ratio (spread)", ">aim", ""};
     out_table table;
-    out_print(text, "sluice bench: engine %s, %u rounds, %s", setting->engine_name,
-              setting->rounds, setting->pinned ? "all on processor " : "not pinned");
+    out_print(text, "sluice bench: engine %s, %u rounds, %s", setting->engine_name, setting->rounds,
+              setting->pinned ? "all on processor " : "not pinned");
     if (setting->pinned) {
         out_print(text, "%u", setting->processor);
     }

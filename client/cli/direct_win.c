@@ -37,14 +37,11 @@ static HANDLE handle_of(uint64_t number) {
 
 static int status_of(DWORD error, bool reading) {
     switch (error) {
-    case ERROR_OPERATION_ABORTED:
-        return SLUICE_ECANCELED;
+    case ERROR_OPERATION_ABORTED: return SLUICE_ECANCELED;
     case ERROR_BROKEN_PIPE:
     case ERROR_PIPE_NOT_CONNECTED:
-    case ERROR_NO_DATA:
-        return reading ? SLUICE_EEOF : SLUICE_EBROKENPIPE;
-    default:
-        return SLUICE_EOS;
+    case ERROR_NO_DATA: return reading ? SLUICE_EEOF : SLUICE_EBROKENPIPE;
+    default: return SLUICE_EOS;
     }
 }
 

@@ -38,7 +38,7 @@ typedef enum hang_kind {
 #define X(name, word) HANG_##name,
     HANG_KIND_TABLE(X)
 #undef X
-    HANG_KINDS
+        HANG_KINDS
 } hang_kind;
 
 /* One asynchronous call: armed when it starts, disarmed by its callback. */
@@ -82,8 +82,8 @@ typedef struct hang_worker {
     void *io_state; /* hang_io's */
     hang_lane closer, writer, reader;
     hang_ends ends;
-    bool asynchronous;       /* in this iteration */
-    sl_event writer_parked;  /* the lane has seen the end of its pipe end */
+    bool asynchronous;      /* in this iteration */
+    sl_event writer_parked; /* the lane has seen the end of its pipe end */
     sl_event reader_parked;
     sl_event receive_issued; /* mixed */
     sl_event pause;          /* never set: waiting for it is the workload's millisecond */
@@ -150,7 +150,7 @@ typedef struct hang_test {
     sl_atomic_u32 failed;  /* workers that gave up: their pipes could not be made */
     int failed_status;     /* of the first */
     uint64_t begin_ns, end_ns;
-    unsigned stuck_count; /* lanes still inside a call at the end */
+    unsigned stuck_count;               /* lanes still inside a call at the end */
     hang_books at_start, before, after; /* before: after a short run that warms the broker up */
     /* hang_broker.c */
     void *control;      /* the session that looks at the broker's books */

@@ -76,8 +76,7 @@ static int broker_read(hang_lane *lane, uint64_t end, void *buffer, uint32_t byt
         return wait_for(call, status, ret_done);
     }
     sluice_result result = {.size = sizeof(result)};
-    int status =
-        sluice_read(session_of(lane), end, buffer, bytes, 0, SLUICE_NO_TIMEOUT, &result);
+    int status = sluice_read(session_of(lane), end, buffer, bytes, 0, SLUICE_NO_TIMEOUT, &result);
     *ret_done = result.done;
     return status;
 }
@@ -213,8 +212,8 @@ static int broker_open_worker(hang_test *test, hang_worker *worker) {
     char name[64];
     (void)snprintf(name, sizeof(name), "sluice hangtest %u", worker->index);
     options.mode = SLUICE_MODE_SERVICE;
-    options.delivery = test->options.delivery[0] == 'i' ? SLUICE_DELIVERY_INLINE
-                                                        : SLUICE_DELIVERY_THREAD;
+    options.delivery =
+        test->options.delivery[0] == 'i' ? SLUICE_DELIVERY_INLINE : SLUICE_DELIVERY_THREAD;
     options.endpoint = test->endpoint[0] != '\0' ? test->endpoint : NULL;
     options.client_name = name;
     options.expected_user = test->options.broker_user;
@@ -285,8 +284,7 @@ int hang_broker_open(hang_test *test) {
 }
 
 static bool is_settled(const hang_test *test, const hang_books *books) {
-    return books->sessions <= test->at_start.sessions &&
-           books->handles <= test->at_start.handles &&
+    return books->sessions <= test->at_start.sessions && books->handles <= test->at_start.handles &&
            books->operations <= test->at_start.operations;
 }
 

@@ -22,19 +22,15 @@ void hang_begin(hang_lane *lane, hang_kind kind) {
 /* Closing in the midst of things explains these, and no others. */
 static bool is_expected(hang_kind kind, int status) {
     switch (status) {
-    case SLUICE_OK:
-        return true;
+    case SLUICE_OK: return true;
     case SLUICE_ECLOSED:
     case SLUICE_ECANCELED:
     case SLUICE_EBADHANDLE: /* the close was faster than the call */
         return kind == HANG_READ || kind == HANG_WRITE || kind == HANG_RECEIVE;
-    case SLUICE_EEOF:
-        return kind == HANG_READ;
+    case SLUICE_EEOF: return kind == HANG_READ;
     case SLUICE_EBROKENPIPE:
-    case SLUICE_ERESET:
-        return kind == HANG_WRITE;
-    default:
-        return false;
+    case SLUICE_ERESET: return kind == HANG_WRITE;
+    default: return false;
     }
 }
 
@@ -79,8 +75,8 @@ void hang_run_writer(void *context) {
         do {
             uint64_t done = 0;
             hang_begin(lane, HANG_WRITE);
-            status = hang_end(lane, HANG_WRITE,
-                              io->write(lane, worker->ends.writer, "hi", 2, &done));
+            status =
+                hang_end(lane, HANG_WRITE, io->write(lane, worker->ends.writer, "hi", 2, &done));
             add(&lane->bytes, done);
         } while (status == SLUICE_OK);
         sl_event_set(&worker->writer_parked);
@@ -160,8 +156,7 @@ static int iterate(hang_lane *lane) {
         sl_event_set(&worker->writer.go);
     }
     /* Lets the others start, as the original does: a better test, not a condition. */
-    (void)sl_event_wait_until(&worker->pause,
-                              sl_clock_now_ns(sl_clock_system()) + PAUSE_NS);
+    (void)sl_event_wait_until(&worker->pause, sl_clock_now_ns(sl_clock_system()) + PAUSE_NS);
     if (test->is_mixed) {
         cancel_receive(lane);
     }

@@ -105,8 +105,8 @@ static void add_up(const hang_test *test, totals *sum) {
     }
     bool books_ok = test->io != &hang_io_broker ||
                     (test->before.known && test->after.known && sum->left_handles == 0 &&
-                     sum->left_operations == 0 && sum->left_zombies == 0 &&
-                     sum->violations == 0 && !leaks(sum));
+                     sum->left_operations == 0 && sum->left_zombies == 0 && sum->violations == 0 &&
+                     !leaks(sum));
     sum->verdict = books_ok && test->stuck_count == 0 && sum->over_30s == 0 && sum->doubled == 0 &&
                    sum->missing == 0 && sum->corrupt == 0 && sum->unexpected == 0 &&
                    atomic_load((sl_atomic_u32 *)&test->failed) == 0 &&
@@ -159,11 +159,13 @@ static void print_counts(out_text *text, const hang_test *test, const totals *su
         line(text, "  operations", sum->left_operations, "");
         line(text, "  zombies", sum->left_zombies, "");
         line(text, "  memory", sum->left_memory,
-             leaks(sum) ? " bytes: A LEAK" : sum->left_memory > 0 ? " bytes (pools)" : " bytes");
+             leaks(sum)             ? " bytes: A LEAK"
+             : sum->left_memory > 0 ? " bytes (pools)"
+                                    : " bytes");
         line(text, "protocol violations", sum->violations, "");
     }
-    out_print(text, "%-34s %14s (a %s)\n", "slowest operation",
-              out_duration(sum->slowest_ns, time), kind_words[sum->slowest_kind]);
+    out_print(text, "%-34s %14s (a %s)\n", "slowest operation", out_duration(sum->slowest_ns, time),
+              kind_words[sum->slowest_kind]);
     out_print(text, "%-34s %14s\n", "time", out_duration(test->end_ns - test->begin_ns, time));
 }
 
@@ -180,8 +182,9 @@ static void print_people(out_text *text, const hang_test *test, const totals *su
                   atomic_load((sl_atomic_u32 *)&test->failed),
                   sl_status_sentence(test->failed_status));
     }
-    out_print(text, "\n%s\n", sum->verdict ? "PASSED: no hang, nothing lost, nothing left."
-                                           : "FAILED: see the lines that must be 0.");
+    out_print(text, "\n%s\n",
+              sum->verdict ? "PASSED: no hang, nothing lost, nothing left."
+                           : "FAILED: see the lines that must be 0.");
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------- */
@@ -231,8 +234,8 @@ static void print_json(out_text *text, const hang_test *test, const totals *sum)
     json_outcomes(&json, sum);
     out_json_u64(&json, "over_1s", sum->over_1s);
     out_json_u64(&json, "over_30s", sum->over_30s);
-    out_json_u64(&json, "hangs", sum->over_30s > test->stuck_count ? sum->over_30s
-                                                                   : test->stuck_count);
+    out_json_u64(&json, "hangs",
+                 sum->over_30s > test->stuck_count ? sum->over_30s : test->stuck_count);
     out_json_u64(&json, "unexplained_outcomes", sum->unexpected);
     out_json_u64(&json, "workers_given_up", atomic_load((sl_atomic_u32 *)&test->failed));
     out_json_u64(&json, "wrong_bytes", sum->corrupt);

@@ -64,18 +64,18 @@ static void print_status(const sluice_broker_info *info, const sluice_session_in
         }
         out_json_end_object(&json);
     } else {
-        out_print(&text, "sluiced %s of %s at %s, engine %s, up for %s%s\n",
-                  info->broker_version, own->broker_user, own->endpoint, info->engine_name,
+        out_print(&text, "sluiced %s of %s at %s, engine %s, up for %s%s\n", info->broker_version,
+                  own->broker_user, own->endpoint, info->engine_name,
                   out_duration(info->uptime_ns, number), info->draining != 0 ? ", STOPPING" : "");
         out_print(&text, "You are %s to it, and see %s operations.\n\n", info->user,
                   info->sees_all != 0 ? "everybody's" : "your own");
         for (size_t i = 0; i < SL_ARRAY_COUNT(rows); i++) {
             out_print(&text, "%-46s %14s\n", rows[i].label,
-                      rows[i].is_bytes     ? out_bytes(rows[i].value, number)
-                      : i == 0             ? (snprintf(number, sizeof(number), "%llu",
-                                                       (unsigned long long)rows[i].value),
+                      rows[i].is_bytes ? out_bytes(rows[i].value, number)
+                      : i == 0         ? (snprintf(number, sizeof(number), "%llu",
+                                                   (unsigned long long)rows[i].value),
                                   number)
-                                           : out_number(rows[i].value, number));
+                                       : out_number(rows[i].value, number));
         }
     }
     (void)out_flush(&text, SL_SINK_OUTPUT);
@@ -85,8 +85,7 @@ int command_status(int count, char **argv) {
     session_choice choice = {.client_name = "sluice status"};
     bool json = false;
     const args_option table[] = {
-        SESSION_OPTIONS(choice.endpoint, choice.broker_user, choice.broker_path,
-                        choice.is_private),
+        SESSION_OPTIONS(choice.endpoint, choice.broker_user, choice.broker_path, choice.is_private),
         {"json", NULL, ARGS_FLAG, &json, 0, 0, NULL, "as JSON"},
     };
     const args_command command = {
@@ -175,8 +174,8 @@ static int take_pages(sluice_session *session, ops_pages *pages) {
     for (unsigned page = 0; page < PAGES_MAX; page++) {
         uint32_t count = 0;
         uint64_t next = 0;
-        int status = sluice_ops(session, &pages->query, CALL_NS, pages->rows, PAGE_ROWS, &count,
-                                &next);
+        int status =
+            sluice_ops(session, &pages->query, CALL_NS, pages->rows, PAGE_ROWS, &count, &next);
         if (status != SLUICE_OK) {
             return status;
         }
@@ -197,9 +196,9 @@ static int take_pages(sluice_session *session, ops_pages *pages) {
 }
 
 static int show_ops(sluice_session *session, ops_pages *pages) {
-    static const char *const headings[] = {
-        ">operation", ">session", "user", "client (process)", ">handle", "kind", "state",
-        ">age",       ">left",    ">bytes", ">worker"};
+    static const char *const headings[] = {">operation", ">session", "user",   "client (process)",
+                                           ">handle",    "kind",     "state",  ">age",
+                                           ">left",      ">bytes",   ">worker"};
     out_text text = {0};
     out_json_init(&pages->json, &text);
     if (pages->as_json) {
@@ -229,8 +228,9 @@ static int show_ops(sluice_session *session, ops_pages *pages) {
         out_print(&text, "No such operations.\n");
     }
     if (!pages->as_json && info.opens_given_up > 0) {
-        out_print(&text, "%llu look-ups or paths were given up: they have ended, a thread of the "
-                         "broker is still with them.\n",
+        out_print(&text,
+                  "%llu look-ups or paths were given up: they have ended, a thread of the "
+                  "broker is still with them.\n",
                   (unsigned long long)info.opens_given_up);
     }
     return out_flush(&text, SL_SINK_OUTPUT) ? CLI_EXIT_OK : CLI_EXIT_FOUND;
@@ -246,8 +246,7 @@ int command_ops(int count, char **argv) {
          "only operations that have been under way for longer, as 5s"},
         {"stuck", NULL, ARGS_FLAG, &stuck, 0, 0, NULL,
          "only those that the operating system does not let go"},
-        SESSION_OPTIONS(choice.endpoint, choice.broker_user, choice.broker_path,
-                        choice.is_private),
+        SESSION_OPTIONS(choice.endpoint, choice.broker_user, choice.broker_path, choice.is_private),
         {"json", NULL, ARGS_FLAG, &pages.as_json, 0, 0, NULL, "as JSON"},
     };
     const args_command command = {

@@ -32,15 +32,14 @@ static const char *advice(const session_choice *choice, int status) {
     case SLUICE_EUNRESPONSIVE:
     case SLUICE_ETIMEDOUT:
         return "Something is there but does not answer: look at its log, or restart it.";
-    default:
-        return NULL;
+    default: return NULL;
     }
 }
 
 int session_open(const char *command, const session_choice *choice, sluice_session **ret_session) {
     char detail[SLUICE_DETAIL_BYTES] = "";
-    sluice_open_options options = {.size = sizeof(options), .ret_detail = detail,
-                                   .detail_size = sizeof(detail)};
+    sluice_open_options options = {
+        .size = sizeof(options), .ret_detail = detail, .detail_size = sizeof(detail)};
     options.mode = choice->is_private ? SLUICE_MODE_PRIVATE : SLUICE_MODE_SERVICE;
     options.delivery = choice->delivery;
     options.endpoint = choice->endpoint;

@@ -19,6 +19,7 @@ typedef struct session_choice {
 } session_choice;
 
 /* The options that every command with a broker has; for the tables of options. */
+/* clang-format off */
 #define SESSION_OPTIONS(choice_endpoint, choice_broker_user, choice_broker_path, \
                         choice_is_private) \
     {"endpoint", "NAME", ARGS_TEXT, &(choice_endpoint), 0, 0, NULL, \
@@ -33,10 +34,10 @@ typedef struct session_choice {
         "broker", "PATH", ARGS_TEXT, &(choice_broker_path), 0, 0, NULL, \
             "--private: the sluiced to start (default: the one beside\nthis program)" \
     }
+/* clang-format on */
 
 /* Opens a session. On failure says what is wrong and what to do. */
-int session_open(const char *command, const session_choice *choice,
-                 sluice_session **ret_session);
+int session_open(const char *command, const session_choice *choice, sluice_session **ret_session);
 /* A call of that session has failed: says so, and what the broker said if it ended the session. */
 void session_complain(const char *command, sluice_session *session, int status);
 

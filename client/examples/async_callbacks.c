@@ -93,8 +93,9 @@ static void on_connected(void *user, sluice_operation *operation, const sluice_r
     (void)operation;
     if (!has_failed(e, "connect", result)) {
         e->client = result->handles[0];
-        (void)is_bad(e, "send", sluice_write_start(e->session, e->client, "ahoy", 4, SECOND,
-                                                   on_sent, e, NULL));
+        (void)is_bad(
+            e, "send",
+            sluice_write_start(e->session, e->client, "ahoy", 4, SECOND, on_sent, e, NULL));
     }
 }
 
@@ -120,8 +121,8 @@ int main(int argc, char **argv) {
         status = sluice_local_address(e.session, result.handles[0], address, sizeof(address));
     }
     if (status == SLUICE_OK) {
-        status = sluice_accept_start(e.session, result.handles[0], 5 * SECOND, on_accepted, &e,
-                                     NULL);
+        status =
+            sluice_accept_start(e.session, result.handles[0], 5 * SECOND, on_accepted, &e, NULL);
     }
     if (status == SLUICE_OK) {
         status = sluice_connect_start(e.session, address, 5 * SECOND, on_connected, &e, NULL);

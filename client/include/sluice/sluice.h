@@ -74,7 +74,7 @@ typedef struct sluice_operation sluice_operation;
 /* A pipe end, socket or listener of one session; 0 = none. Not a handle of the system. */
 typedef uint64_t sluice_handle;
 
-#define SLUICE_NO_TIMEOUT UINT64_MAX
+#define SLUICE_NO_TIMEOUT   UINT64_MAX
 #define SLUICE_DETAIL_BYTES 200 /* a detail with its NUL; longer ones are cut */
 
 /* ---- sessions -------------------------------------------------------------------------------- */
@@ -182,12 +182,12 @@ SLUICE_API int32_t sluice_session_close(sluice_session *session);
 
 typedef struct sluice_session_info {
     uint32_t size;
-    uint32_t mode;       /* SLUICE_MODE_PRIVATE or SLUICE_MODE_SERVICE: which one it got */
+    uint32_t mode; /* SLUICE_MODE_PRIVATE or SLUICE_MODE_SERVICE: which one it got */
     uint32_t delivery;
-    int32_t status;      /* SLUICE_OK, or why there is no connection now */
-    uint64_t session_id; /* of the present or last connection, as `sluice ops` shows it */
-    uint64_t epoch;      /* another one after each start of the broker */
-    uint64_t connection_count; /* 1, and one more with each reconnect */
+    int32_t status;             /* SLUICE_OK, or why there is no connection now */
+    uint64_t session_id;        /* of the present or last connection, as `sluice ops` shows it */
+    uint64_t epoch;             /* another one after each start of the broker */
+    uint64_t connection_count;  /* 1, and one more with each reconnect */
     uint64_t broker_process_id; /* of a private broker, else 0 */
     uint32_t payload_bytes;     /* a read or write takes so many at most */
     uint32_t credit_operations; /* calls in flight at most */
@@ -205,8 +205,7 @@ typedef struct sluice_session_info {
 } sluice_session_info;
 
 /* Does not wait. SLUICE_OK, EINVAL (size), EFORKED. */
-SLUICE_API int32_t sluice_session_get_info(sluice_session *session,
-                                           sluice_session_info *ret_info);
+SLUICE_API int32_t sluice_session_get_info(sluice_session *session, sluice_session_info *ret_info);
 
 /* ---- results --------------------------------------------------------------------------------- */
 
@@ -222,10 +221,10 @@ enum {
 typedef struct sluice_result {
     uint32_t size;
     int32_t status;
-    uint32_t os_error;     /* errno or Windows error behind a failure; for people */
-    uint32_t handle_count; /* of `handles` */
-    uint64_t done;         /* bytes certainly read or written */
-    uint64_t in_doubt;     /* a failed write: at most so many further bytes may be out */
+    uint32_t os_error;        /* errno or Windows error behind a failure; for people */
+    uint32_t handle_count;    /* of `handles` */
+    uint64_t done;            /* bytes certainly read or written */
+    uint64_t in_doubt;        /* a failed write: at most so many further bytes may be out */
     sluice_handle handles[2]; /* opened: close them. A pair: [0] reads what [1] writes */
     uint32_t can[2];
     char detail[SLUICE_DETAIL_BYTES]; /* of a failure */
@@ -269,8 +268,8 @@ SLUICE_API int32_t sluice_accept(sluice_session *session, sluice_handle listener
 /* Connects to "pipe:NAME" or "tcp:HOST:PORT": handles[0], to read and to write.
  * EREFUSED, ENOTFOUND, EUNREACHABLE, EACCESS (also: a broker's endpoint), ERESET, ENAMETOOLONG,
  * ENOTSUP, EABANDONED, EOSLIMIT (no free port), EOS. */
-SLUICE_API int32_t sluice_connect(sluice_session *session, const char *address,
-                                  uint64_t timeout_ns, sluice_result *ret_result);
+SLUICE_API int32_t sluice_connect(sluice_session *session, const char *address, uint64_t timeout_ns,
+                                  sluice_result *ret_result);
 
 /* sluice_read flags */
 enum {
@@ -306,8 +305,8 @@ SLUICE_API int32_t sluice_half_close(sluice_session *session, sluice_handle hand
  * EINVAL, ENOMEM, EFORKED and EDEADLK, which come before anything is done. EABANDONED: the system
  * did not let go in time; the broker looks after what is left. The timeout bounds the wait only;
  * the close goes on. */
-SLUICE_API int32_t sluice_close(sluice_session *session, sluice_handle handle,
-                                uint64_t timeout_ns, sluice_result *ret_result);
+SLUICE_API int32_t sluice_close(sluice_session *session, sluice_handle handle, uint64_t timeout_ns,
+                                sluice_result *ret_result);
 
 /* "I know that this stream is torn": lets writes through again. OK also if it is not torn.
  * ENOTSUP: the handle cannot be written. */
@@ -321,8 +320,8 @@ SLUICE_API int32_t sluice_ping(sluice_session *session, uint64_t timeout_ns,
 /* The address a listener or TCP connection is bound to, "tcp:HOST:PORT", into `buffer` with its
  * NUL. Asks nobody but the library. EINVAL (does not fit `size`), ENOTSUP (it has none),
  * EBADHANDLE, ESTALE. 544 bytes are always enough. */
-SLUICE_API int32_t sluice_local_address(sluice_session *session, sluice_handle handle,
-                                        char *buffer, uint32_t size);
+SLUICE_API int32_t sluice_local_address(sluice_session *session, sluice_handle handle, char *buffer,
+                                        uint32_t size);
 
 /* ---- asynchronous calls ----------------------------------------------------------------------
  *
@@ -367,8 +366,8 @@ SLUICE_API int32_t sluice_write_start(sluice_session *session, sluice_handle han
                                       sluice_callback on_done, void *user,
                                       sluice_operation **ret_operation);
 SLUICE_API int32_t sluice_half_close_start(sluice_session *session, sluice_handle handle,
-                                           uint64_t timeout_ns, sluice_callback on_done,
-                                           void *user, sluice_operation **ret_operation);
+                                           uint64_t timeout_ns, sluice_callback on_done, void *user,
+                                           sluice_operation **ret_operation);
 SLUICE_API int32_t sluice_close_start(sluice_session *session, sluice_handle handle,
                                       uint64_t timeout_ns, sluice_callback on_done, void *user,
                                       sluice_operation **ret_operation);
@@ -413,8 +412,8 @@ typedef struct sluice_broker_info {
     uint64_t process_id;
     uint64_t uptime_ns;
     uint64_t handles;
-    uint64_t operations;         /* unfinished */
-    uint64_t zombies;            /* handles the operating system does not let go */
+    uint64_t operations; /* unfinished */
+    uint64_t zombies;    /* handles the operating system does not let go */
     uint64_t memory_bytes;
     uint64_t operations_started; /* since the broker's start, like the rest */
     uint64_t operations_finished;
@@ -458,7 +457,7 @@ typedef struct sluice_ops_row {
     uint32_t worker;
     uint32_t state;
     uint32_t stuck;
-    uint32_t kind; /* the number of its kind in the protocol */
+    uint32_t kind;      /* the number of its kind in the protocol */
     char kind_name[24]; /* "read", ... */
     char client_name[72];
     char user[184]; /* whose session: "uid 1000", or a SID */
