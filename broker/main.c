@@ -10,8 +10,11 @@
 static char help[16384];
 
 static int print(const char *text) {
-    return sl_sink_write(SL_SINK_OUTPUT, text, strlen(text)) ? SLUICED_EXIT_OK
-                                                             : SLUICED_EXIT_FAILED;
+    if (!sl_sink_write(SL_SINK_OUTPUT, text, strlen(text))) {
+        run_complain("not all of the output could be written");
+        return SLUICED_EXIT_FAILED;
+    }
+    return SLUICED_EXIT_OK;
 }
 
 int main(int argc, char **argv) {

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "client/cli/out.h"
 
@@ -163,7 +164,62 @@ static const args_option *find(const args_command *command, const char *word,
     return NULL;
 }
 
+/* ---- rules --------------------------------------------------------------------------------- */
+
+typedef bool args_given[ARGS_OPTIONS_MAX];
+
+/* What is there of a rule's other side, or NULL. */
+static const args_option *find_other(const args_command *command, const args_rule *rule,
+                                     const args_given given) {
+    if (rule->other != NULL) {
+        const char *value;
+        const args_option *other = find(command, rule->other, &value);
+        SL_CHECK(other != NULL, "a rule is about options of its command");
+        bool is_there = value == NULL ? given[other - command->options]
+                                      : strcmp(*(const char *const *)other->value, value) == 0;
+        return is_there ? other : NULL;
+    }
+    for (size_t i = 0; i < command->option_count; i++) {
+        if (given[i] && strcmp(command->options[i].name, rule->option) != 0) {
+            return &command->options[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_kept(const args_command *command, const args_rule *rule, const args_given given) {
+    const char *value;
+    const args_option *option = find(command, rule->option, &value);
+    SL_CHECK(option != NULL && value == NULL, "a rule is about an option of its command");
+    if (!given[option - command->options]) {
+        return true;
+    }
+    const args_option *other = find_other(command, rule, given);
+    if (rule->relation == ARGS_NEEDS && other == NULL) {
+        out_complain("%s: --%s means something only with --%s (see: %s --help)\n", command->name,
+                     rule->option, rule->other, command->name);
+        return false;
+    }
+    if (rule->relation == ARGS_EXCLUDES && other != NULL) {
+        out_complain("%s: --%s and --%s exclude each other (see: %s --help)\n", command->name,
+                     rule->option, rule->other != NULL ? rule->other : other->name, command->name);
+        return false;
+    }
+    return true;
+}
+
+static args_verdict check_rules(const args_command *command, const args_given given) {
+    for (size_t i = 0; i < command->rule_count; i++) {
+        if (!is_kept(command, &command->rules[i], given)) {
+            return ARGS_WRONG;
+        }
+    }
+    return ARGS_RUN;
+}
+
 args_verdict args_parse(const args_command *command, int count, char **argv) {
+    args_given given = {false};
+    SL_CHECK(command->option_count <= ARGS_OPTIONS_MAX, "each option of a command has its place");
     for (int i = 0; i < count; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             show_help(command);
@@ -179,6 +235,10 @@ args_verdict args_parse(const args_command *command, int count, char **argv) {
         if (option == NULL) {
             return wrong(command, "no such option: ", argv[i]);
         }
+        if (given[option - command->options]) {
+            return wrong(command, "given twice: --", option->name);
+        }
+        given[option - command->options] = true;
         if (option->kind == ARGS_FLAG && value == NULL) {
             *(bool *)option->value = true;
             continue;
@@ -193,5 +253,5 @@ args_verdict args_parse(const args_command *command, int count, char **argv) {
             return ARGS_WRONG;
         }
     }
-    return ARGS_RUN;
+    return check_rules(command, given);
 }

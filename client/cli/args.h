@@ -35,18 +35,35 @@ typedef struct args_option {
     const char *help;           /* lines separated by \n */
 } args_option;
 
+typedef enum args_relation {
+    ARGS_NEEDS,    /* the option means nothing without the other */
+    ARGS_EXCLUDES, /* the two do not go together, in whatever order they come */
+} args_relation;
+
+/* Holds if `option` was given. The other is "NAME", which is there if it was given, or
+ * "NAME=VALUE", which is there if a choice has that value, also by default; NULL = any other. */
+typedef struct args_rule {
+    const char *option;
+    args_relation relation;
+    const char *other;
+} args_rule;
+
+#define ARGS_OPTIONS_MAX 32u
+
 typedef struct args_command {
     const char *name;     /* how it is called: "sluice status" */
     const char *synopsis; /* what follows the name in the usage line */
     const char *about;    /* teaches; ends with a newline */
     const args_option *options;
-    size_t option_count;
+    size_t option_count; /* ARGS_OPTIONS_MAX at most */
+    const args_rule *rules;
+    size_t rule_count;
 } args_command;
 
 typedef enum args_verdict { ARGS_RUN, ARGS_SHOWN, ARGS_WRONG } args_verdict;
 
-/* Takes argv[0..count), without the command's name. --help prints (ARGS_SHOWN); what is wrong is
- * said in one line on standard error (ARGS_WRONG). */
+/* Takes argv[0..count), without the command's name. --help prints (ARGS_SHOWN); what is wrong, or
+ * against a rule, is said in one line on standard error (ARGS_WRONG). */
 args_verdict args_parse(const args_command *command, int count, char **argv);
 
 /* "5s" and the like; false when it is none. */

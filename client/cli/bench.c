@@ -218,8 +218,15 @@ static args_verdict parse(bench_plan *plan, int count, char **argv) {
         {"no-pin", NULL, ARGS_FLAG, &plan->no_pin, 0, 0, NULL, "let the system choose processors"},
         {"json", NULL, ARGS_FLAG, &plan->setting.json, 0, 0, NULL, "the figures as JSON"},
     };
+    static const args_rule rules[] = {
+        {"list", ARGS_EXCLUDES, NULL},
+        {"endpoint", ARGS_NEEDS, "attach"},
+        {"broker", ARGS_EXCLUDES, "attach"},
+        {"no-pin", ARGS_EXCLUDES, "attach"},
+    };
     const args_command command = {
-        "sluice bench", "[OPTION...]",
+        "sluice bench",
+        "[OPTION...]",
         "Measures what a call through the broker costs, against the bare system in the same run:\n"
         "a blocking ping-pong of 64 bytes with an echo process. Broker, tool and echo process\n"
         "share one processor, so that a figure is work and not a wake-up; rounds of the two\n"
@@ -227,7 +234,10 @@ static args_verdict parse(bench_plan *plan, int count, char **argv) {
         "\n"
         "delivery: where the callback of an asynchronous call runs (inline is the fastest), or\n"
         "sync for calls that wait.\n",
-        table, SL_ARRAY_COUNT(table)};
+        table,
+        SL_ARRAY_COUNT(table),
+        rules,
+        SL_ARRAY_COUNT(rules)};
     return args_parse(&command, count, argv);
 }
 

@@ -55,8 +55,25 @@ static args_verdict parse(hang_options *options, int count, char **argv) {
                         options->is_private),
         {"json", NULL, ARGS_FLAG, &options->json, 0, 0, NULL, "the figures as JSON"},
     };
-    const args_command command = {"sluice hangtest", "[OPTION...]", about, table,
-                                  SL_ARRAY_COUNT(table)};
+    /* The direct way has no broker, no asynchronous calls and no callbacks. */
+    static const args_rule rules[] = {
+        {"private", ARGS_EXCLUDES, "via=direct"},
+        {"endpoint", ARGS_EXCLUDES, "via=direct"},
+        {"broker", ARGS_EXCLUDES, "via=direct"},
+        {"broker-user", ARGS_EXCLUDES, "via=direct"},
+        {"delivery", ARGS_EXCLUDES, "via=direct"},
+        {"calls", ARGS_EXCLUDES, "via=direct"},
+        SESSION_RULES,
+    };
+    const args_command command = {
+        .name = "sluice hangtest",
+        .synopsis = "[OPTION...]",
+        .about = about,
+        .options = table,
+        .option_count = SL_ARRAY_COUNT(table),
+        .rules = rules,
+        .rule_count = SL_ARRAY_COUNT(rules),
+    };
     return args_parse(&command, count, argv);
 }
 
@@ -86,6 +103,7 @@ int command_hangtest(int count, char **argv) {
     }
     bool passed = hang_report(&test);
     if (test.stuck_count > 0) {
+        (void)out_end();
         os_leave(CLI_EXIT_FOUND); /* threads that are inside calls cannot be joined */
     }
     hang_deinit(&test);

@@ -88,12 +88,17 @@ int command_status(int count, char **argv) {
         SESSION_OPTIONS(choice.endpoint, choice.broker_user, choice.broker_path, choice.is_private),
         {"json", NULL, ARGS_FLAG, &json, 0, 0, NULL, "as JSON"},
     };
+    static const args_rule rules[] = {SESSION_RULES};
     const args_command command = {
-        "sluice status", "[OPTION...]",
+        "sluice status",
+        "[OPTION...]",
         "Asks a broker how it is: what it holds now, and what it has done since its start.\n"
         "Operations that stay unfinished, and zombies, are for `sluice ops` to show. Look-ups and\n"
         "paths that were given up have ended; a thread of the broker is still with them.\n",
-        table, SL_ARRAY_COUNT(table)};
+        table,
+        SL_ARRAY_COUNT(table),
+        rules,
+        SL_ARRAY_COUNT(rules)};
     args_verdict verdict = args_parse(&command, count, argv);
     if (verdict != ARGS_RUN) {
         return verdict == ARGS_SHOWN ? CLI_EXIT_OK : CLI_EXIT_USAGE;
@@ -249,8 +254,10 @@ int command_ops(int count, char **argv) {
         SESSION_OPTIONS(choice.endpoint, choice.broker_user, choice.broker_path, choice.is_private),
         {"json", NULL, ARGS_FLAG, &pages.as_json, 0, 0, NULL, "as JSON"},
     };
+    static const args_rule rules[] = {SESSION_RULES};
     const args_command command = {
-        "sluice ops", "[OPTION...]",
+        "sluice ops",
+        "[OPTION...]",
         "Lists the operations that are under way in a broker: who asked for what, on which\n"
         "handle, how long ago, how much of it is done. You see the sessions of your own user;\n"
         "as the broker's user, root or an administrator, everybody's.\n"
@@ -261,7 +268,10 @@ int command_ops(int count, char **argv) {
         "  zombie      ended for its client, but the system has not let go: a driver that\n"
         "              ignores cancellation. The broker keeps it; nobody waits for it.\n"
         "              Operation 0 is what is left of a session that has ended.\n",
-        table, SL_ARRAY_COUNT(table)};
+        table,
+        SL_ARRAY_COUNT(table),
+        rules,
+        SL_ARRAY_COUNT(rules)};
     args_verdict verdict = args_parse(&command, count, argv);
     if (verdict != ARGS_RUN) {
         return verdict == ARGS_SHOWN ? CLI_EXIT_OK : CLI_EXIT_USAGE;

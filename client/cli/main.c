@@ -44,8 +44,7 @@ static void show_help(void) {
     (void)out_flush(&text, SL_SINK_OUTPUT);
 }
 
-int main(int argc, char **argv) {
-    os_prepare();
+static int run(int argc, char **argv) {
     if (argc < 2) {
         show_help();
         return CLI_EXIT_USAGE;
@@ -66,4 +65,10 @@ int main(int argc, char **argv) {
     }
     out_complain("sluice: no such command: %s (see: sluice --help)\n", argv[1]);
     return CLI_EXIT_USAGE;
+}
+
+int main(int argc, char **argv) {
+    os_prepare();
+    int code = run(argc, argv);
+    return !out_end() && code == CLI_EXIT_OK ? CLI_EXIT_FOUND : code;
 }

@@ -16,6 +16,9 @@
 
 #define PROGRESS_COLUMNS 60 /* no line about progress is longer */
 
+/* Something that was for standard output is lost. */
+static bool is_output_lost;
+
 static bool reserve(out_text *text, size_t count) {
     if (text->failed) {
         return false;
@@ -80,8 +83,16 @@ void out_deinit(out_text *text) {
 bool out_flush(out_text *text, sl_sink sink) {
     bool ok =
         !text->failed && (text->length == 0 || sl_sink_write(sink, text->bytes, text->length));
+    is_output_lost = is_output_lost || (!ok && sink == SL_SINK_OUTPUT);
     out_deinit(text);
     return ok;
+}
+
+bool out_end(void) {
+    if (is_output_lost) {
+        out_complain("sluice: not all of the output could be written\n");
+    }
+    return !is_output_lost;
 }
 
 OUT_LIKE_PRINTF(2, 0)
@@ -90,7 +101,8 @@ static void say_to(sl_sink sink, const char *format, va_list arguments) {
     int count = vsnprintf(line, sizeof(line), format, arguments);
     if (count > 0) {
         sl_text_make_lines_safe(line);
-        (void)sl_sink_write(sink, line, strlen(line));
+        bool ok = sl_sink_write(sink, line, strlen(line));
+        is_output_lost = is_output_lost || (!ok && sink == SL_SINK_OUTPUT);
     }
 }
 

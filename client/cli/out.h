@@ -2,8 +2,8 @@
  * out.h - what the tool says: text that grows, JSON, tables; numbers and times for people.
  *
  * Everything is built in memory and written at once by the main thread through base/sink.h, so that
- * no other thread of the tool ever does synchronous output. Running out of memory is remembered and
- * told by out_flush.
+ * no other thread of the tool ever does synchronous output. Running out of memory, and a standard
+ * output that refuses what is written, are remembered, and told by out_end.
  */
 #ifndef SLUICE_CLI_OUT_H
 #define SLUICE_CLI_OUT_H
@@ -36,8 +36,13 @@ void out_append(out_text *text, const char *bytes, size_t count);
 void out_print(out_text *text, const char *format, ...) OUT_LIKE_PRINTF(2, 3);
 void out_deinit(out_text *text);
 
-/* Writes and empties the text; false = not all of it could be built or written. */
+/* Writes and empties the text; false = not all of it could be built or written. What was lost of
+ * standard output is remembered, too: see out_end. */
 bool out_flush(out_text *text, sl_sink sink);
+
+/* The last act of the tool, whatever it did: false, and complained of, if something that was for
+ * standard output did not get there. */
+bool out_end(void);
 
 /* One piece of text at once, at most 1 KiB. */
 void out_say(const char *format, ...) OUT_LIKE_PRINTF(1, 2);

@@ -348,8 +348,16 @@ int command_selftest(int count, char **argv) {
          "what the programs of the checks say, too"},
         {"json", NULL, ARGS_FLAG, &options.json, 0, 0, NULL, "as JSON"},
     };
-    const args_command command = {"sluice selftest", "[OPTION...]", about, table,
-                                  SL_ARRAY_COUNT(table)};
+    static const args_rule rules[] = {{"list", ARGS_EXCLUDES, NULL}};
+    const args_command command = {
+        .name = "sluice selftest",
+        .synopsis = "[OPTION...]",
+        .about = about,
+        .options = table,
+        .option_count = SL_ARRAY_COUNT(table),
+        .rules = rules,
+        .rule_count = SL_ARRAY_COUNT(rules),
+    };
     args_verdict verdict = args_parse(&command, count, argv);
     if (verdict != ARGS_RUN) {
         return verdict == ARGS_SHOWN ? CLI_EXIT_OK : CLI_EXIT_USAGE;

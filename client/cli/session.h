@@ -36,6 +36,12 @@ typedef struct session_choice {
     }
 /* clang-format on */
 
+/* What goes with what among them; for the tables of rules. */
+#define SESSION_RULES \
+    {"broker", ARGS_NEEDS, "private"}, {"private", ARGS_EXCLUDES, "endpoint"}, { \
+        "private", ARGS_EXCLUDES, "broker-user" \
+    }
+
 /* Opens a session. On failure says what is wrong and what to do. */
 int session_open(const char *command, const session_choice *choice, sluice_session **ret_session);
 /* A call of that session has failed: says so, and what the broker said if it ended the session. */

@@ -50,7 +50,11 @@ static args_verdict parse(chaos_options *options, int count, char **words) {
         CHAOS_DEED_TABLE(X)
 #undef X
     };
-    const args_command command = {"chaos", "[OPTION...]", about, table, OTHERS + CHAOS_DEEDS};
+    const args_command command = {.name = "chaos",
+                                  .synopsis = "[OPTION...]",
+                                  .about = about,
+                                  .options = table,
+                                  .option_count = OTHERS + CHAOS_DEEDS};
     return args_parse(&command, count, words);
 }
 

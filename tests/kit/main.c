@@ -283,7 +283,11 @@ int main(void) {
         {"checks", "FILE", ARGS_TEXT, &options.list_path, 0, 0, NULL,
          "another list (default: kit.list beside run.cmd)"},
     };
-    const args_command command = {"run.cmd", "[OPTION...]", about, table, SL_ARRAY_COUNT(table)};
+    const args_command command = {.name = "run.cmd",
+                                  .synopsis = "[OPTION...]",
+                                  .about = about,
+                                  .options = table,
+                                  .option_count = SL_ARRAY_COUNT(table)};
     args_verdict verdict = args_parse(&command, count - 1, words + 1);
     if (verdict != ARGS_RUN) {
         return verdict == ARGS_SHOWN ? CLI_EXIT_OK : CLI_EXIT_USAGE;

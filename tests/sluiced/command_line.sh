@@ -42,6 +42,15 @@ config() {
 cd "$work" # paths relative to here are the same for Wine
 expect 0 "sluiced 0." --version
 expect 0 "close_grace_ns" --help
+if [ -e /dev/full ]; then
+    for word in --help --version; do
+        got=0
+        # shellcheck disable=SC2086 # the emulator and the program are words
+        timeout 60 $program $word >/dev/full 2>"$work/err" </dev/null || got=$?
+        [ "$got" -eq 1 ] && grep -q "not all of the output could be written" "$work/err" ||
+            { echo "sluiced $word >/dev/full: exit code $got"; failures=$((failures + 1)); }
+    done
+fi
 expect 0 "sluiced service install --allow" service --help
 expect 0 "sluiced service install --allow" service start --help
 expect 2 "a command is missing"

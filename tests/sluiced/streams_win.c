@@ -54,20 +54,36 @@ static DWORD run(WCHAR *command, HANDLE stream) {
     return code;
 }
 
-/* Until a client is greeted; then each that comes must be. */
-static int visit(HANDLE broker, const WCHAR *sluice, const WCHAR *endpoint) {
+/* Until a client is greeted; then each that comes must be. `stream` is the clients'. */
+static int visit_with(HANDLE stream, HANDLE broker, const WCHAR *sluice, const WCHAR *endpoint) {
     static WCHAR command[4096];
     ULONGLONG end_ms = GetTickCount64() + PATIENCE_MS;
     for (int greeted = 0; greeted < VISITS;) {
         (void)swprintf(command, 4096, L"\"%ls\" status --endpoint %ls", sluice, endpoint);
-        if (run(command, NULL) == 0) {
+        if (run(command, stream) == 0) {
             greeted++;
         } else if (greeted > 0 || WaitForSingleObject(broker, 0) == WAIT_OBJECT_0 ||
                    GetTickCount64() > end_ms) {
             return fail("somebody is not greeted");
         }
     }
-    return 0;
+    /* Nobody gets what it would say. */
+    DWORD code = run(command, NULL);
+    return code == 1 ? 0 : fail("a client without standard output does not end with 1");
+}
+
+/* The broker has been started: it does not inherit this stream. */
+static int visit(HANDLE broker, const WCHAR *sluice, const WCHAR *endpoint) {
+    SECURITY_ATTRIBUTES inherited = {.nLength = sizeof(inherited), .bInheritHandle = TRUE};
+    HANDLE nowhere = CreateFileW(L"NUL", GENERIC_READ | GENERIC_WRITE,
+                                 FILE_SHARE_READ | FILE_SHARE_WRITE, &inherited, OPEN_EXISTING, 0,
+                                 NULL);
+    if (nowhere == INVALID_HANDLE_VALUE) {
+        return fail("cannot open NUL");
+    }
+    int result = visit_with(nowhere, broker, sluice, endpoint);
+    (void)CloseHandle(nowhere);
+    return result;
 }
 
 static int try_with(HANDLE stream, const WCHAR *sluiced, const WCHAR *sluice) {
