@@ -2,12 +2,12 @@
  * clock_win.c - the system clock on Windows.
  *
  * QueryUnbiasedInterruptTimePrecise (Windows 10 and later, in kernelbase) counts 100 ns units
- * without sleep and hibernation. It is looked up at run time because Wine 8 lacks it [measured].
- * There the next of kin, QueryUnbiasedInterruptTime, moves in steps of up to 16 ms [measured: 3 us
- * to 16.15 ms], so that the substitute is QueryPerformanceCounter: under Wine it is the host's
- * CLOCK_MONOTONIC(_RAW), which does not count suspend either, in steps of 100 ns. On Windows itself
- * it would count sleep, but there the precise clock always exists (we need 1809). One source for
- * the life of the process: the two never mix, which keeps the clock monotonic.
+ * without sleep and hibernation. Wine 8 lacks it, and Wine 10 has it, but no better than
+ * QueryUnbiasedInterruptTime, which moves in steps of up to 16 ms [both measured]. The substitute
+ * there is QueryPerformanceCounter: under Wine it is the host's CLOCK_MONOTONIC(_RAW), which does
+ * not count suspend either, in steps of 100 ns. On Windows itself it would count sleep, but there
+ * the precise clock always exists (we need 1809). One source for the life of the process: the two
+ * never mix, which keeps the clock monotonic.
  */
 #include "base/clock.h"
 
@@ -16,6 +16,7 @@
 
 #include "base/atomic.h"
 #include "base/check.h"
+#include "base/wine_win.h"
 
 typedef VOID(WINAPI *precise_fn)(PULONGLONG ret_time_100ns);
 typedef uint64_t (*source_fn)(void);
@@ -46,7 +47,7 @@ static uint64_t counter_now_ns(void) {
 static uint64_t resolve_now_ns(void) {
     HMODULE kernelbase = GetModuleHandleW(L"kernelbase.dll");
     precise_fn found = NULL;
-    if (kernelbase != NULL) {
+    if (kernelbase != NULL && !sl_wine_is_here()) {
         found = (precise_fn)(void (*)(void))GetProcAddress(kernelbase,
                                                            "QueryUnbiasedInterruptTimePrecise");
     }

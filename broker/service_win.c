@@ -18,6 +18,7 @@
 #include "base/check.h"
 #include "base/sink.h"
 #include "base/thread.h"
+#include "base/wine_win.h"
 #include "broker/control.h"
 #include "broker/run.h"
 #include "broker/service_place_win.h"
@@ -62,11 +63,6 @@ static sluiced_exit refuse_place(const manager *m, const config_error *error, co
                    error->text, advice);
     run_complain(text);
     return SLUICED_EXIT_SERVICE;
-}
-
-static bool is_wine(void) {
-    HMODULE ntdll = GetModuleHandleW(L"ntdll.dll");
-    return ntdll != NULL && GetProcAddress(ntdll, "wine_get_version") != NULL;
 }
 
 static sluiced_exit open_service(manager *m, DWORD access) {
@@ -174,7 +170,7 @@ static bool change(const manager *m, DWORD level, void *value, const char *name)
         return true;
     }
     DWORD os_error = GetLastError();
-    if (is_wine()) {
+    if (sl_wine_is_here()) {
         char text[200];
         (void)snprintf(text, sizeof(text), "skipped, Wine does not implement it: %s (error %lu)",
                        name, (unsigned long)os_error);
@@ -231,7 +227,7 @@ static sluiced_exit check_origin(const manager *m) {
 static sluiced_exit make_default_log(const manager *m, const WCHAR *path) {
     place_account account;
     config_error error;
-    bool has_accounts = !is_wine();
+    bool has_accounts = !sl_wine_is_here();
     int status = has_accounts ? place_find_account(m->name, &account, &error) : SLUICE_OK;
     if (!has_accounts) {
         say(m->options->service_name, "skipped, Wine does not implement it: the log's protection");
@@ -253,7 +249,7 @@ static DWORD create_service(manager *m, const WCHAR *command) {
                                    SERVICE_WIN32_OWN_PROCESS, SERVICE_AUTO_START,
                                    SERVICE_ERROR_NORMAL, command, NULL, NULL, NULL, account, NULL);
     DWORD os_error = GetLastError();
-    if (m->os_service == NULL && os_error != ERROR_SERVICE_EXISTS && is_wine()) {
+    if (m->os_service == NULL && os_error != ERROR_SERVICE_EXISTS && sl_wine_is_here()) {
         say(m->options->service_name, "skipped, Wine does not implement it: virtual account");
         m->os_service = CreateServiceW(m->os_manager, m->name, L"Sluice I/O broker", access,
                                        SERVICE_WIN32_OWN_PROCESS, SERVICE_AUTO_START,
@@ -280,7 +276,7 @@ static sluiced_exit prepare(const manager *m, const sluiced_config *config,
     if (m->options->from_here != NULL) {
         return SLUICED_EXIT_OK;
     }
-    if (is_wine()) {
+    if (sl_wine_is_here()) {
         say(m->options->service_name,
             "skipped, Wine does not implement it: who can change the program");
         return SLUICED_EXIT_OK;
@@ -319,7 +315,7 @@ static sluiced_exit install(manager *m) {
         return code;
     }
     say(m->options->service_name,
-        is_wine() ? "installed (Wine runs it as this user)" : "installed");
+        sl_wine_is_here() ? "installed (Wine runs it as this user)" : "installed");
     return SLUICED_EXIT_OK;
 }
 

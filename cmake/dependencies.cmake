@@ -89,7 +89,8 @@ function(sluice_dependency name)
 endfunction()
 
 if(WIN32)
-    set(uv_system psapi user32 advapi32 iphlpapi userenv ws2_32)
+    # What libuv's own CMakeLists.txt names, 1.44 to 1.50.
+    set(uv_system psapi user32 advapi32 iphlpapi userenv ws2_32 dbghelp ole32 shell32)
 else()
     set(uv_system Threads::Threads ${CMAKE_DL_LIBS} rt)
 endif()

@@ -12,19 +12,15 @@
 #include <string.h>
 #include <wchar.h>
 
+#include "base/wine_win.h"
 #include "engine/engine.h"
 
 #define PIPE_ACCESS (FILE_READ_DATA | FILE_WRITE_DATA | SYNCHRONIZE)
 #define LOW_RID     0x1000 /* SECURITY_MANDATORY_LOW_RID */
 #define INSTANCES   4u
 
-static bool is_wine(void) {
-    HMODULE ntdll = GetModuleHandleW(L"ntdll.dll");
-    return ntdll != NULL && GetProcAddress(ntdll, "wine_get_version") != NULL;
-}
-
 const char *selftest_system(void) {
-    return is_wine() ? "Wine" : NULL;
+    return sl_wine_is_here() ? "Wine" : NULL;
 }
 
 bool selftest_wide(const char *text, WCHAR ret_text[SELFTEST_PATH_BYTES]) {

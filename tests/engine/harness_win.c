@@ -11,7 +11,7 @@
 #include <wchar.h>
 
 #include "base/status.h"
-#include "tests/wine_win.h"
+#include "base/wine_win.h"
 
 #define OS_COMMAND_CHARS 1024
 #define WINE_START_TRIES 3
@@ -45,7 +45,7 @@ unsigned os_process_id(void) {
 }
 
 bool os_is_wine(void) {
-    return wine_is_here();
+    return sl_wine_is_here();
 }
 
 const char *os_name(void) {

@@ -133,6 +133,7 @@ add_custom_command(TARGET fault_memory POST_BUILD
     VERBATIM)
 add_test(NAME fault.memory COMMAND fault_memory "${drive}${sites}" --brief)
 set_tests_properties(fault.memory PROPERTIES LABELS fault TIMEOUT 300)
+sluice_needs_localhost(fault.calls.engine fault.calls.client fault.memory)
 
 # Nothing that calls the system escapes.
 set(objects "")

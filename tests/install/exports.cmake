@@ -50,7 +50,8 @@ if(WINDOWS)
     string(REGEX REPLACE ".*\\[Ordinal/Name Pointer\\] Table" "" output "${output}")
     string(FIND "${output}" "\n\n" end) # other tables follow
     string(SUBSTRING "${output}" 0 ${end} output)
-    names("\n[^\n]*\\[ *[0-9]+\\] ([^\n]+)")
+    # A line is "[number] name", or since binutils 2.41 "[number] +base[number] hint name".
+    names("\n[^\n]*\\[ *[0-9]+\\][^\n]* ([^ \n]+)")
     same("sluice.dll" ${names})
     run("${here}/../deps/check_imports.sh" "${library}")
 else()

@@ -10,8 +10,8 @@
 #include <windows.h>
 #include <psapi.h>
 
+#include "base/wine_win.h"
 #include "engine/engine.h"
-#include "tests/wine_win.h"
 
 #define LINE_CHARS 8192
 #define KILLED     9u /* exit code */
@@ -227,7 +227,7 @@ void process_raw_close(uint64_t raw) {
 }
 
 bool process_is_wine(void) {
-    return wine_is_here();
+    return sl_wine_is_here();
 }
 
 void process_set_environment(const char *name, const char *value) {
