@@ -64,10 +64,11 @@ static void take_options(broker *b, const broker_options *options) {
     own->allow = b->allow;
     own->version = b->version;
     own->endpoint = NULL; /* the caller's */
+    own->ret_detail = NULL;
     b->worker_count = broker_workers_of(own->worker_count);
 }
 
-static int open_engine(broker *b) {
+static int open_engine(broker *b, const char **ret_detail) {
     const broker_options *own = &b->options;
     engine_options options = {
         .allocator = own->allocator,
@@ -85,7 +86,8 @@ static int open_engine(broker *b) {
     }
     if (status == SLUICE_OK) {
         engine_listen_options listen = {.backlog = ENGINE_PIPE_BACKLOG_MAX, .access = own->access};
-        status = engine_endpoint_create(b->engine, &b->endpoint_address, &listen, &b->endpoint);
+        status = engine_endpoint_create(b->engine, &b->endpoint_address, &listen, &b->endpoint,
+                                        ret_detail);
     }
     return status;
 }
@@ -153,7 +155,7 @@ int broker_create(const broker_options *options, broker **ret_broker) {
     }
     status = engine_address_endpoint(&b->endpoint_address, options->endpoint);
     if (status == SLUICE_OK) {
-        status = open_engine(b);
+        status = open_engine(b, options->ret_detail);
     }
     if (status != SLUICE_OK) {
         (void)broker_destroy(b, SL_NS_PER_S);

@@ -61,6 +61,9 @@ typedef struct broker_options {
      * thread. It may post to the control loop, not call the broker. May be NULL. */
     void (*on_end)(void *user, const broker_end *end);
     void *user;
+    /* Of a broker_create that fails: what its status does not say of the endpoint; static, NULL =
+     * nothing. May be NULL. */
+    const char **ret_detail;
 } broker_options;
 
 /* Sets the limits' defaults, everything else to 0. */

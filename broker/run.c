@@ -248,6 +248,8 @@ static sluiced_exit start_broker(run *r) {
     o.descriptors -= inherited;
     o.on_end = control_on_end;
     o.user = r->control;
+    const char *detail = NULL;
+    o.ret_detail = &detail;
     int status = SL_FAILPOINT(broker, start);
     if (status == SLUICE_OK) {
         status = broker_create(&o, &r->broker);
@@ -260,10 +262,7 @@ static sluiced_exit start_broker(run *r) {
     if (status == SLUICE_OK) {
         return SLUICED_EXIT_OK;
     }
-    /* The status's own sentence is about connecting. */
-    const char *why = code == SLUICED_EXIT_ENDPOINT && status == SLUICE_ENOTFOUND
-                          ? "the directory that it would be in does not exist"
-                          : sentence_of(status);
+    const char *why = detail != NULL ? detail : sentence_of(status);
     char text[600];
     (void)snprintf(text, sizeof(text), "%s %.300s: %s",
                    code == SLUICED_EXIT_ENDPOINT ? "cannot listen on" : "cannot start at",

@@ -250,7 +250,9 @@ typedef struct engine_ops {
     int (*peer_rights)(engine_handle *handle, engine_rights **ret_rights);
     void (*rights_close)(engine_rights *rights);
 
-    int (*endpoint_create)(engine_endpoint *endpoint, const engine_listen_options *options);
+    /* *ret_detail is NULL before. */
+    int (*endpoint_create)(engine_endpoint *endpoint, const engine_listen_options *options,
+                           const char **ret_detail);
     void (*endpoint_destroy)(engine_endpoint *endpoint);
     int (*endpoint_join)(engine_endpoint *endpoint, engine_worker *worker, engine_handle *handle);
 

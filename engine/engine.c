@@ -112,8 +112,14 @@ int engine_destroy(engine *e, uint64_t grace_ns) {
 }
 
 int engine_endpoint_create(engine *e, const engine_address *name,
-                           const engine_listen_options *options, engine_endpoint **ret_endpoint) {
+                           const engine_listen_options *options, engine_endpoint **ret_endpoint,
+                           const char **ret_detail) {
     static const engine_listen_options defaults;
+    const char *detail = NULL;
+    if (ret_detail == NULL) {
+        ret_detail = &detail;
+    }
+    *ret_detail = NULL;
     if (options == NULL) {
         options = &defaults;
     }
@@ -133,7 +139,7 @@ int engine_endpoint_create(engine *e, const engine_address *name,
     }
     endpoint->engine = e;
     endpoint->address = *name;
-    status = e->ops->endpoint_create(endpoint, options);
+    status = e->ops->endpoint_create(endpoint, options, ret_detail);
     if (status != SLUICE_OK) {
         sl_account_free(&e->account, endpoint, e->ops->endpoint_size);
         return status;

@@ -345,9 +345,11 @@ int engine_udp_open(engine_worker *worker, const engine_address *bind_address,
                     engine_handle **ret_handle);
 
 /* Takes an endpoint's name (engine_address_endpoint) for several workers. Any thread; may wait for
- * the file system that the name is in. Errors as those of ENGINE_LISTEN, and ENOTSUP. */
+ * the file system that the name is in. Errors as those of ENGINE_LISTEN, and ENOTSUP.
+ * ret_detail, on failure: what the status does not say, static; NULL = nothing. May be NULL. */
 int engine_endpoint_create(engine *engine, const engine_address *name,
-                           const engine_listen_options *options, engine_endpoint **ret_endpoint);
+                           const engine_listen_options *options, engine_endpoint **ret_endpoint,
+                           const char **ret_detail);
 /* Makes this worker one of those that get connections, spread evenly. The listener is a handle like
  * any other; closing it leaves the endpoint. Connections that wait at a listener that closes go to
  * the others where the system allows (Linux); a Windows pipe instance cannot change its port, so

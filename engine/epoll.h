@@ -390,7 +390,8 @@ typedef struct engine_epoll_endpoint {
     int held_fd;               /* acceptor only: accepted, nobody had room; or -1 */
 } engine_epoll_endpoint;
 
-int engine_epoll_endpoint_create(engine_endpoint *endpoint, const engine_listen_options *options);
+int engine_epoll_endpoint_create(engine_endpoint *endpoint, const engine_listen_options *options,
+                                 const char **ret_detail);
 void engine_epoll_endpoint_destroy(engine_endpoint *endpoint);
 int engine_epoll_endpoint_join(engine_endpoint *endpoint, engine_worker *worker,
                                engine_handle *handle);

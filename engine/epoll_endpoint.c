@@ -314,14 +314,14 @@ static void close_acceptor(engine_epoll_endpoint *endpoint) {
     (void)CALLS.close(endpoint->epoll_fd);
 }
 
-int engine_epoll_endpoint_create(engine_endpoint *base, const engine_listen_options *options) {
+int engine_epoll_endpoint_create(engine_endpoint *base, const engine_listen_options *options,
+                                 const char **ret_detail) {
     engine_epoll_endpoint *endpoint = (engine_epoll_endpoint *)base;
     static const engine_behalf own;
-    const char *detail;
     int error;
     int status = engine_epoll_name_init(&endpoint->name, &base->address, options);
     if (status == SLUICE_OK) {
-        status = engine_epoll_name_take(&endpoint->name, &own, &detail, &error);
+        status = engine_epoll_name_take(&endpoint->name, &own, ret_detail, &error);
     }
     if (status != SLUICE_OK) {
         return status;

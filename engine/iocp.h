@@ -224,7 +224,8 @@ void engine_iocp_pipe_opened(engine_handle *handle, HANDLE pipe, iocp_file *file
 
 int engine_iocp_pipe_listen(engine_worker *worker, iocp_handle *h, const engine_address *address,
                             const engine_listen_options *options, const engine_rights *rights);
-int engine_iocp_endpoint_create(engine_endpoint *endpoint, const engine_listen_options *options);
+int engine_iocp_endpoint_create(engine_endpoint *endpoint, const engine_listen_options *options,
+                                const char **ret_detail);
 void engine_iocp_endpoint_destroy(engine_endpoint *endpoint);
 int engine_iocp_endpoint_join(engine_endpoint *endpoint, engine_worker *worker,
                               engine_handle *handle);

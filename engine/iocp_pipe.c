@@ -323,7 +323,9 @@ int engine_iocp_pipe_listen(engine_worker *worker, iocp_handle *h, const engine_
 
 /* The first instance holds the name from here on; it joins the port of the first worker. Once all
  * listeners of an endpoint are closed nothing holds the name until the next join. */
-int engine_iocp_endpoint_create(engine_endpoint *base, const engine_listen_options *options) {
+int engine_iocp_endpoint_create(engine_endpoint *base, const engine_listen_options *options,
+                                const char **ret_detail) {
+    (void)ret_detail;
     iocp_endpoint *endpoint = SL_CONTAINER_OF(base, iocp_endpoint, endpoint);
     iocp_engine *e = SL_CONTAINER_OF(base->engine, iocp_engine, engine);
     int status = name_init(&endpoint->name, e, &base->address, options->access, NULL);

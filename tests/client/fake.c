@@ -516,7 +516,8 @@ static void fake_thread(void *context) {
     EXPECT(engine_create(engine_backend_find(NULL), NULL, &fake->engine) == SLUICE_OK);
     EXPECT(engine_worker_create(fake->engine, &fake->worker) == SLUICE_OK);
     EXPECT(engine_address_endpoint(&address, fake->endpoint) == SLUICE_OK);
-    EXPECT(engine_endpoint_create(fake->engine, &address, NULL, &fake->listening) == SLUICE_OK);
+    EXPECT(engine_endpoint_create(fake->engine, &address, NULL, &fake->listening, NULL) ==
+           SLUICE_OK);
     EXPECT(engine_endpoint_join(fake->listening, fake->worker, &listener) == SLUICE_OK);
     EXPECT(engine_accept(listener, listener, NULL) == SLUICE_OK);
     sl_event_set(&fake->started);

@@ -253,7 +253,7 @@ static void endpoint_life(void) {
     engine_handle *ends[2];
     engine_request_id id = 0;
     uint8_t byte = 0;
-    EXPECT_STATUS(engine_endpoint_create(r->engine, &name, NULL, &endpoint), SLUICE_OK);
+    EXPECT_STATUS(engine_endpoint_create(r->engine, &name, NULL, &endpoint, NULL), SLUICE_OK);
     EXPECT_STATUS(engine_destroy(r->engine, 0), SLUICE_EBUSY);
     for (unsigned round = 0; round < 3; round++) {
         EXPECT_STATUS(engine_endpoint_join(endpoint, r->worker, &listener), SLUICE_OK);
@@ -276,7 +276,8 @@ static void endpoint_life(void) {
     }
     EXPECT_STATUS(engine_endpoint_destroy(endpoint), SLUICE_OK);
     EXPECT_STATUS(engine_endpoint_destroy(NULL), SLUICE_OK);
-    EXPECT_STATUS(engine_endpoint_create(r->engine, &name, NULL, &endpoint), SLUICE_OK); /* free */
+    EXPECT_STATUS(engine_endpoint_create(r->engine, &name, NULL, &endpoint, NULL),
+                  SLUICE_OK); /* free */
     EXPECT_STATUS(engine_endpoint_destroy(endpoint), SLUICE_OK);
     rig_close(r);
 }
@@ -293,7 +294,7 @@ static void endpoint_leave(void) {
     uint8_t bytes[CLIENTS];
     unsigned served = 0;
     unsigned dropped = 0;
-    EXPECT_STATUS(engine_endpoint_create(r->engine, &name, NULL, &endpoint), SLUICE_OK);
+    EXPECT_STATUS(engine_endpoint_create(r->engine, &name, NULL, &endpoint, NULL), SLUICE_OK);
     for (unsigned i = 0; i < 2; i++) {
         EXPECT_STATUS(engine_endpoint_join(endpoint, r->worker, &listeners[i]), SLUICE_OK);
     }
@@ -392,7 +393,7 @@ static void spread(void) {
     unsigned most = 0;
     unsigned least = UINT32_MAX;
     memset(workers, 0, sizeof(workers));
-    EXPECT_STATUS(engine_endpoint_create(r->engine, &name, NULL, &endpoint), SLUICE_OK);
+    EXPECT_STATUS(engine_endpoint_create(r->engine, &name, NULL, &endpoint, NULL), SLUICE_OK);
     for (unsigned i = 0; i < SPREAD_WORKERS; i++) {
         workers[i].first = r;
         workers[i].endpoint = endpoint;

@@ -105,7 +105,7 @@ static void die_join(void) {
     engine_address name = t_endpoint_address();
     engine_endpoint *endpoint = NULL;
     engine_handle *listener;
-    EXPECT_STATUS(engine_endpoint_create(s->r->engine, &name, NULL, &endpoint), SLUICE_OK);
+    EXPECT_STATUS(engine_endpoint_create(s->r->engine, &name, NULL, &endpoint, NULL), SLUICE_OK);
     (void)engine_endpoint_join(endpoint, s->r->worker, &listener);
 }
 

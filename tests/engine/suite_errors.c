@@ -63,7 +63,7 @@ static void name_too_long(void) {
     EXPECT_STATUS(status, SLUICE_ENAMETOOLONG);
     EXPECT_STATUS(connect_to(r, &address, SL_NS_PER_S).status, SLUICE_ENAMETOOLONG);
     address.is_endpoint = true;
-    EXPECT_STATUS(engine_endpoint_create(r->engine, &address, NULL, &endpoint),
+    EXPECT_STATUS(engine_endpoint_create(r->engine, &address, NULL, &endpoint, NULL),
                   SLUICE_ENAMETOOLONG);
     EXPECT_STATUS(connect_to(r, &address, SL_NS_PER_S).status, SLUICE_ENAMETOOLONG);
     rig_close(r);
@@ -83,9 +83,9 @@ static void name_taken(void) {
     EXPECT_STATUS(rig_listen(r, &r->addresses[STREAM_PIPE], 1, NULL, &second), SLUICE_ENAMETAKEN);
     name.is_endpoint = true;
     bool is_shared = !t_is_backend("iocp");
-    EXPECT_STATUS(engine_endpoint_create(r->engine, &name, NULL, &endpoints[0]),
+    EXPECT_STATUS(engine_endpoint_create(r->engine, &name, NULL, &endpoints[0], NULL),
                   is_shared ? SLUICE_ENAMETAKEN : SLUICE_OK);
-    EXPECT_STATUS(engine_endpoint_create(r->engine, &name, NULL, &endpoints[1]),
+    EXPECT_STATUS(engine_endpoint_create(r->engine, &name, NULL, &endpoints[1], NULL),
                   SLUICE_ENAMETAKEN);
     EXPECT(second == NULL && endpoints[1] == NULL);
     EXPECT_STATUS(engine_endpoint_destroy(endpoints[0]), SLUICE_OK);
@@ -121,7 +121,7 @@ static void expect_taken(rig *r, engine_address address) {
     engine_endpoint *endpoint = NULL;
     EXPECT_STATUS(rig_listen(r, &address, 1, NULL, &listener), SLUICE_ENAMETAKEN);
     address.is_endpoint = true;
-    EXPECT_STATUS(engine_endpoint_create(r->engine, &address, NULL, &endpoint),
+    EXPECT_STATUS(engine_endpoint_create(r->engine, &address, NULL, &endpoint, NULL),
                   SLUICE_ENAMETAKEN);
 }
 

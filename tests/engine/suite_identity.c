@@ -168,8 +168,8 @@ static void endpoint_is_no_pipe(void) {
     bool is_shared = !t_is_backend("iocp");
     pipe.is_endpoint = false;
     EXPECT_STATUS(rig_listen(r, &name, 1, NULL, &listener), SLUICE_EINVAL);
-    EXPECT_STATUS(engine_endpoint_create(r->engine, &pipe, NULL, &endpoint), SLUICE_EINVAL);
-    EXPECT_STATUS(engine_endpoint_create(r->engine, &name, NULL, &endpoint), SLUICE_OK);
+    EXPECT_STATUS(engine_endpoint_create(r->engine, &pipe, NULL, &endpoint, NULL), SLUICE_EINVAL);
+    EXPECT_STATUS(engine_endpoint_create(r->engine, &name, NULL, &endpoint, NULL), SLUICE_OK);
     EXPECT_STATUS(engine_endpoint_join(endpoint, r->worker, &listener), SLUICE_OK);
     expect_no_connection(r, &pipe, is_shared ? SLUICE_EACCESS : SLUICE_ENOTFOUND, is_shared);
     rig_close_handle(r, listener);

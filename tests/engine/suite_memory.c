@@ -268,7 +268,7 @@ static void scene_endpoint(scene *s) {
     engine_address name = t_endpoint_address();
     engine_endpoint *endpoint = NULL;
     engine_handle *listener = NULL;
-    int status = engine_endpoint_create(s->r->engine, &name, NULL, &endpoint);
+    int status = engine_endpoint_create(s->r->engine, &name, NULL, &endpoint, NULL);
     if (status == SLUICE_OK) {
         status = engine_endpoint_join(endpoint, s->r->worker, &listener);
     }

@@ -19,7 +19,8 @@ static engine_endpoint *create(script *s, engine_address *ret_address) {
     *ret_address = script_pipe_address();
     ret_address->is_endpoint = true;
     return script_check(s, "engine_endpoint_create",
-                        engine_endpoint_create(s->engine, ret_address, NULL, &endpoint), S_OPEN)
+                        engine_endpoint_create(s->engine, ret_address, NULL, &endpoint, NULL),
+                        S_OPEN)
                ? endpoint
                : NULL;
 }

@@ -155,7 +155,7 @@ static void open_scene(scene *s) {
     EXPECT(engine_worker_create(s->rig.engine, &s->worker) == SLUICE_OK);
     EXPECT(engine_worker_create(s->rig.engine, &s->ours) == SLUICE_OK);
     EXPECT(engine_address_endpoint(&address, "ours") == SLUICE_OK);
-    EXPECT(engine_endpoint_create(s->rig.engine, &address, NULL, &s->endpoint) == SLUICE_OK);
+    EXPECT(engine_endpoint_create(s->rig.engine, &address, NULL, &s->endpoint, NULL) == SLUICE_OK);
     EXPECT(engine_endpoint_join(s->endpoint, s->ours, &s->listener) == SLUICE_OK);
     const client_settings settings = {.mode = SLUICE_MODE_SERVICE,
                                       .endpoint = "ours",

@@ -450,7 +450,7 @@ static void open_all(uint64_t seed) {
     FUZZ_EXPECT(engine_worker_create(s.engine, &s.worker) == SLUICE_OK);
     FUZZ_EXPECT(engine_worker_create(s.engine, &s.broker) == SLUICE_OK);
     FUZZ_EXPECT(engine_address_endpoint(&address, "broker") == SLUICE_OK);
-    FUZZ_EXPECT(engine_endpoint_create(s.engine, &address, NULL, &s.endpoint) == SLUICE_OK);
+    FUZZ_EXPECT(engine_endpoint_create(s.engine, &address, NULL, &s.endpoint, NULL) == SLUICE_OK);
     FUZZ_EXPECT(engine_endpoint_join(s.endpoint, s.broker, &s.listener) == SLUICE_OK);
     const client_settings settings = {.mode = SLUICE_MODE_SERVICE, .endpoint = "broker",
                                       .client_name = "fuzz", .open_timeout_ns = SL_NS_PER_S,

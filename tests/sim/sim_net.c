@@ -238,7 +238,9 @@ bool sim_listen_step(sim_world *world, sim_request *request) {
     return true;
 }
 
-int sim_endpoint_create(engine_endpoint *base, const engine_listen_options *options) {
+int sim_endpoint_create(engine_endpoint *base, const engine_listen_options *options,
+                        const char **ret_detail) {
+    (void)ret_detail;
     sim_world *world = sim_world_of(base->engine);
     sim_endpoint *endpoint = SL_CONTAINER_OF(base, sim_endpoint, endpoint);
     uint32_t os_error = 0;

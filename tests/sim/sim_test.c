@@ -189,9 +189,9 @@ static void test_calls(void) {
     engine_handle *handle;
     EXPECT(engine_address_endpoint(&name, "calls") == SLUICE_OK);
     rates[SIM_OS_ENDPOINT] = 1000;
-    EXPECT(engine_endpoint_create(f.engine, &name, NULL, &endpoint) < 0);
+    EXPECT(engine_endpoint_create(f.engine, &name, NULL, &endpoint, NULL) < 0);
     rates[SIM_OS_ENDPOINT] = 0;
-    EXPECT(engine_endpoint_create(f.engine, &name, NULL, &endpoint) == SLUICE_OK);
+    EXPECT(engine_endpoint_create(f.engine, &name, NULL, &endpoint, NULL) == SLUICE_OK);
     EXPECT(listen_now(f.worker, &name, 1, NULL, &handle) == SLUICE_EINVAL);
     name.is_endpoint = false;
     EXPECT(listen_now(f.worker, &name, 1, NULL, &handle) == SLUICE_ENAMETAKEN);
@@ -347,7 +347,7 @@ static void test_endpoint(void) {
     sim_options_gentle(&options, 9);
     fixture_open(&f, &options);
     EXPECT(engine_address_endpoint(&name, "spread") == SLUICE_OK);
-    EXPECT(engine_endpoint_create(f.engine, &name, NULL, &endpoint) == SLUICE_OK);
+    EXPECT(engine_endpoint_create(f.engine, &name, NULL, &endpoint, NULL) == SLUICE_OK);
     for (unsigned i = 0; i < 4; i++) {
         EXPECT(engine_worker_create(f.engine, &workers[i]) == SLUICE_OK);
         EXPECT(engine_endpoint_join(endpoint, workers[i], &listeners[i]) == SLUICE_OK);

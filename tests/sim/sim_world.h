@@ -343,7 +343,8 @@ int sim_binding_create(sim_world *world, sim_transport transport, const engine_a
 void sim_binding_destroy(sim_world *world, sim_binding *binding);
 
 bool sim_listen_step(sim_world *world, sim_request *request);
-int sim_endpoint_create(engine_endpoint *endpoint, const engine_listen_options *options);
+int sim_endpoint_create(engine_endpoint *endpoint, const engine_listen_options *options,
+                        const char **ret_detail);
 void sim_endpoint_destroy(engine_endpoint *endpoint);
 int sim_endpoint_join(engine_endpoint *endpoint, engine_worker *worker, engine_handle *handle);
 void sim_listener_close(sim_world *world, sim_handle *listener);

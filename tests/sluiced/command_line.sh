@@ -146,7 +146,7 @@ linux)
     expect 2 "sluiced: --allow: wants an endpoint" run --allow everyone
     config 'workers = 1\nallow = everyone\n'
     expect 4 "c.conf:2: allow: wants an endpoint" run --config c.conf
-    expect 5 "cannot listen on $work/none/e: the directory" run --endpoint "$work/none/e"
+    expect 5 "cannot listen on $work/none/e: the folder that it" run --endpoint "$work/none/e"
     : >file
     expect 5 "endpoint: $work/file is a file; name a socket" run --endpoint "$work/file"
     [ -f file ] || { echo "a file at the endpoint was removed"; failures=$((failures + 1)); }

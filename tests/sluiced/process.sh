@@ -275,10 +275,32 @@ taken)
     cat "$work/err"
     [ "$got" -eq 5 ] || fail "the second broker: exit code $got, not 5"
     [ "$(wc -l <"$work/err")" -eq 1 ] || fail "not one line"
-    grep -q "$work/e" "$work/err" || fail "the line does not name the endpoint"
+    grep -q "listen on $work/e: another process already listens" "$work/err" || fail "not clear"
     now
     kill -TERM "$pid"
     ends 0 3
+    # A socket that another program has left behind is not said to be listened at: without the lock
+    # beside it, it is nobody's that we know.
+    start --endpoint "$work/f"
+    until_line listening
+    kill -9 "$pid"
+    wait "$pid" || true
+    pid=''
+    rm "$work/f.lock"
+    got=0
+    "$program" run --endpoint "$work/f" 2>"$work/err" 3<&- || got=$?
+    cat "$work/err"
+    [ "$got" -eq 5 ] || fail "at a socket of another program's: exit code $got, not 5"
+    grep -q "$work/f: a socket that is not Sluice's lies there, and is left alone: remove it if" \
+        "$work/err" || fail "that is not said"
+    [ -S "$work/f" ] || fail "the socket of another program is gone"
+    : >"$work/g.lock"
+    got=0
+    "$program" run --endpoint "$work/g" 2>"$work/err" 3<&- || got=$?
+    cat "$work/err"
+    [ "$got" -eq 5 ] || fail "beside a lock of another program's: exit code $got, not 5"
+    grep -q "a file that is not Sluice's lies where the name's lock would be" "$work/err" ||
+        fail "that is not said"
     ;;
 stop | interrupt)
     start --endpoint "$work/e" --log-level debug
