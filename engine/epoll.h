@@ -74,6 +74,7 @@ typedef struct engine_epoll_call_table {
     int (*poll)(struct pollfd *fds, nfds_t count, int timeout_ms);
     ssize_t (*getxattr)(const char *path, const char *name, void *value, size_t size);
     ssize_t (*readlinkat)(int folder, const char *path, char *buffer, size_t size);
+    ssize_t (*pwrite)(int fd, const void *buffer, size_t size, off_t offset);
     ssize_t (*read)(int fd, void *buffer, size_t size);
     ssize_t (*recv)(int fd, void *buffer, size_t size, int flags);
     ssize_t (*recvfrom)(int fd, void *buffer, size_t size, int flags, struct sockaddr *address,
@@ -314,15 +315,22 @@ void engine_epoll_forget_peer(engine_epoll_handle *self);
 #define ENGINE_EPOLL_LOCK_TEXT \
     "Sluice: whoever has this file locked owns the pipe of the same name without \".lock\".\n"
 
+/* And behind it, which socket file was made at the name: its file system, number and time. */
+#define ENGINE_EPOLL_RECORD_BYTES 94 /* with its NUL */
+void engine_epoll_lock_describe(const struct stat *socket,
+                                char ret_record[ENGINE_EPOLL_RECORD_BYTES]);
+
 typedef struct engine_epoll_lock {
-    int fd;        /* PATH.lock, held with flock */
-    bool was_left; /* it was there, and nobody had it: a process of ours was killed */
+    int fd; /* PATH.lock, held with flock */
 } engine_epoll_lock;
 
-/* 0; EADDRINUSE: somebody has the name, or a file that is not ours lies there (then with a detail);
- * or another errno. */
+/* 0, with the record of a lock file that was there and that nobody had (a process of ours was
+ * killed), else ""; EADDRINUSE: somebody has the name, or a file that is not ours lies there (then
+ * with a detail); or another errno. */
 int engine_epoll_lock_take(engine_epoll_lock *lock, int folder, const char *name,
-                           const char **ret_detail);
+                           char ret_left[ENGINE_EPOLL_RECORD_BYTES], const char **ret_detail);
+/* The socket file that was made. 0 or errno. */
+int engine_epoll_lock_record(const engine_epoll_lock *lock, const struct stat *socket);
 void engine_epoll_lock_drop(engine_epoll_lock *lock, int folder, const char *name);
 
 /* A path: what is asked of it, and what is held there. */

@@ -9,6 +9,12 @@
  * the answer was about this very file or folder. That the broker itself may open it, the kernel
  * sees to as always.
  *
+ * As the links are followed here, what the kernel does against links that lie in wait is done here,
+ * too (fs.protected_symlinks, proc(5)), whatever this machine has it set to: a broker should not be
+ * the one whom such a link deceives. Its other two (protected_fifos, protected_regular) are about
+ * files that are opened to be made if need be. None is, for a client: a socket is bound, which
+ * takes nothing that is there, and its lock file is made with O_EXCL (epoll_lock.c).
+ *
  * What is not known here: security modules (SELinux, AppArmor), the ACLs of NFSv4, capabilities of
  * a process that is not root, what a user sees in another mount namespace or below another root:
  * paths are the broker's. A user in more groups than we asked for is in none: then "group" and
@@ -191,6 +197,18 @@ static int follow(walk *w, int link) {
     return error;
 }
 
+/* Linux may_follow_link: in a folder like /tmp a link at a path's end is followed only for its own
+ * owner, or if it is the folder's owner's. That is so for root, too. */
+static int check_link(const walk *w, const struct stat *link) {
+    struct stat folder;
+    if (CALLS.fstat(w->folder, &folder) != 0) {
+        return errno;
+    }
+    bool is_for_all = (folder.st_mode & (S_ISVTX | S_IWOTH)) == (S_ISVTX | S_IWOTH);
+    bool is_fine = !is_for_all || link->st_uid == w->user->uid || link->st_uid == folder.st_uid;
+    return is_fine ? 0 : EACCES;
+}
+
 static int check_folder(const walk *w) {
     struct stat info;
     if (CALLS.fstat(w->folder, &info) != 0) {
@@ -217,7 +235,8 @@ static int step(walk *w, bool stops_before_last, struct stat *ret_info, int *ret
     if (CALLS.fstat(fd, ret_info) != 0) {
         error = errno;
     } else if (S_ISLNK(ret_info->st_mode)) {
-        error = follow(w, fd);
+        error = w->is_last ? check_link(w, ret_info) : 0;
+        error = error == 0 ? follow(w, fd) : error;
         w->is_last = false;
     } else if (w->is_last) {
         *ret_fd = fd;

@@ -40,13 +40,14 @@ static const char *what_it_is(const struct stat *found) {
 }
 
 /*
- * With the lock held: removes a socket file that one of us left behind. Whose it was, the lock file
- * tells that lay beside it, ours and free. Without it the socket is some other program's, and if
- * nobody answers there, that program may just be between its bind and its listen.
+ * With the lock held: removes a socket file that one of us left behind, the very one that the lock
+ * file tells of (`left`, epoll_lock.c). Any other is some other program's, and if nobody answers
+ * there, that program may just be between its bind and its listen.
  */
 static int remove_stale(const engine_epoll_name *name, const engine_epoll_user *user,
-                        const struct sockaddr_storage *storage, socklen_t length,
+                        const char *left, const struct sockaddr_storage *storage, socklen_t length,
                         const char **ret_detail) {
+    char record[ENGINE_EPOLL_RECORD_BYTES];
     struct stat found;
     if (CALLS.fstatat(name->folder, name->path, &found, AT_SYMLINK_NOFOLLOW) != 0) {
         return errno == ENOENT ? 0 : errno;
@@ -55,10 +56,11 @@ static int remove_stale(const engine_epoll_name *name, const engine_epoll_user *
         *ret_detail = what_it_is(&found);
         return EADDRINUSE;
     }
+    engine_epoll_lock_describe(&found, record);
     bool is_ours = found.st_uid == geteuid() || (user != NULL && found.st_uid == user->uid);
-    if (!name->lock.was_left || !is_ours) {
-        *ret_detail = "a socket that is not Sluice's lies there, and is left alone: remove it if "
-                      "its program is gone";
+    if (!is_ours || strcmp(record, left) != 0) {
+        *ret_detail = "a socket that is not known to be Sluice's lies there, and is left alone: "
+                      "remove it if its program is gone";
         return EADDRINUSE;
     }
     if (is_answered(storage, length)) {
@@ -88,12 +90,15 @@ static int bind_name(engine_epoll_name *name, const engine_epoll_user *user,
     } else {
         name->device = bound.st_dev;
         name->inode = bound.st_ino;
+        error = engine_epoll_lock_record(&name->lock, &bound);
         /* In another user's folder the name may lead elsewhere by now: there it stays narrow. */
         bool is_narrowed = user == NULL && (bound.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO)) != mode;
-        if ((is_narrowed && CALLS.fchmodat(name->folder, name->path, mode, 0) != 0) ||
-            CALLS.listen(name->fd, backlog) != 0) {
+        if (error == 0 &&
+            ((is_narrowed && CALLS.fchmodat(name->folder, name->path, mode, 0) != 0) ||
+             CALLS.listen(name->fd, backlog) != 0)) {
             error = errno;
-        } else if (user != NULL && user->uid != 0 && bound.st_uid != user->uid) {
+        }
+        if (error == 0 && user != NULL && user->uid != 0 && bound.st_uid != user->uid) {
             error = engine_epoll_grant(name, user, ret_detail);
         }
     }
@@ -106,10 +111,10 @@ static int bind_name(engine_epoll_name *name, const engine_epoll_user *user,
     return error;
 }
 
-static int take_locked(engine_epoll_name *name, const engine_epoll_user *user,
+static int take_locked(engine_epoll_name *name, const engine_epoll_user *user, const char *left,
                        const struct sockaddr_storage *storage, socklen_t length,
                        const char **ret_detail) {
-    int error = remove_stale(name, user, storage, length, ret_detail);
+    int error = remove_stale(name, user, left, storage, length, ret_detail);
     if (error != 0) {
         return error;
     }
@@ -171,6 +176,7 @@ int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf,
     struct sockaddr_storage storage;
     socklen_t length;
     const engine_epoll_user *user = user_of(behalf);
+    char left[ENGINE_EPOLL_RECORD_BYTES];
     int error = 0;
     name->folder = AT_FDCWD;
     if (user == NULL) {
@@ -180,10 +186,10 @@ int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf,
         *ret_detail = error == EACCES ? ENGINE_DETAIL_RIGHTS : NULL;
     }
     if (error == 0) {
-        error = engine_epoll_lock_take(&name->lock, name->folder, name->path, ret_detail);
+        error = engine_epoll_lock_take(&name->lock, name->folder, name->path, left, ret_detail);
     }
     if (error == 0) {
-        error = take_locked(name, user, &storage, length, ret_detail);
+        error = take_locked(name, user, left, &storage, length, ret_detail);
         if (error != 0) {
             engine_epoll_lock_drop(&name->lock, name->folder, name->path);
         }

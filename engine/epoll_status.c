@@ -75,6 +75,7 @@ engine_epoll_call_table engine_epoll_calls = {
     .pidfd_open = pidfd_open,
     .pipe2 = pipe2,
     .poll = poll,
+    .pwrite = pwrite,
     .read = read,
     .readlinkat = readlinkat,
     .recv = recv,

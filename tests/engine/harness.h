@@ -184,6 +184,8 @@ bool os_take_lock(const char *name, const char *text);
 /* Another program's server: it has bound that name and does not listen yet; false where there is no
  * such state. */
 bool os_bind_foreign(const char *name, intptr_t *ret_server);
+/* Its socket file gets another name, over what is there. */
+bool os_move_foreign(const char *from, const char *to);
 bool os_listen_foreign(intptr_t server);
 /* Ends it (-1: it has ended). Is its socket file still there? Removes that too. */
 bool os_close_foreign(const char *name, intptr_t server, bool removes);

@@ -142,12 +142,22 @@ bool os_leave_stale_pipe(const char *name) {
     if (descriptor >= 0) {
         close(descriptor);
     }
-    return ok && os_put_lock(name, ENGINE_EPOLL_LOCK_TEXT);
+    struct stat found;
+    char text[sizeof(ENGINE_EPOLL_LOCK_TEXT) + ENGINE_EPOLL_RECORD_BYTES] = ENGINE_EPOLL_LOCK_TEXT;
+    ok = ok && lstat(name, &found) == 0;
+    if (ok) {
+        engine_epoll_lock_describe(&found, text + strlen(text));
+    }
+    return ok && os_put_lock(name, text);
 }
 
 bool os_bind_foreign(const char *name, intptr_t *ret_server) {
     *ret_server = bind_socket(name);
     return *ret_server >= 0;
+}
+
+bool os_move_foreign(const char *from, const char *to) {
+    return rename(from, to) == 0;
 }
 
 bool os_listen_foreign(intptr_t server) {

@@ -92,6 +92,12 @@ bool os_bind_foreign(const char *name, intptr_t *ret_server) {
     return false; /* a pipe that is there is listened on */
 }
 
+bool os_move_foreign(const char *from, const char *to) {
+    (void)from;
+    (void)to;
+    return false;
+}
+
 bool os_listen_foreign(intptr_t server) {
     (void)server;
     return false;

@@ -167,6 +167,29 @@ static void foreign_socket(void) {
     rig_close(r);
 }
 
+/* The same where one of ours was killed before: its lock file tells of another socket. */
+static void foreign_socket_in_its_place(void) {
+    rig *r = rig_open();
+    engine_address address = t_pipe_address();
+    engine_address beside = t_pipe_address();
+    engine_request_id id = 0;
+    intptr_t server = 0;
+    if (t_is_sim() || !os_leave_stale_pipe(address.pipe)) {
+        rig_close(r);
+        T_SKIP("a pipe's name dies with its process here");
+    }
+    EXPECT(os_bind_foreign(beside.pipe, &server) && os_move_foreign(beside.pipe, address.pipe));
+    expect_taken(r, address);
+    EXPECT(os_listen_foreign(server));
+    EXPECT_STATUS(engine_connect(r->worker, &address, rig_after_ns(r, T_AWAIT_NS), NULL, NULL, &id),
+                  SLUICE_OK);
+    engine_completion completion = rig_await(r, id);
+    EXPECT_STATUS(completion.status, SLUICE_OK);
+    rig_close_handle(r, completion.opened[0]);
+    EXPECT(os_close_foreign(address.pipe, server, true));
+    rig_close(r);
+}
+
 static void name_not_found(void) {
     rig *r = rig_open();
     engine_address address = t_pipe_address();
@@ -407,6 +430,7 @@ static const t_case cases[] = {
     {"stale_name", T_SMOKE, stale_name},
     {"foreign_lock", T_SMOKE, foreign_lock},
     {"foreign_socket", T_SMOKE, foreign_socket},
+    {"foreign_socket_in_its_place", T_SMOKE, foreign_socket_in_its_place},
     {"name_not_found", T_SMOKE, name_not_found},
     {"access_refused", T_SMOKE, access_refused},
     {"bad_options", T_SMOKE, bad_options},

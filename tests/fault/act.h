@@ -19,6 +19,9 @@ bool act_make_stranger(engine_rights *rights);
 /* The same pipe by a longer way, where there is one; another file beside it. */
 void act_detour(engine_address *address);
 bool act_name_no_socket(engine_address *address);
+/* A link to it, where there are such; and the link goes again. */
+bool act_link(const engine_address *to, engine_address *ret_link);
+void act_unlink(const engine_address *link);
 /* A listener of ours is that user's, too: where that takes more than the listen itself. */
 void act_grant(script *s, const engine_rights *rights);
 int act_listen(script *s, const engine_address *addresses, unsigned count,

@@ -50,7 +50,12 @@ void act_behalf(script *s) {
         script_check(s, "engine_peer_rights", engine_peer_rights(ends[1], &rights), S_RIGHTS)) {
         engine_address detour = name;
         act_detour(&detour);
+        engine_address link;
         open_both(s, &detour, &another, rights, SLUICE_OK);
+        if (act_link(&name, &link)) {
+            connect_for(s, &link, rights, SLUICE_OK);
+            act_unlink(&link);
+        }
         if (act_name_no_socket(&detour)) {
             connect_for(s, &detour, rights, SLUICE_EREFUSED);
         }

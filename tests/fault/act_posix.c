@@ -65,8 +65,13 @@ void script_leave_stale_name(const engine_address *address) {
     (void)close(fd);
     char lock[sizeof(name.sun_path) + sizeof(".lock")];
     (void)snprintf(lock, sizeof(lock), "%s.lock", name.sun_path);
+    struct stat left;
+    char record[ENGINE_EPOLL_RECORD_BYTES];
+    EXPECT(lstat(name.sun_path, &left) == 0);
+    engine_epoll_lock_describe(&left, record);
     FILE *file = fopen(lock, "wx");
-    EXPECT(file != NULL && fputs(ENGINE_EPOLL_LOCK_TEXT, file) >= 0 && fclose(file) == 0);
+    EXPECT(file != NULL && fputs(ENGINE_EPOLL_LOCK_TEXT, file) >= 0 && fputs(record, file) >= 0 &&
+           fclose(file) == 0);
 }
 
 /* A kernel before 6.16, whose sockets take descriptors. */
@@ -203,4 +208,14 @@ bool act_name_no_socket(engine_address *address) {
     EXPECT(strlen(address->pipe) + sizeof(".lock") <= sizeof(address->pipe));
     strcat(address->pipe, ".lock");
     return true;
+}
+
+bool act_link(const engine_address *to, engine_address *ret_link) {
+    *ret_link = script_pipe_address();
+    EXPECT(symlink(to->pipe, ret_link->pipe) == 0);
+    return true;
+}
+
+void act_unlink(const engine_address *link) {
+    EXPECT(unlink(link->pipe) == 0);
 }

@@ -97,3 +97,13 @@ bool act_name_no_socket(engine_address *address) {
     (void)address;
     return false;
 }
+
+bool act_link(const engine_address *to, engine_address *ret_link) {
+    (void)to;
+    (void)ret_link;
+    return false;
+}
+
+void act_unlink(const engine_address *link) {
+    (void)link;
+}

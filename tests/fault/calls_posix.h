@@ -35,6 +35,7 @@
     X(pidfd_open, ERRNO, E(EMFILE), E(ENFILE), E(ENOMEM), E(ENOSYS), E(ESRCH)) \
     X(pipe2, ERRNO, E(EMFILE), E(ENFILE)) \
     X(poll, ERRNO, E(EINTR), E(ENOMEM)) \
+    X(pwrite, ERRNO, E(ENOSPC), E(EIO), SHORT) \
     X(read, ERRNO, E(EINTR), E(EIO)) \
     X(readlinkat, ERRNO, E(EIO), E(ENOMEM)) \
     X(recv, ERRNO, E(EINTR), E(ECONNRESET), E(ETIMEDOUT), E(EHOSTUNREACH), E(ENOMEM)) \
