@@ -10,7 +10,7 @@
  * abort() ends with, a broken invariant. */
 #define SLUICED_EXIT_TABLE(X) \
     X(OK, 0, "stopped as asked; or the private broker's client is gone") \
-    X(FAILED, 1, "the system refused something else: memory, threads, descriptors") \
+    X(FAILED, 1, "the system refused something else (memory, threads), or gave no answer in time") \
     X(USAGE, 2, "the command line is wrong") \
     X(CONFIG, 4, "the configuration file cannot be read, or a line of it is wrong") \
     X(ENDPOINT, 5, "the endpoint cannot be had: taken, not permitted, or no possible name") \

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "base/thread.h"
 #include "broker/descriptors.h"
+#include "broker/startup_watch.h"
 
 _Static_assert(STARTUP_ALLOW_MAX <= BROKER_ALLOW_MAX, "the broker takes the whole allow list");
 
@@ -62,6 +63,7 @@ sluiced_exit run_load_config(const sluiced_options *options, sluiced_config *ret
     config_init(ret_config);
     if (options->config_path != NULL) {
         size_t length = 0;
+        startup_watch_at("the configuration file", options->config_path, STARTUP_WATCH_FILE_NS);
         if (startup_read_file(options->config_path, the_run.file, sizeof(the_run.file), &length,
                               &error) != SLUICE_OK ||
             config_parse(ret_config, options->config_path, the_run.file, length, &error) !=
@@ -151,17 +153,22 @@ static sluiced_exit prepare(run *r, const sluiced_options *options) {
         return code;
     }
     config_error error;
+    startup_watch_at("the log file", r->config.log_file, STARTUP_WATCH_FILE_NS);
     if (r->config.log_file[0] != '\0' &&
         startup_open_log(r->config.log_file, &error) != SLUICE_OK) {
         return complain(SLUICED_EXIT_LOG, error.text);
     }
     code = check_descriptors(broker_workers_of(r->config.worker_count));
     if (code == SLUICED_EXIT_OK) {
+        startup_watch_at("the users and groups of the allow list", "", STARTUP_WATCH_NAMES_NS);
         code = run_find_allowed(options, &r->config, &r->allowed);
     }
     if (code != SLUICED_EXIT_OK) {
         return code;
     }
+    bool is_default = r->config.endpoint[0] == '\0';
+    startup_watch_at(is_default ? "this user's own folder, for the endpoint" : "the endpoint",
+                     r->config.endpoint, STARTUP_WATCH_FILE_NS);
     int status = startup_endpoint(&r->config, r->endpoint, &error);
     if (status == SLUICE_EINVAL) {
         return complain_of_allow(options, &r->config, 0, error.text);
@@ -251,6 +258,7 @@ static sluiced_exit start_broker(run *r) {
     const char *detail = NULL;
     o.ret_detail = &detail;
     int status = SL_FAILPOINT(broker, start);
+    startup_watch_at("the endpoint", r->endpoint, STARTUP_WATCH_FILE_NS);
     if (status == SLUICE_OK) {
         status = broker_create(&o, &r->broker);
     }
@@ -349,6 +357,7 @@ static sluiced_exit with_control(run *r, const run_hooks *hooks) {
         hooks->on_control(hooks->user, r->control);
     }
     sluiced_exit code = start_broker(r);
+    startup_watch_end();
     if (code == SLUICED_EXIT_OK) {
         code = serve(r);
     } else {
@@ -360,10 +369,9 @@ static sluiced_exit with_control(run *r, const run_hooks *hooks) {
     return code;
 }
 
-sluiced_exit run_broker(const sluiced_options *options, const run_hooks *hooks) {
-    run *r = &the_run;
-    r->hooks = hooks;
+static sluiced_exit run_watched(run *r, const sluiced_options *options) {
     sluiced_exit code = prepare(r, options);
+    startup_watch_pause();
     if (code == SLUICED_EXIT_OK) {
         code = start_log(r);
     }
@@ -373,8 +381,9 @@ sluiced_exit run_broker(const sluiced_options *options, const run_hooks *hooks) 
     bool is_client_gone = false;
     code = start_control(r, options, &is_client_gone);
     if (code == SLUICED_EXIT_OK && !is_client_gone) {
-        code = with_control(r, hooks);
+        code = with_control(r, r->hooks);
     }
+    startup_watch_end(); /* where start-up did not get that far */
     if (options->life_line != NULL && !r->is_left_behind) {
         static const char complaint[] = "the endpoint's folder does not answer; it is left behind";
         (void)leave_in_time(r, leave_folder, complaint);
@@ -385,5 +394,13 @@ sluiced_exit run_broker(const sluiced_options *options, const run_hooks *hooks) 
     }
     control_destroy(r->control);
     (void)sl_log_destroy(r->log);
+    return code;
+}
+
+sluiced_exit run_broker(const sluiced_options *options, const run_hooks *hooks) {
+    the_run.hooks = hooks;
+    startup_watch_begin();
+    sluiced_exit code = run_watched(&the_run, options);
+    startup_watch_end();
     return code;
 }

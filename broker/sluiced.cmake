@@ -18,7 +18,8 @@ endif()
 add_executable(sluiced
     ${CMAKE_CURRENT_LIST_DIR}/control.c
     ${CMAKE_CURRENT_LIST_DIR}/main.c
-    ${CMAKE_CURRENT_LIST_DIR}/run.c)
+    ${CMAKE_CURRENT_LIST_DIR}/run.c
+    ${CMAKE_CURRENT_LIST_DIR}/startup_watch.c)
 if(WIN32)
     target_sources(sluiced PRIVATE
         ${CMAKE_CURRENT_LIST_DIR}/control_watch_win.c

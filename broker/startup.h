@@ -7,6 +7,7 @@
 #ifndef SLUICE_BROKER_STARTUP_H
 #define SLUICE_BROKER_STARTUP_H
 
+#include "base/check.h"
 #include "broker/config.h"
 
 /* The first thing in main. Sees to the standard streams (base/sink.h), raises the limit of open
@@ -58,9 +59,11 @@ int startup_check_account(const sluiced_config *config, config_error *ret_error)
 
 uint64_t startup_process_id(void);
 
+/* Ends the process at once, whatever its other threads are in; runs no exit handlers. */
+SL_NORETURN void startup_exit(int code);
+
 /* So many descriptors this process may have; 0 = the system has no such limit. ret_inherited: so
- * many of these were taken when it began, besides the standard streams; 0 if the limit is so large
- * that it does not matter. */
+ * many of these were taken when it began, besides the standard streams. */
 uint64_t startup_descriptors(uint64_t *ret_inherited);
 
 #endif

@@ -278,3 +278,9 @@ uint64_t startup_descriptors(uint64_t *ret_inherited) {
 uint64_t startup_process_id(void) {
     return GetCurrentProcessId();
 }
+
+void startup_exit(int code) {
+    for (;;) {
+        (void)TerminateProcess(GetCurrentProcess(), (UINT)code);
+    }
+}

@@ -22,7 +22,7 @@ set(callers
     engine/iocp_stream.c
     engine/opener_win.c)
 list(TRANSFORM callers PREPEND "${PROJECT_SOURCE_DIR}/")
-set(program control.c main.c run.c) # what more there is of sluiced
+set(program control.c main.c run.c startup_watch.c) # what more there is of sluiced
 list(TRANSFORM program PREPEND "${PROJECT_SOURCE_DIR}/broker/")
 set_property(SOURCE "${PROJECT_SOURCE_DIR}/broker/main.c" APPEND PROPERTY
     COMPILE_OPTIONS -Dmain=sluiced_main -Wno-missing-prototypes)

@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "tests/integration/place.h"
 
 #ifndef IS_SANITIZED /* CMakeLists.txt */
@@ -283,6 +284,53 @@ void case_hung_endpoint(place *at) {
     end_in_silence(at, client);
     EXPECT(waitpid(client, NULL, 0) == client);
     at->private_for = NULL;
+}
+
+/* ---- a start on a file system that does not answer ---- */
+
+#define START_MIN_NS (10 * SL_NS_PER_S)              /* STARTUP_WATCH_FILE_NS */
+#define START_MAX_NS ((13 + SLEEP_S) * SL_NS_PER_S)
+
+typedef struct silent_start {
+    const char *what; /* as the broker calls it */
+    char path[2 * PATH_SIZE];
+    process broker;
+} silent_start;
+
+static void expect_silent_start(silent_start *s, uint64_t since_ns) {
+    char line[4 * PATH_SIZE];
+    (void)snprintf(line, sizeof(line),
+                   "sluiced: cannot start: no answer from the system within 10 s about %s %s",
+                   s->what, s->path);
+    (void)process_until(&s->broker, line);
+    EXPECT(process_wait(&s->broker, PROCESS_PATIENCE_NS));
+    uint64_t took_ns = place_now_ns() - since_ns;
+    printf("%s: exit code %d after %.0f ms\n", s->what, s->broker.exit_code,
+           (double)took_ns / 1e6);
+    EXPECT(s->broker.exit_code == 1 && took_ns >= START_MIN_NS && took_ns <= START_MAX_NS);
+    process_deinit(&s->broker);
+}
+
+void case_hung_start(place *at) {
+    char folder[PATH_SIZE];
+    static silent_start starts[] = {
+        {.what = "the endpoint"}, {.what = "the configuration file"}, {.what = "the log file"}};
+    static const char *const words[] = {"--endpoint", "--config", "--log-file"};
+    take_namespaces(CLONE_NEWNS);
+    int fuse = mount_hung(folder);
+    uint64_t since_ns = place_now_ns();
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(starts); i++) {
+        silent_start *s = &starts[i];
+        (void)snprintf(s->path, sizeof(s->path), "%s/%u", folder, i);
+        const char *all[] = {at->sluiced, "run", words[i], s->path, "--endpoint", at->endpoint,
+                             NULL};
+        all[4] = i == 0 ? NULL : all[4]; /* it has been said */
+        process_start(&s->broker, all);
+    }
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(starts); i++) {
+        expect_silent_start(&starts[i], since_ns);
+    }
+    unmount_hung(fuse, folder);
 }
 
 /* A private broker is gone with its session, whatever its look-ups do. */

@@ -15,7 +15,8 @@ static const place_case cases[] = {
     {"flood", case_flood, 100},                   {"deadlines", case_deadlines, 60},
     {"slow_reader", case_slow_reader, 100},       {"exhaustion", case_exhaustion, 60},
     {"hung_path", case_hung_path, 60},            {"hung_endpoint", case_hung_endpoint, 60},
-    {"silent_names", case_silent_names, 100},     {"hungry", case_hungry, 100},
+    {"hung_start", case_hung_start, 60},          {"silent_names", case_silent_names, 100},
+    {"hungry", case_hungry, 100},
 };
 
 int main(int count, char **words) {

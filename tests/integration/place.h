@@ -92,6 +92,7 @@ void case_slow_reader(place *at);
 void case_exhaustion(place *at);
 void case_hung_path(place *at);
 void case_hung_endpoint(place *at);
+void case_hung_start(place *at);
 void case_silent_names(place *at);
 void case_hungry(place *at);
 

@@ -159,6 +159,19 @@ starved)
     [ "$got" -eq 6 ] || fail "exit code $got, not 6"
     grep -Eq "needs 36, and may have 64, 4[0-9] of them taken when it was started" "$work/err" ||
         fail "not clear"
+    # Also when the limit is large; what lies above a limit that was lowered takes nothing of it.
+    if [ "$(ulimit -H -n)" = unlimited ] || [ "$(ulimit -H -n)" -ge 6000 ]; then
+        for limit in 5000 4900; do
+            bash -c 'ulimit -n 6000; i=20; while [ $i -lt 4990 ]; do
+                eval "exec $i</dev/null"; i=$((i + 1)); done
+                ulimit -n $0; exec "$@"' $limit "$program" run --workers 1 --endpoint "$work/e" \
+                2>"$work/err" && fail "it serves with what is left of $limit" || got=$?
+            cat "$work/err"
+            [ "$got" -eq 6 ] || fail "exit code $got, not 6"
+            grep -Eq "may have (5000, 49[78]|4900, 48[89]). of them taken" "$work/err" ||
+                fail "not clear"
+        done
+    fi
     ;;
 streams)
     # Started with any of the standard streams closed: nothing comes in their place but /dev/null.
