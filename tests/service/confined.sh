@@ -58,8 +58,17 @@ grep -qx pipe2 "$work/calls" || fail "the unit's filter is not understood"
 ! grep -qx -e ptrace -e setuid -e mount "$work/calls" || fail "the unit's filter is not understood"
 chmod 0755 "$work"
 chmod 0644 "$work/calls"
-mkdir -m 0755 "$work/run"
-chown 4001:4001 "$work/run"
+# The unit's folders, as systemd makes them: of its user, with the mode that is set for all.
+mode=$(sed -n 's/^RuntimeDirectoryMode=//p' "$unit")
+for folder in $(sed -n 's/^RuntimeDirectory=//p' "$unit"); do
+    case $folder in
+    sluice) folder=$work/run ;;
+    sluice/*) folder=$work/run/${folder#sluice/} ;;
+    *) fail "a folder of another name: $folder" ;;
+    esac
+    mkdir -m "$mode" "$folder"
+    chown 4001:4001 "$folder"
+done
 
 # The walls hold: what is not allowed kills. All words here are single ones: no quotes.
 # shellcheck disable=SC2086
@@ -73,7 +82,14 @@ got=0
 $confined /bin/chown 4001 "$work/run" 2>/dev/null || got=$?
 [ "$got" -eq 159 ] || fail "chown is not in the filter, and ended with $got" # 128 + SIGSYS
 
-$confined "$program" run --endpoint "$work/run/broker" --allow root --workers 2 2>"$work/log" &
+# What the unit has done before it starts.
+sed -n 's/^ExecStartPre=//p' "$unit" | sed "s|/run/sluice|$work/run|g" >"$work/before"
+while read -r words; do
+    # shellcheck disable=SC2086 # words
+    $confined $words || fail "before the start: $words: exit code $?"
+done <"$work/before"
+
+$confined "$program" run --endpoint "$work/run/broker" --allow root --allow "gid 4001" --workers 2 2>"$work/log" &
 pid=$!
 until=$(($(date +%s) + 60))
 until $as "$cli" status --endpoint "$work/run/broker" >"$work/out" 2>&1; do
@@ -81,6 +97,20 @@ until $as "$cli" status --endpoint "$work/run/broker" >"$work/out" 2>&1; do
     [ "$(date +%s)" -lt "$until" ] || { cat "$work/out"; fail "it does not serve"; }
 done
 $as "$visitor" "$work/run/broker" "$work/run/x" || fail "a client's calls"
+# A member of the group has a place for its listeners, and no other.
+member="setpriv --reuid 4002 --regid 4002 --groups 4001"
+$member "$visitor" "$work/run/broker" "$work/run/pipes/x" "uid 4001" || fail "a member's calls"
+got=0
+$member "$visitor" "$work/run/broker" "$work/run/x" "uid 4001" 2>"$work/out" || got=$?
+[ "$got" -eq 1 ] && grep -q "run/x: EACCESS" "$work/out" || {
+    cat "$work/out"
+    fail "a member listens beside the broker's endpoint"
+}
+# Nor does one member remove what is another's.
+$member touch "$work/run/pipes/mine" || fail "a member cannot write there"
+! setpriv --reuid 4003 --regid 4003 --groups 4001 rm -f "$work/run/pipes/mine" 2>/dev/null ||
+    fail "another member has removed it"
+rm "$work/run/pipes/mine"
 for scenario in close-race mixed; do
     "$cli" hangtest --endpoint "$work/run/broker" --broker-user "uid 4001" --scenario $scenario \
         --workers 4 --iterations 50 >"$work/out" || { cat "$work/out"; fail "hangtest $scenario"; }

@@ -1,7 +1,8 @@
 /*
  * visitor.c - a client of the confined broker: looks names up, connects by TCP and by a path.
  *
- *     visitor ENDPOINT PATH      PATH: of a Unix socket, where the service may make one
+ *     visitor ENDPOINT PATH [USER]   PATH: of a Unix socket, where the service may make one; USER:
+ *                                    whose broker it is, if it is not known by its place
  */
 #include <stdio.h>
 #include <string.h>
@@ -63,9 +64,10 @@ int main(int argc, char **argv) {
     char path[600];
     char detail[SLUICE_DETAIL_BYTES] = "";
     sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_SERVICE};
-    if (argc != 3) {
+    if (argc != 3 && argc != 4) {
         return 2;
     }
+    options.expected_user = argc == 4 ? argv[3] : NULL;
     options.endpoint = argv[1];
     options.ret_detail = detail;
     options.detail_size = sizeof(detail);
