@@ -21,9 +21,11 @@ typedef enum sl_sink { SL_SINK_OUTPUT, SL_SINK_ERROR, SL_SINK_FILE } sl_sink;
 bool sl_sink_prepare(uint32_t *ret_os_error);
 
 /* Opens the process's log file, once, by the main thread before there are others; it stays open to
- * the process's end. A file that is there is appended to. false, and the system's error: no such
- * directory, no permission, or no file (then the error may be 0). */
-bool sl_sink_open_file(const char *path, uint32_t *ret_os_error);
+ * the process's end. A file that is there is appended to; one that somebody else may have laid
+ * there is refused: a link, or a file with a second name (Linux: base/own_file.h). false, and the
+ * system's error: no such directory, no permission; or a sentence in *ret_why, which is NULL if
+ * the error says it. */
+bool sl_sink_open_file(const char *path, uint32_t *ret_os_error, const char **ret_why);
 
 /* Writes all of it, retrying after short writes; false if the sink refused, or no file was opened.
  * May block for ever. */

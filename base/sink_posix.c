@@ -6,10 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#define FILE_MODE 0640
+#include "base/own_file.h"
 
 static int file_fd = -1;
 
@@ -32,23 +31,10 @@ bool sl_sink_prepare(uint32_t *ret_os_error) {
     return true;
 }
 
-bool sl_sink_open_file(const char *path, uint32_t *ret_os_error) {
-    /* Non-blocking: a FIFO without a reader is no reason to hang. Files do not know it. */
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-                  FILE_MODE);
-    struct stat info;
-    *ret_os_error = fd < 0 ? (uint32_t)errno : 0;
-    if (fd < 0) {
-        return false;
-    }
-    int os_error = fstat(fd, &info) != 0 ? errno : 0;
-    if (os_error != 0 || (!S_ISREG(info.st_mode) && !S_ISCHR(info.st_mode))) {
-        (void)close(fd);
-        *ret_os_error = (uint32_t)os_error;
-        return false;
-    }
-    file_fd = fd;
-    return true;
+bool sl_sink_open_file(const char *path, uint32_t *ret_os_error, const char **ret_why) {
+    int fd = sl_own_file_append(path, ret_os_error, ret_why);
+    file_fd = fd >= 0 ? fd : file_fd;
+    return fd >= 0;
 }
 
 static int find_fd(sl_sink sink) {

@@ -36,23 +36,33 @@ bool sl_sink_prepare(uint32_t *ret_os_error) {
 
 /* Appending only: with FILE_APPEND_DATA and no other right to write, the system puts each write at
  * the end, also when another process writes, too [docs: File Access Rights Constants]. */
-bool sl_sink_open_file(const char *path, uint32_t *ret_os_error) {
+bool sl_sink_open_file(const char *path, uint32_t *ret_os_error, const char **ret_why) {
     WCHAR wide[PATH_CHARS];
+    *ret_why = NULL;
     *ret_os_error = ERROR_PATH_NOT_FOUND;
     if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, PATH_CHARS) <= 0) {
         return false;
     }
-    /* Were it a pipe, its server must not become us. */
-    HANDLE file = CreateFileW(wide, FILE_APPEND_DATA | SYNCHRONIZE,
+    /* Were it a pipe, its server must not become us; were it a link, it is not followed. */
+    HANDLE file = CreateFileW(wide, FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE,
                               FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
-                              OPEN_ALWAYS, SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION, NULL);
+                              OPEN_ALWAYS,
+                              FILE_FLAG_OPEN_REPARSE_POINT | SECURITY_SQOS_PRESENT |
+                                  SECURITY_IDENTIFICATION,
+                              NULL);
     *ret_os_error = file == INVALID_HANDLE_VALUE ? GetLastError() : 0;
     if (file == INVALID_HANDLE_VALUE) {
         return false;
     }
-    LARGE_INTEGER length;
-    if (!GetFileSizeEx(file, &length)) { /* fails for what is no file */
+    BY_HANDLE_FILE_INFORMATION info;
+    if (!GetFileInformationByHandle(file, &info)) { /* fails for what is no file */
         *ret_os_error = GetLastError();
+    } else if ((info.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0) {
+        *ret_why = "it is a link, and leads elsewhere";
+    } else if (info.nNumberOfLinks > 1) {
+        *ret_why = "it has a second name (a hard link) somewhere else";
+    }
+    if (*ret_os_error != 0 || *ret_why != NULL) {
         (void)CloseHandle(file);
         return false;
     }

@@ -279,6 +279,25 @@ static int make_folder(const WCHAR *path, const WCHAR *access, const place_accou
     return place_check(path, PLACE_FOLDER, service, account == NULL, ret_error);
 }
 
+static int check_log_file(const WCHAR *path, PSID service, bool is_wine, config_error *ret_error) {
+    int status = place_check(path, PLACE_FILE, service, is_wine, ret_error);
+    return status == SLUICE_ENOTFOUND ? SLUICE_OK : status; /* the service makes it */
+}
+
+int place_check_log(const WCHAR *path, const place_account *account, config_error *ret_error) {
+    WCHAR above[PLACE_CHARS];
+    PSID service = account != NULL ? (PSID)(ULONG_PTR)&account->id.sid : NULL;
+    wcscpy(above, path);
+    if (!is_on_drive(path) || !go_up(above)) {
+        return say(ret_error, SLUICE_EACCESS, path, "is not on a drive of this machine");
+    }
+    int status = place_check(above, PLACE_FOLDER, service, account == NULL, ret_error);
+    if (status == SLUICE_OK) {
+        status = check_log_file(path, service, account == NULL, ret_error);
+    }
+    return status == SLUICE_OK && account != NULL ? check_above(above, ret_error) : status;
+}
+
 int place_make_log(const WCHAR *path, const place_account *account, config_error *ret_error) {
     WCHAR own[PLACE_CHARS];
     WCHAR root[PLACE_CHARS];
@@ -302,8 +321,7 @@ int place_make_log(const WCHAR *path, const place_account *account, config_error
     }
     if (status == SLUICE_OK) {
         PSID service = account != NULL ? (PSID)(ULONG_PTR)&account->id.sid : NULL;
-        status = place_check(path, PLACE_FILE, service, account == NULL, ret_error);
-        status = status == SLUICE_ENOTFOUND ? SLUICE_OK : status; /* the service makes it */
+        status = check_log_file(path, service, account == NULL, ret_error);
     }
     return status;
 }

@@ -55,4 +55,8 @@ int place_log_path(const WCHAR *service, WCHAR ret_path[PLACE_CHARS], config_err
  * everybody), or checks those that are there, and the log itself. As place_check. */
 int place_make_log(const WCHAR *path, const place_account *account, config_error *ret_error);
 
+/* A log at a place that somebody chose: as place_check_file, but that account may change it and its
+ * folder, and the file need not be there. NULL under Wine: only that neither is a link. */
+int place_check_log(const WCHAR *path, const place_account *account, config_error *ret_error);
+
 #endif

@@ -223,8 +223,9 @@ static sluiced_exit check_origin(const manager *m) {
     return SLUICED_EXIT_OK;
 }
 
-/* %ProgramData%\Sluice\NAME\NAME.log, once the service is there, whose account it is for. */
-static sluiced_exit make_default_log(const manager *m, const WCHAR *path) {
+/* Once the service is there, whose account it is for: makes the default log's folders, or checks
+ * the place that somebody chose (`is_given`). */
+static sluiced_exit make_log(const manager *m, const WCHAR *path, bool is_given) {
     place_account account;
     config_error error;
     bool has_accounts = !sl_wine_is_here();
@@ -233,11 +234,15 @@ static sluiced_exit make_default_log(const manager *m, const WCHAR *path) {
         say(m->options->service_name, "skipped, Wine does not implement it: the log's protection");
     }
     if (status == SLUICE_OK) {
-        status = place_make_log(path, has_accounts ? &account : NULL, &error);
+        status = (is_given ? place_check_log : place_make_log)(
+            path, has_accounts ? &account : NULL, &error);
     }
     return status == SLUICE_OK
                ? SLUICED_EXIT_OK
-               : refuse_place(m, &error, "somebody else was there first: move it away");
+               : refuse_place(m, &error,
+                              is_given ? "the log wants a folder that is there, and that only "
+                                         "administrators and the service can change"
+                                       : "somebody else was there first: move it away");
 }
 
 /* Returns what the system said; m->os_service is NULL then. */
@@ -259,18 +264,20 @@ static DWORD create_service(manager *m, const WCHAR *command) {
     return os_error;
 }
 
-/* What comes before the service is there. ret_log: where its log goes if nothing says it, else "".
- */
+/* What comes before the service is there. ret_log: where its log goes, in any case. */
 static sluiced_exit prepare(const manager *m, const sluiced_config *config,
                             WCHAR ret_log[PLACE_CHARS]) {
     static startup_allowed allowed;
     config_error error;
-    ret_log[0] = L'\0';
+    bool is_given = config->log_file[0] != '\0';
     sluiced_exit code = run_find_allowed(m->options, config, &allowed);
     if (code != SLUICED_EXIT_OK) {
         return code;
     }
-    if (config->log_file[0] == '\0' && place_log_path(m->name, ret_log, &error) != SLUICE_OK) {
+    if (is_given && wide_full_path(config->log_file, ret_log) == 0) {
+        return refuse(m, "find the log file", GetLastError());
+    }
+    if (!is_given && place_log_path(m->name, ret_log, &error) != SLUICE_OK) {
         return refuse_place(m, &error, "give --log-file");
     }
     if (m->options->from_here != NULL) {
@@ -296,7 +303,9 @@ static sluiced_exit install(manager *m) {
     if (code != SLUICED_EXIT_OK) {
         return code;
     }
-    if (WideCharToMultiByte(CP_UTF8, 0, log, -1, log_file, PATH_BYTES, NULL, NULL) <= 0 ||
+    bool is_given = config.log_file[0] != '\0';
+    if ((!is_given &&
+         WideCharToMultiByte(CP_UTF8, 0, log, -1, log_file, PATH_BYTES, NULL, NULL) <= 0) ||
         !make_command(m->options, log_file, command)) {
         run_complain("service install: a path that Windows does not know, a value that cannot be "
                      "quoted, or too many of them");
@@ -307,8 +316,8 @@ static sluiced_exit install(manager *m) {
         return refuse(m, "install", os_error);
     }
     code = configure(m, &config) ? SLUICED_EXIT_OK : SLUICED_EXIT_SERVICE;
-    if (code == SLUICED_EXIT_OK && log[0] != L'\0') {
-        code = make_default_log(m, log);
+    if (code == SLUICED_EXIT_OK) {
+        code = make_log(m, log, is_given);
     }
     if (code != SLUICED_EXIT_OK) {
         (void)DeleteService(m->os_service);

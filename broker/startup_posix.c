@@ -133,11 +133,12 @@ int startup_read_file(const char *path, char *text, size_t size, size_t *ret_len
 
 int startup_open_log(const char *path, config_error *ret_error) {
     uint32_t os_error;
-    if (sl_sink_open_file(path, &os_error)) {
+    const char *why;
+    if (sl_sink_open_file(path, &os_error, &why)) {
         return SLUICE_OK;
     }
     (void)snprintf(ret_error->text, sizeof(ret_error->text), "cannot open the log file %.300s: "
-                   "%.100s", path, os_error == 0 ? "this is no file" : strerror((int)os_error));
+                   "%.100s", path, why != NULL ? why : strerror((int)os_error));
     return SLUICE_EOS;
 }
 

@@ -76,8 +76,14 @@ static int file_error(config_error *error, const char *what_failed, const char *
 
 int startup_open_log(const char *path, config_error *ret_error) {
     uint32_t os_error;
-    if (sl_sink_open_file(path, &os_error)) {
+    const char *why;
+    if (sl_sink_open_file(path, &os_error, &why)) {
         return SLUICE_OK;
+    }
+    if (why != NULL) {
+        (void)snprintf(ret_error->text, sizeof(ret_error->text),
+                       "cannot open the log file %.300s: %.100s", path, why);
+        return SLUICE_EOS;
     }
     (void)file_error(ret_error, "open the log file", path, os_error);
     return SLUICE_EOS;

@@ -39,7 +39,7 @@ static const char head[] =
     "  --log-file PATH     where the log goes, appended to what is there, and what the start-up\n"
     "                      complains about. Default: standard error; service install makes it\n"
     "                      %%ProgramData%%\\Sluice\\NAME\\NAME.log. Opened once: to rotate it,\n"
-    "                      copy and truncate\n"
+    "                      copy and truncate. No link of others, no file with a second name\n"
     "  --limit NAME=VALUE  changes a limit of the table below; in the file: NAME = VALUE\n"
     "  --config FILE       lines of name = value; # begins a comment line. What the command line\n"
     "                      says comes after the file and wins; --allow adds\n"

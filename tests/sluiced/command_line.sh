@@ -113,6 +113,11 @@ config 'endpoint = x\nallow = nobody of this name\n'
 expect 4 "c.conf:2: allow: there is no user or group" run --config c.conf
 expect 9 "cannot open the log file none/log: " run --endpoint "$name" --log-file none/log
 expect 9 "cannot open the log file .: " run --endpoint "$name" --log-file .
+echo victim >victim
+ln victim second
+expect 9 "cannot open the log file second: it has a second name" run --log-file second
+[ "$(cat victim)" = victim ] || { echo "it wrote to another file"; failures=$((failures + 1)); }
+rm victim second
 config 'log_file = none/log\n'
 expect 9 "cannot open the log file none/log: " run --endpoint "$name" --config c.conf
 expect 2 "this command has no option --log-file" service status --log-file x

@@ -135,6 +135,41 @@ log_file)
     ends 0 3
     [ ! -s "$work/err" ] || fail "something went to standard error, too"
     ;;
+log_links)
+    # Links of root and of this user are followed, those of others nowhere on the way; nor is a file
+    # of somebody else taken.
+    mkdir "$work/own" "$work/theirs"
+    ln -s "$work/own" "$work/way"
+    ln -s ../own/log "$work/own/link"
+    got=0
+    "$program" run --endpoint "$work/none/e" --log-file "$work/way/link" 2>"$work/err" || got=$?
+    [ "$got" -eq 5 ] || fail "its own links: exit code $got, not 5: $(cat "$work/err")"
+    [ -s "$work/own/log" ] || fail "the log is not where its own links lead"
+    refuse() {
+        got=0
+        timeout 30 "$program" run --endpoint "$work/e" --log-file "$1" 2>"$work/err" || got=$?
+        cat "$work/err"
+        [ "$got" -eq 9 ] || fail "$1: exit code $got, not 9"
+        grep -q "cannot open the log file $1: .*$2" "$work/err" || fail "$1: not for that reason"
+    }
+    ln -s loop "$work/loop"
+    refuse "$work/loop" "symbolic links"
+    refuse "$work/own/log/x" "Not a directory"
+    refuse "$work/own/" "directory"
+    if [ "$(id -u)" -eq 0 ]; then
+        echo mine >"$work/victim"
+        chown 4001 "$work/theirs"
+        ln -s "$work/victim" "$work/theirs/link"
+        ln -s "$work/own" "$work/theirs/way"
+        chown -h 4001 "$work/theirs/link" "$work/theirs/way"
+        : >"$work/theirs/file"
+        chown 4001 "$work/theirs/file"
+        refuse "$work/theirs/link" "a symbolic link on the way belongs to somebody else"
+        refuse "$work/theirs/way/log" "a symbolic link on the way belongs to somebody else"
+        refuse "$work/theirs/file" "it belongs to somebody else"
+        [ "$(cat "$work/victim")" = mine ] || fail "it wrote where somebody else's link leads"
+    fi
+    ;;
 starved)
     # Whatever the limit is: it serves, or it says what it needs and ends with 6.
     cli=$3
@@ -304,7 +339,7 @@ taken)
     "$program" run --endpoint "$work/f" 2>"$work/err" 3<&- || got=$?
     cat "$work/err"
     [ "$got" -eq 5 ] || fail "at a socket of another program's: exit code $got, not 5"
-    grep -q "$work/f: a socket that is not Sluice's lies there, and is left alone: remove it if" \
+    grep -q "$work/f: a socket that is not known to be Sluice's lies there, and is left alone" \
         "$work/err" || fail "that is not said"
     [ -S "$work/f" ] || fail "the socket of another program is gone"
     : >"$work/g.lock"

@@ -75,7 +75,19 @@ grep -q "listening" "$work/log" && grep -q "stopped" "$work/log" || {
 step 0 "running" start # the name is free again
 step 0 "uninstalled" uninstall # stops it
 step 8 "no such service" status
+# A log where somebody else may have been first is refused, and nothing is left of the service.
+step 8 "none" install --allow S-1-1-0 --endpoint "$name" --log-file none/log
+step 8 "no such service" status
+mkdir own
+echo victim >victim
+ln victim own/log
+step 8 "has a second name" install --allow S-1-1-0 --endpoint "$name" --log-file own/log
+rm own/log
 # A log file that cannot be opened: the start says so by its exit code.
-step 0 "installed" install --allow S-1-1-0 --endpoint "$name" --log-file none/log
+step 0 "installed" install --allow S-1-1-0 --endpoint "$name" --log-file own/log
+ln victim own/log
+step 8 "did not start (exit code 9)" start
+[ "$(cat victim)" = victim ] || { echo "the service wrote to a file of others"; exit 1; }
+rm -r own victim
 step 8 "did not start (exit code 9)" start
 step 0 "uninstalled" uninstall
