@@ -98,11 +98,11 @@ static int step(way *w) {
     if (fd < 0) {
         return errno;
     }
-    int error = fstat(fd, &info) != 0         ? errno
-                : S_ISLNK(info.st_mode)       ? follow(w, fd, &info)
-                : S_ISDIR(info.st_mode)       ? 0
-                : w->rest[w->at] == '\0'      ? EAGAIN /* a file now, a link a moment ago */
-                                              : ENOTDIR;
+    int error = fstat(fd, &info) != 0    ? errno
+                : S_ISLNK(info.st_mode)  ? follow(w, fd, &info)
+                : S_ISDIR(info.st_mode)  ? 0
+                : w->rest[w->at] == '\0' ? EAGAIN /* a file now, a link a moment ago */
+                                         : ENOTDIR;
     if (error == 0 && S_ISDIR(info.st_mode)) {
         enter(w, fd);
         return 0;

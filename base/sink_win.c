@@ -44,12 +44,10 @@ bool sl_sink_open_file(const char *path, uint32_t *ret_os_error, const char **re
         return false;
     }
     /* Were it a pipe, its server must not become us; were it a link, it is not followed. */
-    HANDLE file = CreateFileW(wide, FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE,
-                              FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
-                              OPEN_ALWAYS,
-                              FILE_FLAG_OPEN_REPARSE_POINT | SECURITY_SQOS_PRESENT |
-                                  SECURITY_IDENTIFICATION,
-                              NULL);
+    HANDLE file = CreateFileW(
+        wide, FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE,
+        FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_ALWAYS,
+        FILE_FLAG_OPEN_REPARSE_POINT | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION, NULL);
     *ret_os_error = file == INVALID_HANDLE_VALUE ? GetLastError() : 0;
     if (file == INVALID_HANDLE_VALUE) {
         return false;

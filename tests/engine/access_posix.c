@@ -537,9 +537,8 @@ static void no_acls_no_listener(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_the_kernel),       cmocka_unit_test(odd_paths),
-        cmocka_unit_test(links_in_wait),
-        cmocka_unit_test(links_of_proc),       cmocka_unit_test(granted_to_one_file),
-        cmocka_unit_test(no_acls_no_listener),
+        cmocka_unit_test(links_in_wait),       cmocka_unit_test(links_of_proc),
+        cmocka_unit_test(granted_to_one_file), cmocka_unit_test(no_acls_no_listener),
     };
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     sl_random_seeded_init(&seeded, seed);

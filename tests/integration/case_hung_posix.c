@@ -288,7 +288,7 @@ void case_hung_endpoint(place *at) {
 
 /* ---- a start on a file system that does not answer ---- */
 
-#define START_MIN_NS (10 * SL_NS_PER_S)              /* STARTUP_WATCH_FILE_NS */
+#define START_MIN_NS (10 * SL_NS_PER_S) /* STARTUP_WATCH_FILE_NS */
 #define START_MAX_NS ((13 + SLEEP_S) * SL_NS_PER_S)
 
 typedef struct silent_start {
@@ -305,8 +305,7 @@ static void expect_silent_start(silent_start *s, uint64_t since_ns) {
     (void)process_until(&s->broker, line);
     EXPECT(process_wait(&s->broker, PROCESS_PATIENCE_NS));
     uint64_t took_ns = place_now_ns() - since_ns;
-    printf("%s: exit code %d after %.0f ms\n", s->what, s->broker.exit_code,
-           (double)took_ns / 1e6);
+    printf("%s: exit code %d after %.0f ms\n", s->what, s->broker.exit_code, (double)took_ns / 1e6);
     EXPECT(s->broker.exit_code == 1 && took_ns >= START_MIN_NS && took_ns <= START_MAX_NS);
     process_deinit(&s->broker);
 }
@@ -322,8 +321,8 @@ void case_hung_start(place *at) {
     for (unsigned i = 0; i < SL_ARRAY_COUNT(starts); i++) {
         silent_start *s = &starts[i];
         (void)snprintf(s->path, sizeof(s->path), "%s/%u", folder, i);
-        const char *all[] = {at->sluiced, "run", words[i], s->path, "--endpoint", at->endpoint,
-                             NULL};
+        const char *all[] = {at->sluiced,  "run",        words[i], s->path,
+                             "--endpoint", at->endpoint, NULL};
         all[4] = i == 0 ? NULL : all[4]; /* it has been said */
         process_start(&s->broker, all);
     }

@@ -89,7 +89,8 @@ while read -r words; do
     $confined $words || fail "before the start: $words: exit code $?"
 done <"$work/before"
 
-$confined "$program" run --endpoint "$work/run/broker" --allow root --allow "gid 4001" --workers 2 2>"$work/log" &
+$confined "$program" run --endpoint "$work/run/broker" --allow root --allow "gid 4001" \
+    --workers 2 2>"$work/log" &
 pid=$!
 until=$(($(date +%s) + 60))
 until $as "$cli" status --endpoint "$work/run/broker" >"$work/out" 2>&1; do
