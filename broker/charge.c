@@ -5,18 +5,24 @@
 
 #include "broker/handle.h"
 #include "broker/user.h"
+#include "engine/buffers.h"
 
 #define FEEDS_MAX    64u         /* in one wake */
 #define BATCH_BYTES  (8u * 1024) /* drawn at a time; a session keeps two of them at most */
 #define OP_BYTES     (sizeof(broker_op) + 64) /* its place, its timer's, its id's */
 #define SPARE_BYTES  (CHARGE_SPARE_BYTES + sizeof(broker_chunk))
 #define ENGINE_BYTES 2048u /* an engine's handle, with a request each way */
-/* The handle is in the session's own table, which is charged by itself. */
+/* The handle is in the session's own table, which is charged by itself. What the kernel needs for
+ * it comes on top. */
 #define HANDLE_BYTES  (ENGINE_BYTES + SPARE_BYTES + OP_BYTES)
 #define SESSION_BYTES (sizeof(broker_session) + ENGINE_BYTES + CHARGE_RESERVE_OPS * OP_BYTES)
 
 static broker_book *broker_bytes(const broker_session *session) {
     return &session->worker->broker->memory;
+}
+
+static uint64_t handle_price(const broker_session *session) {
+    return HANDLE_BYTES + engine_handle_bytes(session->worker->broker->engine);
 }
 
 static bool draw(broker_session *session, uint64_t bytes) {
@@ -148,6 +154,27 @@ bool charge_was_refused(broker_session *session) {
     return was_refused;
 }
 
+/* ---- the kernel's ---- */
+
+bool charge_take_bytes(broker_session *session, uint64_t bytes) {
+    return take(session, bytes);
+}
+
+/* Two that look at once may both be let through: it is a half of nothing precious. */
+bool charge_take_extra(broker_session *session, uint64_t bytes) {
+    const broker_book *books[] = {&session->user->memory, broker_bytes(session)};
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(books); i++) {
+        if (book_used(books[i]) + bytes > books[i]->limit / 2) {
+            return false;
+        }
+    }
+    return take(session, bytes);
+}
+
+void charge_give_bytes(broker_session *session, uint64_t bytes) {
+    give(session, bytes);
+}
+
 /* ---- buffers ---- */
 
 int charge_take_chunk(broker_session *session, size_t size_bytes, broker_chunk **ret_chunk,
@@ -237,11 +264,11 @@ void charge_give_op(broker_op *op) {
 /* ---- handles ---- */
 
 bool charge_take_handles(broker_session *session, uint32_t count) {
-    return take(session, count * HANDLE_BYTES);
+    return take(session, count * handle_price(session));
 }
 
 void charge_give_handles(broker_session *session, uint32_t count) {
-    give(session, count * HANDLE_BYTES);
+    give(session, count * handle_price(session));
 }
 
 void charge_open_handle(broker_handle *handle) {
@@ -259,7 +286,7 @@ void charge_pay_close(broker_handle *handle, broker_op *op) {
 
 void charge_close_handle(broker_handle *handle) {
     session_memory *memory = &handle->session->memory;
-    uint64_t bytes = HANDLE_BYTES - (handle->has_paid_close ? OP_BYTES : 0);
+    uint64_t bytes = handle_price(handle->session) - (handle->has_paid_close ? OP_BYTES : 0);
     sl_list_remove(&handle->in_starving);
     SL_CHECK(memory->spares > 0, "a handle is given back once");
     memory->spares--;

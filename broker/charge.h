@@ -3,8 +3,9 @@
  * anything is allocated (I7).
  *
  * Buffers and tables are charged to the byte; an operation, a handle and the session itself at a
- * price that covers what they need in the worker's tables and in the engine. A session draws on its
- * user's book and the broker's in batches, so that steady traffic touches neither.
+ * price that covers what they need in the worker's tables and in the engine; and a handle what the
+ * kernel holds for it (kernel.h). A session draws on its user's book and the broker's in batches,
+ * so that steady traffic touches neither.
  *
  * Who is at the limit is told so, and never stuck:
  *   - a request that needs memory is refused with EQUOTA, by an operation out of the session's
@@ -36,6 +37,12 @@ int charge_change_user(broker_session *session, struct broker_user *from, struct
 int charge_refused(const broker_session *session, sl_reason *ret_reason);
 /* Was a table of its account refused by a limit, and not by the system? Asked once. */
 bool charge_was_refused(broker_session *session);
+
+/* Bytes that are not ours: the kernel's, for a handle of the session (kernel.c). */
+bool charge_take_bytes(broker_session *session, uint64_t bytes);
+/* The same for what may be done without: at most half of a book goes to that. */
+bool charge_take_extra(broker_session *session, uint64_t bytes);
+void charge_give_bytes(broker_session *session, uint64_t bytes);
 
 /* A buffer of the worker's pool, charged as long as it is referred to. SLUICE_OK; EQUOTA with its
  * reason (which may be NULL); ENOMEM. */

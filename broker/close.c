@@ -10,6 +10,7 @@
 #include "base/failpoint.h"
 #include "broker/charge.h"
 #include "broker/handle.h"
+#include "broker/kernel.h"
 #include "broker/peer.h"
 #include "broker/worker.h"
 
@@ -82,6 +83,7 @@ void close_on_completion(broker_target *target, const engine_completion *complet
     SL_CHECK(session->quota.handles > 0, "a handle is given back once");
     session->quota.handles--;
     book_give(&session->user->handles, 1);
+    kernel_release(handle);
     charge_close_handle(handle);
     descriptors_release(&worker->broker->descriptors, &session->user->descriptors,
                         handle->descriptors);

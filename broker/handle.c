@@ -32,6 +32,7 @@ broker_handle *handle_open(broker_op *op, engine_handle *os) {
     sl_list_init(&opened->writers);
     sl_list_init(&opened->accepters);
     sl_list_init(&opened->in_starving);
+    sl_list_init(&opened->in_unsent);
     charge_open_handle(opened);
     counter_add(&session->worker->counters.handles, 1);
     op->opened[op->opened_count++] = id;

@@ -41,6 +41,13 @@ struct broker_handle {
     bool has_paid_close; /* of what is charged for it, the Close's operation has its part */
     sl_list in_starving; /* its reads wait for a buffer (charge.h) */
     uint8_t descriptors; /* counted for it (descriptors.h) */
+
+    /* kernel.c */
+    uint64_t unsent_bytes; /* charged for what is written */
+    uint64_t wide_bytes;   /* charged for a larger receive buffer */
+    uint64_t flowed_bytes; /* received since it became larger */
+    sl_list in_unsent;     /* worker.unsent, while something is charged for what is written */
+
     int end_status;      /* latched; 0 = none */
     uint32_t end_os_error;
 

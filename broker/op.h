@@ -50,6 +50,7 @@ struct broker_op {
     uint8_t reserved_handles;
     uint8_t reserved_descriptors; /* for these */
     bool is_all;
+    bool has_paid; /* a write: for what the kernel will hold of it (kernel.c) */
     bool has_credit;
     bool is_refusal; /* counted in session.refusals */
     bool is_pinned;  /* the engine, or another worker, still refers to it */

@@ -11,6 +11,7 @@
 
 #include "broker/charge.h"
 #include "broker/handle.h"
+#include "broker/kernel.h"
 #include "broker/quota.h"
 
 #define TAIL_BYTES_MIN \
@@ -203,6 +204,7 @@ void receive_on_completion(broker_target *target, const engine_completion *compl
         SL_CHECK(completion->bytes <= handle->armed_bytes, "no more arrives than there is room");
         handle->end += (uint32_t)completion->bytes;
         handle->is_flowing = !is_probe && completion->bytes == handle->armed_bytes;
+        kernel_received(handle, completion->bytes);
     } else if (handle->state == HANDLE_OPEN) {
         handle->end_status = completion->status;
         handle->end_os_error = completion->os_error;

@@ -8,6 +8,7 @@
  * it; on a torn stream it is refused too: the peer would take the end for a good one.
  */
 #include "broker/handle.h"
+#include "broker/kernel.h"
 
 static void pump(broker_handle *handle);
 
@@ -69,6 +70,11 @@ static bool pump_first(broker_handle *handle, broker_op *op) {
         uint32_t count = op->received - op->done;
         if (count == 0) {
             return false; /* the client has not sent it yet */
+        }
+        sl_reason reason;
+        if (kernel_pay_write(handle, op, &reason) != SLUICE_OK) {
+            op_refuse(op, SLUICE_EQUOTA, &reason);
+            return true;
         }
         engine_buffer buffer = {bytes_of(op) + op->done, count < most ? count : (size_t)most};
         status =

@@ -11,6 +11,7 @@
 #include "base/failpoint.h"
 #include "broker/charge.h"
 #include "broker/drain.h"
+#include "broker/kernel.h"
 #include "broker/op.h"
 
 #define OPS_MAX    (1u << 22)
@@ -18,7 +19,8 @@
 #define GATHER_OPS 16u
 #define GATHER_NS  (100 * SL_NS_PER_US)
 #define STRAYS_NS  (60 * SL_NS_PER_S) /* between two lines about them */
-#define OWN_TIMERS 3u /* of the worker itself: accept_retry, drain_timer, gate_timer */
+/* Of the worker itself: accept_retry, drain_timer, gate_timer, unsent_timer. */
+#define OWN_TIMERS 4u
 #define TELL_NS    (60 * SL_NS_PER_S) /* so often it is logged how much was left out of the log */
 
 static void on_orphan_closed(broker_target *target, const engine_completion *completion) {
@@ -120,6 +122,7 @@ static void init(broker_worker *worker) {
     sl_list_init(&worker->unknown);
     worker->orphan_target.on_completion = on_orphan_closed;
     worker->gate_timer.on_due = on_tell;
+    kernel_init(worker);
     worker->now_ns = sl_clock_now_ns(b->options.clock);
     sl_log_gate_init(&worker->gate, b->options.log);
     drain_init(worker);

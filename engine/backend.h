@@ -203,6 +203,7 @@ typedef struct engine_ops {
     size_t handle_size;
     size_t request_size;
     size_t endpoint_size;
+    uint32_t handle_bytes; /* engine_handle_bytes */
 
     /* Start-up and its reverse, after/before everything else. */
     int (*engine_open)(engine *engine);
@@ -255,6 +256,12 @@ typedef struct engine_ops {
                            const char **ret_detail);
     void (*endpoint_destroy)(engine_endpoint *endpoint);
     int (*endpoint_join)(engine_endpoint *endpoint, engine_worker *worker, engine_handle *handle);
+
+    /* engine_sends_more and so on; all of them NULL: never, 0, nothing to do. */
+    bool (*sends_more)(engine_handle *handle);
+    int (*unsent)(engine_handle *handle, uint64_t *ret_bytes);
+    uint32_t (*receive_step)(engine_handle *handle);
+    void (*widen)(engine_handle *handle);
 
     /* The handle begins to close: ask for the end of what the backend holds it for
      * (engine_handle_hold). May be NULL. */

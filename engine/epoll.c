@@ -116,6 +116,9 @@ static ALWAYS_INLINE void stream_read(engine_epoll_handle *self, engine_request 
         bool is_drained = (size_t)count < room && self->is_registered &&
                           !self->has_ended[ENGINE_IN] && !self->has_marks;
         self->readiness[ENGINE_IN] = is_drained ? ENGINE_EPOLL_BLOCKED : ENGINE_EPOLL_MAYBE;
+        if (self->buffers == ENGINE_EPOLL_SELF) {
+            engine_epoll_buffers_look(self, (size_t)count);
+        }
         engine_request_finish(request, SLUICE_OK, 0, (size_t)count, 0);
     } else if (count == 0) {
         self->has_ended[ENGINE_IN] = true;
@@ -494,6 +497,7 @@ static const engine_ops ops = {
     .handle_size = sizeof(engine_epoll_handle),
     .request_size = sizeof(engine_request),
     .endpoint_size = sizeof(engine_epoll_endpoint),
+    .handle_bytes = ENGINE_EPOLL_HANDLE_BYTES,
     .engine_open = engine_open,
     .engine_close = engine_close_nothing,
     .worker_open = worker_open,
@@ -514,6 +518,10 @@ static const engine_ops ops = {
     .endpoint_create = engine_epoll_endpoint_create,
     .endpoint_destroy = engine_epoll_endpoint_destroy,
     .endpoint_join = engine_epoll_endpoint_join,
+    .sends_more = engine_epoll_sends_more,
+    .unsent = engine_epoll_unsent,
+    .receive_step = engine_epoll_receive_step,
+    .widen = engine_epoll_widen,
     .closing = engine_epoll_closing,
     .release = engine_epoll_release,
 };

@@ -124,6 +124,14 @@ typedef enum engine_epoll_readiness {
     ENGINE_EPOLL_SURE     /* epoll_wait said so, and no call was made since */
 } engine_epoll_readiness;
 
+/* Who decides how large the kernel's receive buffer becomes (epoll_buffers.c). */
+typedef enum engine_epoll_buffers {
+    ENGINE_EPOLL_FIXED, /* nobody any more; or it is not TCP, or the kernel is too old */
+    ENGINE_EPOLL_SMALL, /* as it was opened: we */
+    ENGINE_EPOLL_MORE,  /* as much as a program may ask for: we */
+    ENGINE_EPOLL_SELF   /* the kernel, until we have seen that it is large enough */
+} engine_epoll_buffers;
+
 typedef struct engine_epoll_member engine_epoll_member; /* epoll_endpoint.c */
 typedef struct engine_epoll_more engine_epoll_more;     /* epoll_listener.c */
 
@@ -139,6 +147,8 @@ typedef struct engine_epoll_handle {
     bool is_registered; /* with epoll */
     bool wants_out;     /* registered for EPOLLOUT too */
     bool is_tcp;
+    engine_epoll_buffers buffers;
+    uint32_t received_bytes;     /* SELF: since we have looked */
     int error;                   /* errno that ended a stream; the kernel tells it only once */
     int held_fd;                 /* listeners: accepted, but not made a handle yet; or -1 */
     engine_epoll_more *more;     /* TCP listeners: the sockets of further addresses, or NULL */
@@ -194,6 +204,23 @@ int engine_epoll_tcp_listen(engine_worker *worker, engine_handle *handle,
                             const engine_listen_options *options, const engine_rights *rights);
 /* Closes the sockets of the further addresses, if there are any. */
 void engine_epoll_close_more(engine_epoll_handle *self);
+
+/* ---- the kernel's buffers (epoll_buffers.c) ------------------------------------------------- */
+
+/* What the kernel holds for a handle at most, as it is opened: a receive buffer of 32 KiB and the
+ * socket, file and names of 4 KiB; half of a pipe of 16 pages takes no more. */
+#define ENGINE_EPOLL_HANDLE_BYTES (36u * 1024)
+
+/* A fresh TCP socket: small, before it connects or listens; what it accepts is so, too. */
+void engine_epoll_buffers_narrow(int fd);
+/* It is connected: it does not grow by itself. */
+void engine_epoll_buffers_lock(engine_epoll_handle *self);
+/* SELF: it has received so much more. */
+void engine_epoll_buffers_look(engine_epoll_handle *self, size_t received);
+uint32_t engine_epoll_receive_step(engine_handle *handle);
+void engine_epoll_widen(engine_handle *handle);
+bool engine_epoll_sends_more(engine_handle *handle);
+int engine_epoll_unsent(engine_handle *handle, uint64_t *ret_bytes);
 
 /* ---- sockets (epoll_socket.c) --------------------------------------------------------------- */
 

@@ -36,6 +36,7 @@ static int open_socket(engine_worker *worker, const engine_address *address, boo
     if (error != 0) {
         return failed(worker, error);
     }
+    engine_epoll_buffers_narrow(fd);
     if (CALLS.listen(fd, (int)backlog) != 0) { /* cut to net.core.somaxconn: listen(2) */
         error = errno;
         (void)CALLS.close(fd);
@@ -182,6 +183,7 @@ int engine_epoll_adopt(engine_epoll_worker *worker, engine_handle *handle, int f
     if (is_tcp) {
         /* It fails only if the peer is gone already. */
         (void)engine_epoll_set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+        engine_epoll_buffers_lock(self);
     }
     engine_handle_opened(handle, ENGINE_EPOLL_STREAM_CAPABILITIES, 1);
     return 0;

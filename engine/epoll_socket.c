@@ -250,6 +250,7 @@ static void connected(engine_epoll_handle *self) {
         return;
     }
     self->opening = NULL;
+    engine_epoll_buffers_lock(self);
     engine_handle_opened(&self->handle, ENGINE_EPOLL_STREAM_CAPABILITIES, 1);
     engine_request_finish(request, SLUICE_OK, 0, 0, 0);
 }
@@ -270,6 +271,7 @@ void engine_epoll_connect(engine_epoll_worker *worker, engine_epoll_handle *self
     }
     self->is_tcp = true;
     (void)engine_epoll_set_option(self->fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    engine_epoll_buffers_narrow(self->fd);
     int error = CALLS.connect(self->fd, (const struct sockaddr *)&storage, length) == 0 ? 0 : errno;
     /* Interrupted, it goes on by itself as if it were in progress: connect(2). */
     bool is_under_way = error == EINPROGRESS || error == EINTR;

@@ -297,6 +297,7 @@ static const engine_ops iocp_ops = {
     .handle_size = sizeof(iocp_handle),
     .request_size = sizeof(iocp_request),
     .endpoint_size = sizeof(iocp_endpoint),
+    .handle_bytes = IOCP_HANDLE_BYTES,
     .engine_open = engine_open,
     .engine_close = engine_close_iocp,
     .worker_open = worker_open,

@@ -46,6 +46,11 @@
 #include "engine/opener.h"
 
 #define IOCP_PIPE_QUOTA_BYTES   0x10000 /* of a pipe's buffer, each direction */
+/* What the kernel holds for a handle: what we have written to a pipe and nobody has read, which is
+ * charged to the writer's process and never more than the pipe's quota [ReactOS npfs: DataEntry's
+ * pool is taken with quota by who writes; docs: CreateNamedPipe, WriteFile]; a socket's default
+ * buffer is as large [docs: SO_SNDBUF]; and its objects. */
+#define IOCP_HANDLE_BYTES       (IOCP_PIPE_QUOTA_BYTES + 0x1000)
 #define IOCP_PIPE_CHUNK_BYTES   0x10000 /* of a pipe write in the kernel at a time */
 #define IOCP_SEND_BYTES         0x40000 /* of a socket write in the kernel at a time */
 #define IOCP_DATAGRAM_MAX_BYTES 0x10000 /* no UDP datagram is longer (65,535 with headers) */

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define WRITES_MAX 200u
+#define WRITES_MAX 1000u /* small ones that a pipe takes come before the first that is held */
 #define EVERYBODY  "everybody" /* the simulator lets all connect */
 
 uint8_t share_pattern[MIB];

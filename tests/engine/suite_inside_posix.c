@@ -1,10 +1,11 @@
 /*
  * suite_inside_posix.c - what can only be provoked from inside the epoll backend: a connect to
- * which the system gives the very port that it is for.
+ * which the system gives the very port that it is for; and what the kernel holds for a socket.
  */
 #include <netinet/in.h>
 #include <string.h>
 
+#include "engine/buffers.h"
 #include "engine/epoll.h"
 #include "tests/engine/rig.h"
 
@@ -65,8 +66,73 @@ static void connected_to_itself(void) {
     rig_close(r);
 }
 
+/* What SO_MEMINFO says (linux/sock_diag.h): the bytes of a socket's receive buffer. */
+static uint32_t buffered(engine_handle *handle) {
+    uint32_t memory[9] = {0};
+    socklen_t length = sizeof(memory);
+    EXPECT(getsockopt(engine_epoll_handle_of(handle)->fd, SOL_SOCKET, 55, memory, &length) == 0);
+    return memory[0];
+}
+
+/* Sends what nobody reads, until the peer has taken none for some time. */
+static void flood(rig *r, engine_handle *from) {
+    engine_request_id id = rig_fill(r, from, 1);
+    engine_cancel(r->worker, id);
+    (void)rig_await(r, id);
+}
+
+static void drain(rig *r, engine_handle *handle) {
+    static uint8_t space[PATTERN_BLOCK];
+    for (;;) {
+        engine_request_id id = rig_read(r, handle, space, sizeof(space));
+        if (rig_pump(r, rig_after_ns(r, 200 * SL_NS_PER_MS)) == 0) {
+            engine_cancel(r->worker, id);
+        }
+        if (rig_await(r, id).status != SLUICE_OK) {
+            return;
+        }
+    }
+}
+
+/* A TCP socket that nobody reads holds what its handle costs, and after each step that much more;
+ * in both directions of a connection. What is not sent is told, and is nothing when it was read. */
+static void kernel_buffers(void) {
+    if (!t_is_backend("epoll")) {
+        T_SKIP("it looks into the epoll backend");
+    }
+    rig *r = rig_open();
+    engine_handle *ends[2];
+    for (unsigned way = 0; way < 2; way++) {
+        uint32_t paid = engine_handle_bytes(r->engine);
+        uint64_t unsent = 0;
+        rig_stream(r, STREAM_TCP, ends);
+        engine_handle *to = ends[way];
+        engine_handle *from = ends[1 - way];
+        flood(r, from);
+        EXPECT(buffered(to) > 0 && buffered(to) <= paid);
+        EXPECT(engine_sends_more(from) && engine_unsent(from, &unsent) == SLUICE_OK);
+        EXPECT(unsent > 65536);
+        for (uint32_t step; (step = engine_receive_step(to)) > 0;) {
+            engine_widen(to);
+            paid += step;
+            drain(r, to);
+            flood(r, from);
+            EXPECT(buffered(to) <= paid);
+        }
+        EXPECT(paid > 1u << 20);
+        drain(r, to);
+        EXPECT(engine_unsent(from, &unsent) == SLUICE_OK && unsent == 0);
+        rig_close_stream(r, ends);
+    }
+    rig_stream(r, STREAM_PAIR, ends);
+    EXPECT(!engine_sends_more(ends[1]) && engine_receive_step(ends[0]) == 0);
+    rig_close_stream(r, ends);
+    rig_close(r);
+}
+
 static const t_case cases[] = {
     {"connected_to_itself", 0, connected_to_itself},
+    {"kernel_buffers", 0, kernel_buffers},
 };
 
 const t_suite suite_inside = {"inside", cases, SL_ARRAY_COUNT(cases)};

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/thread.h"
+#include "engine/buffers.h"
 #include "tests/fault/act.h"
 
 /* ---- start and stop -------------------------------------------------------------------------- */
@@ -148,6 +149,17 @@ static void read_beside(script *s, engine_handle *reader, engine_request_id writ
     s->has_failed = !end_read(s, id, a, &status) || s->has_failed;
 }
 
+/* As large as it becomes, and then looked at while what follows is read. */
+static void let_grow(script *s, engine_handle *reader, engine_handle *writer) {
+    uint64_t unsent = 0;
+    while (engine_receive_step(reader) > 0) {
+        engine_widen(reader);
+    }
+    if (engine_sends_more(writer)) {
+        (void)script_check(s, "engine_unsent", engine_unsent(writer, &unsent), S(ENOTSUP));
+    }
+}
+
 /* Zero-byte reads, pending reads, cancels, gathered writes, a writer that has to wait. */
 static void use_stream(script *s, engine_handle *reader, engine_handle *writer, account *a) {
     int status;
@@ -175,6 +187,7 @@ static void use_stream(script *s, engine_handle *reader, engine_handle *writer, 
         engine_request_id id = act_read(s, reader, in, 1500);
         s->has_failed = id == 0 || !end_read(s, id, a, &status);
     }
+    let_grow(s, reader, writer);
     /* More than fits: the writer waits for the reader. */
     engine_request_id big = s->has_failed ? 0 : act_write(s, writer, out + 2000, BIG - 4000, 2);
     if (big == 0) {

@@ -1,0 +1,112 @@
+/*
+ * epoll_buffers.c - what the kernel may hold for a handle, and how it is kept to what was paid for.
+ *
+ * Receiving: the kernel lets a TCP socket's buffer grow by itself, to 6 MiB and more (tcp(7),
+ * tcp_rmem), and its peer fills it. So it starts small and is locked (SO_BUF_LOCK, since Linux
+ * 5.14), and becomes larger only when its owner says so (engine_widen): first to what a program may
+ * ask for by itself, then left to the kernel until it has SELF_BYTES. A small buffer costs bulk on
+ * one machine four fifths of its rate, and allows a far peer 16 KiB a round trip; the first step
+ * costs nothing on one machine (docs/design.md has the figures). The size is set before the socket
+ * connects or listens, so that no peer is ever offered more; and unlocked until then, or the window
+ * could never grow: its scale is in the first segment (Linux tcp_select_initial_window).
+ * Sending: the kernel's buffer keeps its own size. A small one makes bulk a hundred times slower
+ * where segments are large (measured: 3 MB/s through loopback, whose segments have 64 KiB). So it
+ * is asked what it holds (SO_MEMINFO, since Linux 4.12).
+ * A Unix socket's bytes are charged to their sender until they are read (unix_stream_sendmsg in
+ * Linux). A pair is a pipe of 16 pages: pipe(7). The worker's thread.
+ */
+#include <netinet/tcp.h>
+
+#include "engine/epoll.h"
+
+#define CALLS engine_epoll_calls
+
+#define SMALL_BYTES 16384  /* the kernel doubles what it is told: socket(7) */
+#define MORE_BYTES  212992 /* net.core.rmem_max as the kernel comes: nobody gets more by asking */
+#define SELF_BYTES  (4 << 20)
+#define LOOK_BYTES  (256u << 10) /* so often it is looked how large it has made itself */
+
+/* Prices of the two steps: what is doubled, less the smallest, which the handle has paid for; and
+ * twice SELF_BYTES, for it grows between two looks. */
+#define MORE_PRICE (2u * (MORE_BYTES - SMALL_BYTES))
+#define SELF_PRICE (2u * SELF_BYTES - 2u * MORE_BYTES)
+
+_Static_assert(ENGINE_EPOLL_HANDLE_BYTES >= 2 * SMALL_BYTES + 4096, "the handle and its buffer");
+
+/* From linux/socket.h and linux/sock_diag.h, which may be older than the kernel. */
+#ifndef SO_MEMINFO
+#define SO_MEMINFO 55
+#endif
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
+#define LOCK_RECEIVE 2
+enum { MEMINFO_WMEM_ALLOC = 2, MEMINFO_WMEM_QUEUED = 5, MEMINFO_COUNT = 9 };
+
+static bool set_lock(int fd, int locks) {
+    return engine_epoll_set_option(fd, SOL_SOCKET, SO_BUF_LOCK, locks) == 0;
+}
+
+void engine_epoll_buffers_narrow(int fd) {
+    if (set_lock(fd, 0)) { /* an older kernel could not be unlocked again: it keeps its own size */
+        (void)engine_epoll_set_option(fd, SOL_SOCKET, SO_RCVBUF, SMALL_BYTES);
+        (void)set_lock(fd, 0);
+    }
+}
+
+void engine_epoll_buffers_lock(engine_epoll_handle *self) {
+    self->buffers = set_lock(self->fd, LOCK_RECEIVE) ? ENGINE_EPOLL_SMALL : ENGINE_EPOLL_FIXED;
+}
+
+uint32_t engine_epoll_receive_step(engine_handle *handle) {
+    const engine_epoll_handle *self = engine_epoll_handle_of(handle);
+    switch (self->buffers) {
+    case ENGINE_EPOLL_SMALL: return MORE_PRICE;
+    case ENGINE_EPOLL_MORE: return SELF_PRICE;
+    default: return 0;
+    }
+}
+
+/* A window that was agreed on for a small buffer stays small without TCP_WINDOW_CLAMP: tcp(7). */
+void engine_epoll_widen(engine_handle *handle) {
+    engine_epoll_handle *self = engine_epoll_handle_of(handle);
+    if (self->buffers == ENGINE_EPOLL_SMALL) {
+        (void)engine_epoll_set_option(self->fd, SOL_SOCKET, SO_RCVBUF, MORE_BYTES);
+        (void)engine_epoll_set_option(self->fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, MORE_BYTES);
+        self->buffers = ENGINE_EPOLL_MORE;
+    } else if (self->buffers == ENGINE_EPOLL_MORE) {
+        self->buffers = set_lock(self->fd, 0) ? ENGINE_EPOLL_SELF : ENGINE_EPOLL_FIXED;
+        self->received_bytes = 0;
+    }
+}
+
+void engine_epoll_buffers_look(engine_epoll_handle *self, size_t received) {
+    int size = 0;
+    socklen_t length = sizeof(size);
+    self->received_bytes += (uint32_t)received;
+    if (self->received_bytes < LOOK_BYTES) {
+        return;
+    }
+    self->received_bytes = 0;
+    if (CALLS.getsockopt(self->fd, SOL_SOCKET, SO_RCVBUF, &size, &length) != 0 ||
+        size >= SELF_BYTES) {
+        (void)set_lock(self->fd, LOCK_RECEIVE);
+        self->buffers = ENGINE_EPOLL_FIXED;
+    }
+}
+
+int engine_epoll_unsent(engine_handle *handle, uint64_t *ret_bytes) {
+    const engine_epoll_handle *self = engine_epoll_handle_of(handle);
+    uint32_t memory[MEMINFO_COUNT] = {0};
+    socklen_t length = sizeof(memory);
+    if (CALLS.getsockopt(self->fd, SOL_SOCKET, SO_MEMINFO, memory, &length) != 0) {
+        return SLUICE_ENOTSUP;
+    }
+    *ret_bytes = memory[self->is_tcp ? MEMINFO_WMEM_QUEUED : MEMINFO_WMEM_ALLOC];
+    return SLUICE_OK;
+}
+
+bool engine_epoll_sends_more(engine_handle *handle) {
+    const engine_epoll_handle *self = engine_epoll_handle_of(handle);
+    return self->role == ENGINE_EPOLL_SOCKET;
+}
