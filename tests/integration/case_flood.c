@@ -1,15 +1,13 @@
 /*
  * case_flood.c - a client that uses all its credits, all the time: 1,024 operations and 16 MiB, in
  * 512 pairs with a write and a read of 16 KiB each, started again as soon as they end. Another
- * client's null RPC on the same worker does not become slow: its p99 stays within twice what it is
- * otherwise.
+ * client's null RPC on the same worker does not become slow: its p99 stays within twice that on a
+ * worker without this load, while the flooder and the peers that it has are at work, too.
  *
- * Otherwise is: alone; and where that is more, on a worker that has nothing to do with the flooder,
- * while it floods. For the flooder keeps the processors busy, which are two or three here, and a
- * bystander's threads and his broker's wait for them whatever the broker does; what the flooded
- * worker adds is the broker's doing. Both ratios are printed. Each round has the three windows; the
- * medians of the rounds count, and rounds are added as in case_client_killed.c, where it also says
- * when figures are printed and not judged.
+ * For the flooder keeps the processors busy, which are two or three here, and a bystander's threads
+ * and its broker's wait for them whatever the broker does; what the flooded worker adds is the
+ * broker's doing. Each round has a window alone on the machine, too; the ratio to that is printed
+ * and not judged.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,27 +15,13 @@
 
 #include "tests/integration/flood.h"
 #include "tests/integration/pings.h"
+#include "tests/integration/versus.h"
 
 #define PAIRS       512u
 #define PAIRS_WINE  64u /* each open and close there is a round trip to its one server process */
 #define BYTES       (16u * 1024) /* of a read or write: 16 MiB in all */
-#define WINDOW_NS   (500 * SL_NS_PER_MS)
-#define ROUNDS 5u
-#define ROUNDS_SHOWN 2u /* where it is not judged */
-#define ROUNDS_MAX  15u
-#define ROUNDS_LONG PINGS_ROUNDS_MAX
 #define RATIO_MAX   2.0
-/* The aim above is judged by --long, on a machine that does nothing else: other programs that come
- * and go move the ratio between 0.6 and 2.2. Without a worker's offer of its processor it is 2.2 to
- * 3.8, and CI judges that it is not above that. */
-#define RATIO_MAX_CI 5.0
 #define LINE_BYTES  16
-/* Each worker has got one by then: a second one may begin to listen later than the first. */
-#define BYSTANDERS_NS  (10 * SL_NS_PER_S)
-
-#ifndef IS_SANITIZED /* CMakeLists.txt */
-#define IS_SANITIZED false
-#endif
 
 /* ---- the client ---- */
 
@@ -148,108 +132,49 @@ int flood_run(const char *endpoint) {
 
 typedef struct scene {
     process flooder;
-    sluice_session *beside; /* a session on the flooder's worker */
-    sluice_session *apart;  /* and one on the other */
+    uint32_t samples;
+    pings_pair bystanders;
+    versus judged; /* on the flooded worker, by on the other one */
+    double alone_ratios[VERSUS_ROUNDS];
 } scene;
 
-static pings_window solo[ROUNDS_LONG];
-static pings_window apart[ROUNDS_LONG];
-static pings_window beside[ROUNDS_LONG];
-
-static double solo_ratio(uint32_t round) {
-    return (double)beside[round].p99_ns / (double)solo[round].p99_ns;
-}
-
-static double ratio(uint32_t round) {
-    uint64_t otherwise_ns = solo[round].p99_ns > apart[round].p99_ns ? solo[round].p99_ns
-                                                                     : apart[round].p99_ns;
-    return (double)beside[round].p99_ns / (double)otherwise_ns;
-}
-
-static void measure_rounds(scene *s, uint32_t from, uint32_t to) {
-    for (uint32_t i = from; i < to; i++) {
-        solo[i] = pings_measure(s->beside, WINDOW_NS, NULL, NULL);
-        process_tell(&s->flooder, "go\n");
-        (void)process_until(&s->flooder, "flooding");
-        apart[i] = pings_measure(s->apart, WINDOW_NS, NULL, NULL);
-        beside[i] = pings_measure(s->beside, WINDOW_NS, NULL, NULL);
-        process_tell(&s->flooder, "halt\n");
-        const char *done = process_until(&s->flooder, "still, ");
-        printf("round %2u: p50 and p99 in us: alone %6.1f %7.1f; beside a flooded worker %6.1f "
-               "%7.1f; on it %6.1f %7.1f; %.*s of the flooder\n",
-               i + 1, (double)solo[i].p50_ns / 1e3, (double)solo[i].p99_ns / 1e3,
-               (double)apart[i].p50_ns / 1e3, (double)apart[i].p99_ns / 1e3,
-               (double)beside[i].p50_ns / 1e3, (double)beside[i].p99_ns / 1e3,
-               (int)strcspn(done, "\r\n"), done);
-    }
-}
-
-/* On which worker is the session whose number this is? It has a read that waits. */
-static uint32_t find_worker(sluice_session *asker, uint64_t session_id) {
-    static sluice_ops_row rows[64];
-    sluice_ops_query query = {.size = sizeof(query), .row_size = sizeof(rows[0])};
-    do {
-        uint32_t count = 0;
-        EXPECT(sluice_ops(asker, &query, PLACE_LONG_NS, rows, 64, &count, &query.cursor) ==
-               SLUICE_OK);
-        for (uint32_t i = 0; i < count; i++) {
-            if (rows[i].session_id == session_id) {
-                return rows[i].worker;
-            }
-        }
-    } while (query.cursor != 0);
-    EXPECT(false && "the session is there");
-    return 0;
-}
-
-/* Bystanders until there is one on each of the two workers: who gets which is the system's. */
-static void open_bystanders(place *at, scene *s, uint32_t flooded) {
-    static place_tally tally;
-    place_tally_init(&tally, UINT32_MAX);
-    uint64_t end_ns = place_now_ns() + BYSTANDERS_NS;
-    while ((s->beside == NULL || s->apart == NULL) && place_now_ns() < end_ns) {
-        sluice_session *session = place_open(at->endpoint, "bystander");
-        sluice_session_info info = {.size = sizeof(info)};
-        place_start_reads(session, 1, &tally);
-        EXPECT(sluice_session_get_info(session, &info) == SLUICE_OK);
-        sluice_session **wanted =
-            find_worker(session, info.session_id) == flooded ? &s->beside : &s->apart;
-        if (*wanted == NULL) {
-            *wanted = session;
-        } else {
-            EXPECT(sluice_session_close(session) == SLUICE_OK);
-        }
-    }
-    EXPECT(s->beside != NULL && s->apart != NULL);
+static void measure_round(scene *s, uint32_t round) {
+    pings_window alone = pings_measure(s->bystanders.beside, s->samples, NULL, NULL);
+    process_tell(&s->flooder, "go\n");
+    (void)process_until(&s->flooder, "flooding");
+    pings_pair_windows w = pings_measure_pair(&s->bystanders, s->samples, NULL, NULL);
+    process_tell(&s->flooder, "halt\n");
+    const char *done = process_until(&s->flooder, "still, ");
+    versus_add(&s->judged, w.beside.p99_ns, w.apart.p99_ns);
+    s->alone_ratios[round] = w.beside.p99_ns / alone.p99_ns;
+    printf("round %2u: p50 and p99 in us: alone %6.1f %7.1f; on the other worker %6.1f %7.1f; on "
+           "the flooded one %6.1f %7.1f; %.*s of the flooder\n",
+           round + 1, alone.p50_ns / 1e3, alone.p99_ns / 1e3, w.apart.p50_ns / 1e3,
+           w.apart.p99_ns / 1e3, w.beside.p50_ns / 1e3, w.beside.p99_ns / 1e3,
+           (int)strcspn(done, "\r\n"), done);
 }
 
 void case_flood(place *at) {
     static scene s;
-    bool is_judged = !IS_SANITIZED && !process_is_wine();
-    double most = at->is_long ? RATIO_MAX : RATIO_MAX_CI;
-    uint32_t rounds = at->is_long ? ROUNDS_LONG : is_judged ? ROUNDS : ROUNDS_SHOWN;
+    uint32_t rounds = versus_rounds();
+    s.samples = versus_samples(at->is_long);
+    s.judged.what = "p99 of a null RPC on the flooded worker, by that on the other one";
+    s.judged.bound = RATIO_MAX;
     place_start_broker(at, 2, NULL);
     const char *words[] = {at->endpoint, NULL};
     place_start_role(&s.flooder, "flood", words);
     const char *number = process_until(&s.flooder, "ready, session ");
-    sluice_session *asker = place_open(at->endpoint, "asker");
-    open_bystanders(at, &s, find_worker(asker, strtoull(number, NULL, 10)));
-    measure_rounds(&s, 0, rounds);
-    if (is_judged && pings_median(ratio, rounds) > most && rounds < ROUNDS_MAX) {
-        measure_rounds(&s, rounds, ROUNDS_MAX);
-        rounds = ROUNDS_MAX;
+    pings_open(at, strtoull(number, NULL, 10), &s.bystanders);
+    for (uint32_t i = 0; i < rounds; i++) {
+        measure_round(&s, i);
     }
-    printf("medians of %u rounds: p99 on the flooded worker %.2f times that alone, %.2f times that "
-           "of the worse of alone and beside it%s\n",
-           rounds, pings_median(solo_ratio, rounds), pings_median(ratio, rounds),
-           is_judged ? "" : " (Wine or a sanitizer: not judged)");
-    printf("aim: %.1f times; judged: %.1f times\n", (double)RATIO_MAX, most);
-    EXPECT(!is_judged || pings_median(ratio, rounds) <= most);
+    versus_sort(s.alone_ratios, rounds);
+    printf("by that alone on the machine: %.2f times (not judged)\n",
+           versus_median(s.alone_ratios, rounds));
+    EXPECT(versus_judge(&s.judged, at->is_long));
     process_continue_input(&s.flooder);
     EXPECT(process_wait(&s.flooder, PROCESS_PATIENCE_NS) && s.flooder.exit_code == 0);
     process_deinit(&s.flooder);
-    EXPECT(sluice_session_close(s.beside) == SLUICE_OK);
-    EXPECT(sluice_session_close(s.apart) == SLUICE_OK);
-    EXPECT(sluice_session_close(asker) == SLUICE_OK);
+    pings_close(&s.bystanders);
     place_stop_broker(at);
 }

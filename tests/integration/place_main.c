@@ -24,7 +24,8 @@ static int run_case(const place_case *it, const char *sluiced, bool is_long) {
     at.sluiced = sluiced;
     at.is_long = is_long;
     process_endpoint(at.endpoint, sizeof(at.endpoint), 0);
-    w.deadline_ns = sl_clock_after_ns(place_now_ns(),
+    uint64_t start_ns = place_now_ns();
+    w.deadline_ns = sl_clock_after_ns(start_ns,
                                       it->limit_s * (is_long ? 10 : 1) * SL_NS_PER_S);
     EXPECT(sl_event_init(&w.is_over) == 0);
     EXPECT(sl_thread_start(&thread, "watchdog", run_watchdog, &w) == 0);
@@ -32,7 +33,7 @@ static int run_case(const place_case *it, const char *sluiced, bool is_long) {
     sl_event_set(&w.is_over);
     sl_thread_join(&thread);
     sl_event_deinit(&w.is_over);
-    printf("%s: passed\n", it->name);
+    printf("%s: passed in %.1f s\n", it->name, (double)(place_now_ns() - start_ns) / 1e9);
     return 0;
 }
 
