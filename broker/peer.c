@@ -18,6 +18,11 @@ void peer_init(broker_session *session) {
     session->user = &session->worker->broker->users.others;
 }
 
+void peer_release_user(broker_session *session) {
+    users_release(&session->worker->broker->users, session->user);
+    peer_init(session);
+}
+
 void peer_deinit(broker_session *session) {
     engine_rights_release(session->rights);
     session->rights = NULL;

@@ -8,6 +8,8 @@
 
 /* Before it is asked: nobody, on the common account. */
 void peer_init(broker_session *session);
+/* When nothing is charged for it any more. */
+void peer_release_user(broker_session *session);
 void peer_deinit(broker_session *session);
 
 /* Asks the engine who the client is, and decides. SLUICE_OK: it is let in, and known for as long as

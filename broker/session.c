@@ -177,6 +177,7 @@ static int create(broker_worker *worker, engine_handle *pipe, broker_session **r
         *ret_whom = session->identity;
         deinit(session);
         give_place(session);
+    peer_release_user(session);
         sl_slots_release(&worker->sessions, session);
     }
     deadline_unreserve(worker);
@@ -266,6 +267,7 @@ int session_admit_late(broker_session *session, sl_reason *ret_reason) {
     }
     status = change_user(session, before, user, ret_reason);
     if (status != SLUICE_OK) {
+        peer_release_user(session);
         session->user = before; /* who goes on to pay for it */
     }
     return status;
@@ -415,6 +417,7 @@ void session_reap(broker_session *session) {
     sl_list_remove(&session->in_flushing);
     deadline_unreserve(worker);
     give_place(session);
+    peer_release_user(session);
     sl_slots_release(&worker->sessions, session);
     worker_trim(worker);
     counter_subtract(&worker->counters.sessions, 1); /* whoever sees it finds the memory back */

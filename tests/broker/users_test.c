@@ -391,37 +391,150 @@ static void test_same_entry_everywhere(void) {
         EXPECT(memcmp(finders[i].found, finders[0].found, sizeof(finders[0].found)) == 0);
     }
     EXPECT(account.acquired_count - account.released_count == USERS);
+    for (unsigned i = 0; i < THREADS * USERS; i++) {
+        users_release(&users, finders[i / USERS].found[i % USERS]);
+    }
     users_deinit(&users);
     sl_account_deinit(&account);
 }
 
+/* Many more users than places, one after the other and several at once: while a user has a session,
+ * whoever finds it finds the same entry. */
+#define CROWD   (BROKER_USERS_MAX + 500)
+#define COMINGS 20000u
+
+static struct {
+    sl_mutex lock;
+    unsigned sessions[CROWD];
+    broker_user *entries[CROWD];
+} seen;
+
+typedef struct comer {
+    broker_users *users;
+    uint64_t seed;
+    unsigned others;
+    sl_thread thread;
+} comer;
+
+static void come_and_go(void *context) {
+    comer *c = context;
+    for (unsigned i = 0; i < COMINGS; i++) {
+        engine_identity identity;
+        broker_user *found = NULL;
+        c->seed = c->seed * 6364136223846793005u + 1442695040888963407u;
+        uint32_t id = (uint32_t)(c->seed >> 33) % (i % 2 == 0 ? CROWD : 7); /* and some often */
+        engine_identity_uid(&identity, id);
+        EXPECT(users_find(c->users, &identity, &found) == SLUICE_OK);
+        c->others += found == &c->users->others;
+        EXPECT(engine_identity_equal(&found->identity, &identity));
+        EXPECT(book_take(&found->sessions, 1));
+        sl_mutex_lock(&seen.lock);
+        EXPECT(seen.sessions[id] == 0 || seen.entries[id] == found);
+        seen.entries[id] = found;
+        seen.sessions[id]++;
+        sl_mutex_unlock(&seen.lock);
+        if (i % 16 == 0) {
+            sl_thread_yield();
+        }
+        sl_mutex_lock(&seen.lock);
+        seen.sessions[id]--;
+        sl_mutex_unlock(&seen.lock);
+        book_give(&found->sessions, 1);
+        users_release(c->users, found);
+    }
+}
+
+static void test_come_and_go(void) {
+    static broker_users users;
+    static const broker_user_limits many = {.memory_bytes = 1, .sessions = THREADS, .handles = 1};
+    comer comers[THREADS];
+    sl_account account;
+    sl_mutex_init(&seen.lock);
+    sl_account_init(&account, sl_allocator_system(), "users", SIZE_MAX);
+    users_init(&users, &account, &many);
+    for (unsigned i = 0; i < THREADS; i++) {
+        comers[i] = (comer){.users = &users, .seed = i + 1};
+        EXPECT(sl_thread_start(&comers[i].thread, "comer", come_and_go, &comers[i]) == SLUICE_OK);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        sl_thread_join(&comers[i].thread);
+        EXPECT(comers[i].others == 0);
+    }
+    EXPECT(account.acquired_count - account.released_count <= BROKER_USERS_MAX);
+    users_deinit(&users);
+    sl_account_deinit(&account);
+    sl_mutex_deinit(&seen.lock);
+}
+
+/* A full table has no place; one whose user has nothing any more is the next one's. */
 static void test_table_end(void) {
     static broker_users users;
+    static broker_user *found[BROKER_USERS_MAX];
     sl_account account;
     sl_alloc_failpoint memory;
-    broker_user *found = NULL;
+    broker_user *late = NULL;
     engine_identity identity;
     sl_alloc_failpoint_init(&memory, sl_allocator_system(), 1, false);
     sl_account_init(&account, &memory.allocator, "users", SIZE_MAX);
     users_init(&users, &account, &limits);
     engine_identity_uid(&identity, 7);
-    EXPECT(users_find(&users, &identity, &found) == SLUICE_ENOMEM);
-    for (uint32_t i = 0; i < BROKER_USERS_MAX + 100; i++) {
+    EXPECT(users_find(&users, &identity, &late) == SLUICE_ENOMEM);
+    for (uint32_t i = 0; i < BROKER_USERS_MAX; i++) {
         engine_identity_uid(&identity, i * 7919);
-        EXPECT(users_find(&users, &identity, &found) == SLUICE_OK);
-        bool is_own = engine_identity_equal(&found->identity, &identity);
-        EXPECT(i < BROKER_USERS_MAX ? is_own : found == &users.others);
+        EXPECT(users_find(&users, &identity, &found[i]) == SLUICE_OK);
+        EXPECT(engine_identity_equal(&found[i]->identity, &identity));
+    }
+    for (uint32_t i = 0; i < 100; i++) {
+        engine_identity_uid(&identity, 1000000000u + i);
+        EXPECT(users_find(&users, &identity, &late) == SLUICE_OK && late == &users.others);
+        users_release(&users, late);
     }
     engine_identity_uid(&identity, 0); /* who was there stays */
-    EXPECT(users_find(&users, &identity, &found) == SLUICE_OK && found != &users.others);
+    EXPECT(users_find(&users, &identity, &late) == SLUICE_OK && late == found[0]);
+    users_release(&users, late);
+    /* Two have no session any more; one of them is still charged for something. */
+    engine_identity_uid(&identity, 1000000000u);
+    EXPECT(book_take(&found[5]->handles, 1));
+    users_release(&users, found[5]);
+    EXPECT(users_find(&users, &identity, &late) == SLUICE_OK && late == &users.others);
+    users_release(&users, found[6]);
+    EXPECT(users_find(&users, &identity, &late) == SLUICE_OK && late == found[6]);
+    EXPECT(engine_identity_equal(&late->identity, &identity));
+    EXPECT(strcmp(late->text, "uid 1000000000") == 0);
+    engine_identity_uid(&identity, 6 * 7919);
+    EXPECT(users_find(&users, &identity, &found[6]) == SLUICE_OK && found[6] == &users.others);
+    engine_identity_uid(&identity, 5 * 7919); /* comes back to what it has */
+    EXPECT(users_find(&users, &identity, &found[6]) == SLUICE_OK && found[6] == found[5]);
+    book_give(&found[5]->handles, 1);
+    EXPECT(account.acquired_count - account.released_count == BROKER_USERS_MAX);
+    for (uint32_t i = 0; i < BROKER_USERS_MAX; i++) {
+        users_release(&users, i == 6 ? late : found[i]);
+    }
     users_deinit(&users);
     sl_account_deinit(&account);
+}
+
+/* More users than places, one session each and one after the other, at a whole broker. */
+static void test_passers_by(uint64_t seed) {
+    users_rig u;
+    open_rig(&u, seed, "0666", NULL, 0);
+    for (uint32_t i = 0; i < BROKER_USERS_MAX + 50; i++) {
+        char text[32];
+        raw_client *c = open_as(&u, 10000 + i);
+        (void)snprintf(text, sizeof(text), "uid %u", (unsigned)(10000 + i));
+        expect_status(c, text, false, 0);
+        client_close(c);
+        rig_await_sessions(&u.rig, 0);
+    }
+    close_rig(&u);
 }
 
 int main(int argc, char **argv) {
     unsigned seeds = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 10;
     test_same_entry_everywhere();
     test_table_end();
+    test_come_and_go();
+    test_passers_by(1);
     for (uint64_t seed = 1; seed <= seeds; seed++) {
         printf("seed %u\n", (unsigned)seed);
         test_visibility(seed);

@@ -27,6 +27,7 @@ static struct {
     unsigned permits; /* so many may go on */
     unsigned passed;
     const engine_share *order[ORDER]; /* whose they were, as they came in */
+    const engine_share *last; /* who came in last */
     unsigned came;
 } gate;
 
@@ -38,6 +39,7 @@ static void run_at_gate(engine_opener_job *job) {
         if (gate.came < ORDER) {
             gate.order[gate.came] = job->behalf.share;
         }
+        gate.last = job->behalf.share;
         gate.came++;
         gate.inside++;
         sl_cond_broadcast(&gate.changed);
@@ -416,29 +418,52 @@ static void hung_close(void) {
     close_at_gate(r);
 }
 
-/* Giving up so many paths as a share has places for does not return: other paths are opened. */
-static void hung_closes(void) {
+static engine_handle *listen_for(rig *r, engine_share *share) {
+    engine_behalf behalf = {.share = share};
+    engine_address name = t_pipe_address();
+    engine_request_id id = 0;
+    EXPECT_STATUS(engine_listen(r->worker, &name, 1, NULL, &behalf, NULL, &id), SLUICE_OK);
+    engine_completion listening = rig_await(r, id);
+    EXPECT_STATUS(listening.status, SLUICE_OK);
+    return listening.opened[0];
+}
+
+/* Four users whose closes do not return fill the pool that gives paths up: a half, a quarter, and
+ * the two last places. A fifth one opens whatever it likes. What it closes waits, and is the next,
+ * whoever of the four comes back, however many closes they have. */
+static void full_of_closes(void) {
+    enum { USERS = 4 };
     if (os_is_wine() || strcmp(os_name(), "windows") == 0) {
         T_SKIP("a pipe's name ends with its last instance here");
     }
     rig *r = open_at_gate(NULL, 1u << ENGINE_OPENER_DROP);
-    engine_handle *listeners[HALF];
-    for (unsigned i = 0; i < HALF; i++) {
-        engine_address name = t_pipe_address();
-        EXPECT_STATUS(rig_listen(r, &name, 1, NULL, &listeners[i]), SLUICE_OK);
+    static const unsigned inside[USERS] = {POOL / 2, POOL * 3 / 4, POOL - 1, POOL};
+    engine_share shares[USERS + 1];
+    engine_handle *listeners[USERS][POOL];
+    for (unsigned i = 0; i <= USERS; i++) {
+        engine_share_init(&shares[i]);
     }
-    for (unsigned i = 0; i < HALF; i++) {
-        EXPECT_STATUS(engine_close(listeners[i], NULL), SLUICE_OK);
+    for (unsigned i = 0; i < USERS; i++) {
+        for (unsigned k = 0; k < POOL; k++) {
+            listeners[i][k] = listen_for(r, &shares[i]);
+            EXPECT_STATUS(engine_close(listeners[i][k], NULL), SLUICE_OK);
+        }
+        await_inside(inside[i]);
+        open_paths(r, &shares[i]); /* what is stuck there keeps its own user from none either */
     }
-    await_inside(HALF);
-    engine_address name = t_pipe_address();
-    engine_request_id id = 0;
-    EXPECT_STATUS(engine_connect(r->worker, &name, rig_after_ns(r, SL_NS_PER_S), NULL, NULL, &id),
-                  SLUICE_OK);
-    rig_await_status(r, id, SLUICE_ENOTFOUND);
+    engine_handle *late = listen_for(r, &shares[USERS]);
+    open_paths(r, &shares[USERS]);
+    EXPECT_STATUS(engine_close(late, NULL), SLUICE_OK);
+    rig_expect_quiet(r);
+    EXPECT_INT(rig_counters(r).closing, USERS * POOL + 1);
+    let_one_pass(); /* one of the four's; its place is the late one's */
+    await_inside(POOL);
+    EXPECT(gate.order[0] == &shares[0] && gate.came == POOL + 1);
+    EXPECT(gate.last == &shares[USERS]);
     open_gate();
-    for (unsigned i = 0; i < HALF; i++) {
-        (void)rig_await_closed(r, listeners[i]);
+    (void)rig_await_closed(r, late);
+    for (unsigned i = 0; i < USERS * POOL; i++) {
+        (void)rig_await_closed(r, listeners[i / POOL][i % POOL]);
     }
     close_at_gate(r);
 }
@@ -556,7 +581,7 @@ static const t_case cases[] = {
     {"hung_connects", T_THREADED, hung_connects},
     {"hung_listen", T_THREADED, hung_listen},
     {"hung_close", T_THREADED, hung_close},
-    {"hung_closes", T_THREADED, hung_closes},
+    {"full_of_closes", T_THREADED, full_of_closes},
     {"busy_pipes", 0, busy_pipes},
     {"figures", T_SMOKE, figures},
 };
