@@ -148,6 +148,16 @@ static const char *level_name(sl_log_level level) {
     return (size_t)level < SL_ARRAY_COUNT(names) ? names[level] : "?";
 }
 
+static void append_value(sl_text *line, const sl_log_field *field) {
+    bool is_status = strcmp(field->name, "status") == 0 && field->value <= 0 &&
+                     field->value > -SLUICE_STATUS_COUNT;
+    if (is_status) {
+        sl_text_append(line, sl_status_name((int)field->value));
+    } else {
+        sl_text_append_i64(line, field->value);
+    }
+}
+
 static void format_record(sl_text *line, const log_record *record, uint64_t dropped) {
     sl_text_append_utc(line, record->time_ns);
     sl_text_append(line, " ");
@@ -165,7 +175,7 @@ static void format_record(sl_text *line, const log_record *record, uint64_t drop
         sl_text_append(line, " ");
         sl_text_append(line, record->fields[i].name);
         sl_text_append(line, "=");
-        sl_text_append_i64(line, record->fields[i].value);
+        append_value(line, &record->fields[i]);
     }
     if (dropped != 0) {
         sl_text_append(line, " dropped=");

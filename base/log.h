@@ -26,6 +26,7 @@
 
 typedef enum sl_log_level { SL_LOG_ERROR, SL_LOG_WARN, SL_LOG_INFO, SL_LOG_DEBUG } sl_log_level;
 
+/* A field with the name "status" is one (status.h), and shown by its name. */
 typedef struct sl_log_field {
     const char *name; /* static string */
     int64_t value;

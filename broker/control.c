@@ -112,13 +112,21 @@ static void on_signal(uv_signal_t *handle, int number) {
     ask_stop(handle->data, "signal", number);
 }
 
-static void on_client_gone(void *user) {
-    control *c = user;
+static void leave_client(control *c, const char *why) {
     if (c->is_client_gone) {
         return; /* both watches tell */
     }
     c->is_client_gone = true;
-    ask_stop(c, "the client of this private broker has ended", 0);
+    ask_stop(c, why, 0);
+}
+
+static void on_process_gone(void *user) {
+    leave_client(user, "the client of this private broker has ended");
+}
+
+/* The process may have ended, too. */
+static void on_session_gone(void *user) {
+    leave_client(user, "the session of this private broker has been closed");
 }
 
 static void on_wake(uv_async_t *async) {
@@ -197,10 +205,11 @@ int control_create(const control_options *options, control **ret_control) {
     }
     status = open_handles(c);
     if (status == SLUICE_OK && options->private_for != NULL) {
-        status = control_watch_open(&c->watch, &c->loop, options->private_for, on_client_gone, c);
+        status = control_watch_open(&c->watch, &c->loop, options->private_for, on_process_gone, c);
     }
     if (status == SLUICE_OK && options->life_line != NULL) {
-        status = control_watch_open(&c->life_line, &c->loop, options->life_line, on_client_gone, c);
+        status =
+            control_watch_open(&c->life_line, &c->loop, options->life_line, on_session_gone, c);
     }
     if (status != SLUICE_OK) {
         control_destroy(c);

@@ -232,7 +232,8 @@ static int parse_service(int argc, char *const *argv, sluiced_options *o, config
         }
         return status;
     }
-    return usage(ret_error, "there is no command service ", argv[2]);
+    return usage(ret_error, "service wants install, uninstall, start, stop or status, not ",
+                 argv[2]);
 }
 
 int options_parse(int argc, char *const *argv, sluiced_options *ret_options,
@@ -253,7 +254,7 @@ int options_parse(int argc, char *const *argv, sluiced_options *ret_options,
     } else if (strcmp(word, "--version") == 0 || strcmp(word, "version") == 0) {
         ret_options->command = OPTIONS_VERSION;
     } else {
-        return usage(ret_error, word[0] == '-' ? "unknown option " : "unknown command ", word);
+        return usage(ret_error, "want run, service, --version or --help, not ", word);
     }
     if (ret_options->service_name == NULL) {
         ret_options->service_name = "sluice";

@@ -226,7 +226,10 @@ static sluiced_exit start_control(run *r, const sluiced_options *options,
     char text[400];
     bool is_usage = status == SLUICE_EINVAL;
     (void)snprintf(text, sizeof(text), "--private-for %.100s: %s%s", options->private_for,
-                   is_usage ? "no process can be watched by that" : "cannot watch it: ",
+                   is_usage
+                       ? "no process can be watched by that: give its id, or, inherited, handle:N "
+                         "(Windows) or fd:N (Linux)"
+                       : "cannot watch it: ",
                    is_usage ? "" : sentence_of(status));
     return complain(is_usage ? SLUICED_EXIT_USAGE : SLUICED_EXIT_FAILED, text);
 }

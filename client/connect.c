@@ -93,7 +93,7 @@ static void explain_absence(client_core *core) {
     sl_text_init(&text, detail, sizeof(detail) - 1);
     sl_text_append(&text, "no broker listens at ");
     sl_text_append(&text, core->endpoint);
-    sl_text_append(&text, ": start sluiced, or use SLUICE_MODE_PRIVATE");
+    sl_text_append(&text, ": start sluiced, or use a private broker");
     detail[text.length] = '\0';
     client_connect_explain(core, detail);
 }

@@ -14,6 +14,7 @@
 #define SLUICE_CLIENT_LAUNCH_H
 
 #include "base/atomic.h"
+#include "base/text.h"
 #include "client/place.h"
 
 #define CLIENT_PATH_BYTES 2048u
@@ -42,8 +43,9 @@ typedef struct client_launch {
 void client_launch_init(client_launch *launch);
 
 /* Where sluiced is, by absolute path; the first that is there (docs/design.md, "Where a private
- * broker is looked for"). SLUICE_OK; ENOTFOUND: the path is the last that was tried, or "". */
-int client_launch_find(char *ret_path, size_t size);
+ * broker is looked for"). SLUICE_OK; ENOTFOUND. Appends to `tried` where it has looked, for
+ * people: "/usr/lib/{sluiced,../bin/sluiced}, /opt/x/sluiced". */
+int client_launch_find(char *ret_path, size_t size, sl_text *tried);
 
 /* Is that an absolute path? */
 bool client_launch_is_absolute(const char *path);

@@ -91,43 +91,48 @@ static bool is_trusted(const char *path, const char *file) {
            (info.st_uid == 0 || info.st_uid == geteuid() || info.st_uid == maker);
 }
 
-/* The file `name`, relative to the directory of `file`. */
-static bool try_beside(const char *file, const char *name, char *ret_path, size_t size) {
+/* The files `names`, which end with NULL, relative to the directory of `file`. */
+static bool try_beside(const char *file, const char *const *names, char *ret_path, size_t size,
+                       sl_text *tried) {
     const char *slash = strrchr(file, '/');
     if (file[0] != '/' || slash == NULL) {
         return false;
     }
-    int length = snprintf(ret_path, size, "%.*s/%s", (int)(slash - file), file, name);
-    return length > 0 && (size_t)length < size && access(ret_path, X_OK) == 0 &&
-           is_trusted(ret_path, file);
+    char folder[PATH_BYTES];
+    (void)snprintf(folder, sizeof(folder), "%.*s", (int)(slash - file), file);
+    sl_text_append(tried, tried->length > 0 ? ", " : "");
+    sl_text_append(tried, folder);
+    for (size_t i = 0; names[i] != NULL; i++) {
+        int length = snprintf(ret_path, size, "%.*s/%s", (int)(slash - file), file, names[i]);
+        if (length > 0 && (size_t)length < size && access(ret_path, X_OK) == 0 &&
+            is_trusted(ret_path, file)) {
+            return true;
+        }
+        sl_text_append(tried, i == 0 ? "/{" : ",");
+        sl_text_append(tried, names[i]);
+    }
+    sl_text_append(tried, "}");
+    return false;
 }
 
 /* In lib, or in lib/x86_64-linux-gnu; a build has bin and lib, too. */
 static const char *const beside_library[] = {"sluiced", "../libexec/sluice/sluiced",
-                                             "../bin/sluiced", "../../bin/sluiced"};
-static const char *const beside_executable[] = {"sluiced", "../libexec/sluice/sluiced"};
+                                             "../bin/sluiced", "../../bin/sluiced", NULL};
+static const char *const beside_executable[] = {"sluiced", "../libexec/sluice/sluiced", NULL};
 
-int client_launch_find(char *ret_path, size_t size) {
+int client_launch_find(char *ret_path, size_t size, sl_text *tried) {
     Dl_info info;
     struct link_map *map;
     /* The program itself has no name there: the library is a part of it. */
     if (dladdr1((const void *)beside_library, &info, (void **)&map, RTLD_DL_LINKMAP) != 0 &&
-        map->l_name[0] != '\0') {
-        for (size_t i = 0; i < sizeof(beside_library) / sizeof(beside_library[0]); i++) {
-            if (try_beside(map->l_name, beside_library[i], ret_path, size)) {
-                return SLUICE_OK;
-            }
-        }
+        map->l_name[0] != '\0' && try_beside(map->l_name, beside_library, ret_path, size, tried)) {
+        return SLUICE_OK;
     }
     char executable[PATH_BYTES];
     ssize_t length = readlink("/proc/self/exe", executable, sizeof(executable) - 1);
     executable[length > 0 ? length : 0] = '\0';
-    for (size_t i = 0; i < sizeof(beside_executable) / sizeof(beside_executable[0]); i++) {
-        if (try_beside(executable, beside_executable[i], ret_path, size)) {
-            return SLUICE_OK;
-        }
-    }
-    return SLUICE_ENOTFOUND;
+    return try_beside(executable, beside_executable, ret_path, size, tried) ? SLUICE_OK
+                                                                            : SLUICE_ENOTFOUND;
 }
 
 /* ---- descriptors ----------------------------------------------------------------------------- */

@@ -38,7 +38,8 @@ bool client_launch_is_absolute(const char *path) {
 }
 
 /* sluiced.exe in the directory of a module. */
-static bool try_beside(HMODULE module, const wchar_t *name, char *ret_path, size_t size) {
+static bool try_beside(HMODULE module, const wchar_t *name, char *ret_path, size_t size,
+                       sl_text *tried) {
     wchar_t path[PATH_CHARS];
     DWORD length = GetModuleFileNameW(module, path, PATH_CHARS);
     wchar_t *slash = length == 0 || length >= PATH_CHARS ? NULL : wcsrchr(path, L'\\');
@@ -46,17 +47,25 @@ static bool try_beside(HMODULE module, const wchar_t *name, char *ret_path, size
         return false;
     }
     wcscpy(slash + 1, name);
-    return WideCharToMultiByte(CP_UTF8, 0, path, -1, ret_path, (int)size, NULL, NULL) != 0 &&
-           GetFileAttributesW(path) != INVALID_FILE_ATTRIBUTES;
+    if (WideCharToMultiByte(CP_UTF8, 0, path, -1, ret_path, (int)size, NULL, NULL) == 0) {
+        return false;
+    }
+    size_t bytes = strlen(ret_path); /* the library and the program may be in one folder */
+    if (tried->length != bytes || memcmp(tried->bytes, ret_path, bytes) != 0) {
+        sl_text_append(tried, tried->length > 0 ? ", " : "");
+        sl_text_append(tried, ret_path);
+    }
+    return GetFileAttributesW(path) != INVALID_FILE_ATTRIBUTES;
 }
 
-int client_launch_find(char *ret_path, size_t size) {
+int client_launch_find(char *ret_path, size_t size, sl_text *tried) {
     static const wchar_t name[] = L"sluiced.exe";
     HMODULE library = NULL; /* the program itself when the library is a part of it */
     (void)GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS |
                                  GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT,
                              (LPCWSTR)(const void *)name, &library);
-    return try_beside(library, name, ret_path, size) || try_beside(NULL, name, ret_path, size)
+    return try_beside(library, name, ret_path, size, tried) ||
+                   try_beside(NULL, name, ret_path, size, tried)
                ? SLUICE_OK
                : SLUICE_ENOTFOUND;
 }

@@ -112,20 +112,28 @@ static void end_before(client_start *s, uint64_t deadline_ns) {
 
 /* ---- a broker's start: the launch thread ----------------------------------------------------- */
 
-/* The path is the last one that was tried. */
-static void explain_search(client_start *s) {
+static void explain(client_start *s, const char *what, const char *which) {
     char detail[SLUICE_DETAIL_BYTES];
     sl_text text;
     sl_text_init(&text, detail, sizeof(detail) - 1);
-    sl_text_append(&text, "no sluiced that can be trusted beside the library, nor beside the "
-                          "program; set broker_path");
-    if (s->options.path[0] != '\0') {
-        sl_text_append(&text, "; last tried: ");
-        sl_text_append(&text, s->options.path);
-        s->options.path[0] = '\0';
-    }
+    sl_text_append(&text, what);
+    sl_text_append(&text, which);
     detail[text.length] = '\0';
     client_detail_copy(s->detail, sizeof(s->detail), detail);
+}
+
+/* Into options.path. SLUICE_OK, ENOBROKER with the detail. */
+static int find(client_start *s) {
+    char tried_text[SLUICE_DETAIL_BYTES];
+    sl_text tried;
+    sl_text_init(&tried, tried_text, sizeof(tried_text) - 1);
+    if (client_launch_find(s->options.path, sizeof(s->options.path), &tried) == SLUICE_OK) {
+        return SLUICE_OK;
+    }
+    s->options.path[0] = '\0';
+    tried_text[tried.length] = '\0';
+    explain(s, "no sluiced that can be trusted was found; set broker_path. Tried: ", tried_text);
+    return SLUICE_ENOBROKER;
 }
 
 static int launch(client_start *s) {
@@ -138,9 +146,7 @@ static int launch(client_start *s) {
     }
     end_before(s->before, after_ns(BEFORE_NS));
     s->before = NULL;
-    if (s->options.path[0] == '\0' &&
-        client_launch_find(s->options.path, sizeof(s->options.path)) != SLUICE_OK) {
-        explain_search(s);
+    if (s->options.path[0] == '\0' && find(s) != SLUICE_OK) {
         return SLUICE_ENOBROKER;
     }
     uint64_t random[2];
@@ -152,8 +158,8 @@ static int launch(client_start *s) {
     }
     status = client_launch_start(&s->launch, &s->options, &detail, &s->os_error);
     if (status == SLUICE_ENOTFOUND && detail == not_started) {
-        detail = "there is no program at broker_path";
-        status = SLUICE_ENOBROKER;
+        explain(s, "there is no program at ", s->options.path);
+        return SLUICE_ENOBROKER;
     } else if (status == SLUICE_ENOTFOUND) {
         status = SLUICE_EACCESS; /* no such folder, of the log */
     }

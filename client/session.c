@@ -100,7 +100,9 @@ static int take_launch_options(const sluice_open_options *options, client_launch
         return explain(options, SLUICE_EINVAL, "private_log and private_log_handle: one of them");
     }
     if (options->private_log_level > SLUICE_LOG_DEBUG) {
-        return explain(options, SLUICE_EINVAL, "private_log_level: no such value");
+        return explain(options, SLUICE_EINVAL,
+                       "private_log_level: not one of SLUICE_LOG_DEFAULT, _ERROR, _WARNING, _INFO, "
+                       "_DEBUG");
     }
     ret->log_level = options->private_log_level;
     uint64_t log = CLIENT_LOG_NOWHERE;

@@ -82,12 +82,9 @@ int sl_address_parse(const char *text, sl_address *ret_address, sl_reason *ret_r
     } else if (strncmp(text, "tcp:", 4) == 0) {
         address.kind = SL_ADDRESS_TCP;
         status = parse_tcp(text + 4, &address, ret_reason);
-    } else if (strchr(text, ':') == NULL) {
-        return sl_reason_set(ret_reason, SLUICE_EINVAL, "address",
-                             "want pipe:NAME or tcp:HOST:PORT");
     } else {
-        return sl_reason_set(ret_reason, SLUICE_ENOTSUP, "address",
-                             "neither pipe:NAME nor tcp:HOST:PORT");
+        return sl_reason_set(ret_reason, SLUICE_EINVAL, "address",
+                             "want pipe:NAME, tcp:HOST:PORT or tcp:[IPV6]:PORT");
     }
     if (status == SLUICE_OK) {
         *ret_address = address;

@@ -24,7 +24,7 @@ typedef struct sl_address {
     char name[SL_ADDRESS_NAME_BYTES]; /* the pipe's name, or the host without brackets */
 } sl_address;
 
-/* SLUICE_OK; EINVAL (no such form), ENOTSUP (another scheme), ENAMETOOLONG, with the reason. */
+/* SLUICE_OK; EINVAL (none of these forms), ENAMETOOLONG, with the reason. */
 int sl_address_parse(const char *text, sl_address *ret_address, sl_reason *ret_reason);
 
 /* The text form, at most SL_ADDRESS_BYTES long with its NUL; returns the text. */

@@ -38,8 +38,9 @@ typedef enum sl_unit { SL_UNIT_NS, SL_UNIT_BYTES, SL_UNIT_COUNT } sl_unit;
     X(no_progress_ns, 60 * SL_SEC, SL_SEC, 86400 * SL_SEC, NS, \
       "a session whose client takes no byte of its replies for so long is ended") \
     X(control_bytes, 64 * SL_KIB, 4 * SL_KIB, 64 * SL_KIB, BYTES, \
-      "the control message of a frame") \
-    X(fragment_bytes, 64 * SL_KIB, 4 * SL_KIB, 64 * SL_KIB, BYTES, "the payload of a frame") \
+      "the control message of a frame, at most") \
+    X(fragment_bytes, 64 * SL_KIB, 4 * SL_KIB, 64 * SL_KIB, BYTES, \
+      "the payload of a frame, at most") \
     X(payload_bytes, SL_MIB, 64 * SL_KIB, SL_MIB, BYTES, "the bytes of one read or write in all") \
     X(stream_chunk_bytes, 64 * SL_KIB, 4 * SL_KIB, SL_MIB, BYTES, \
       "the part of a stream write that is with the system at a time") \
@@ -47,21 +48,23 @@ typedef enum sl_unit { SL_UNIT_NS, SL_UNIT_BYTES, SL_UNIT_COUNT } sl_unit;
       "the receive buffer of a handle through which data flows") \
     X(idle_buffer_bytes, 4 * SL_KIB, 0, 64 * SL_KIB, BYTES, \
       "the receive buffer of an idle handle; 0 = it waits with an empty read") \
-    X(credit_operations, 1024, 16, 65536, COUNT, "unanswered requests of a session") \
-    X(credit_bytes, 16 * SL_MIB, SL_MIB, SL_GIB, BYTES, "the payload bytes of those requests") \
+    X(credit_operations, 1024, 16, 65536, COUNT, "unanswered requests of a session, at most") \
+    X(credit_bytes, 16 * SL_MIB, SL_MIB, SL_GIB, BYTES, \
+      "the payload bytes of these requests together, at most") \
     X(memory_bytes, SL_GIB, 16 * SL_MIB, 1024 * SL_GIB, BYTES, \
-      "what the sessions of the broker make it hold in memory, together") \
+      "memory that the broker holds for all its sessions together") \
     X(user_memory_bytes, 256 * SL_MIB, SL_MIB, 1024 * SL_GIB, BYTES, \
-      "what those of one user do; without meaning where only one user may connect") \
+      "memory that it holds for the sessions of one user; not used where only one may connect") \
     X(handles, 16384, 16, 65536, COUNT, "open handles of a session") \
-    X(user_handles, 65536, 16, 1048576, COUNT, "open handles of a user, likewise") \
+    X(user_handles, 65536, 16, 1048576, COUNT, "open handles of a user, in all sessions together") \
     X(sessions, 4096, 1, 65536, COUNT, "sessions of the broker") \
-    X(user_sessions, 1024, 1, 65536, COUNT, "sessions of a user, likewise") \
+    X(user_sessions, 1024, 1, 65536, COUNT, "sessions of a user") \
     X(opener_threads, 8, 1, 64, COUNT, \
-      "threads each for look-ups, paths, and giving paths up; a user gets half of what is free") \
+      "threads of each kind (look-ups, paths, giving paths up); a user gets half of those free") \
     X(opens_given_up, 8, 1, 64, COUNT, \
-      "look-ups of a user that timed out or were cancelled and that the system keeps; and paths") \
-    X(zombies, 64, 1, 4096, COUNT, "handles and requests of a user that the system keeps")
+      "look-ups of a user that ended by deadline or cancel and still occupy a thread; paths, too") \
+    X(zombies, 64, 1, 4096, COUNT, \
+      "handles and requests of a user that ended, but that the system does not let go of")
 
 /* The limits in force. Members are named as in the table. */
 typedef struct sl_limits {

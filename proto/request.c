@@ -356,7 +356,7 @@ static int check_ops(const check_input *in) {
     }
     if (in->request->as.ops.filter > SL_OPS_FILTER_STUCK) {
         return sl_reason_value(in->reason, SLUICE_ENOTSUP, "filter",
-                               "this broker knows no such filter",
+                               "this broker knows 0, all, and 1, the stuck ones, but not this",
                                (uint64_t)in->request->as.ops.filter);
     }
     return SLUICE_OK;

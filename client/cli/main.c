@@ -63,7 +63,13 @@ static int run(int argc, char **argv) {
             return commands[i].run(argc - 2, argv + 2);
         }
     }
-    out_complain("sluice: no such command: %s (see: sluice --help)\n", argv[1]);
+    out_text text = {0};
+    out_print(&text, "sluice: no such command: %s; there are", argv[1]);
+    for (size_t i = 0; i < SL_ARRAY_COUNT(commands); i++) {
+        out_print(&text, "%s %s", i > 0 ? "," : "", commands[i].name);
+    }
+    out_print(&text, " (see: sluice --help)\n");
+    (void)out_flush(&text, SL_SINK_ERROR);
     return CLI_EXIT_USAGE;
 }
 

@@ -4,6 +4,8 @@
  */
 #include "client/cli/session.h"
 
+#include <string.h>
+
 #include "base/status.h"
 #include "client/cli/out.h"
 
@@ -13,10 +15,10 @@ static const char *advice(const session_choice *choice, int status) {
     case SLUICE_ENOBROKER:
     case SLUICE_ENOTFOUND:
         return choice->is_private
-                   ? "No sluiced could be started: give its path with --broker PATH."
-                   : "Start one with \"sluiced run\" (or \"sluiced service start\"), name its\n"
-                     "endpoint with --endpoint NAME (that of the systemd service is\n"
-                     "/run/sluice/broker), or use --private to start one for this command alone.";
+                   ? "--broker PATH says which sluiced to start."
+                   : "\"sluiced run\" or \"sluiced service start\" starts one; --private starts\n"
+                     "one for this command alone; --endpoint NAME is for one elsewhere (that of\n"
+                     "the systemd service is /run/sluice/broker).";
     case SLUICE_EINVAL:
         return choice->is_private ? "--broker wants an absolute path."
                                   : "Look at --endpoint: is that a pipe's name, or a path? And\n"
@@ -36,6 +38,30 @@ static const char *advice(const session_choice *choice, int status) {
     }
 }
 
+/* A detail that says all that the sentence says stands for it, and then names the place, too. */
+static void complain(const char *command, const session_choice *choice, int status,
+                     const char *detail) {
+    const char *sentence = sluice_status_sentence(status);
+    bool says_all =
+        detail[0] != '\0' && (status == SLUICE_ENOBROKER || strstr(detail, sentence) != NULL);
+    const char *where = choice->is_private         ? "a private broker"
+                        : choice->endpoint != NULL ? choice->endpoint
+                                                   : "the default endpoint";
+    out_text text = {0};
+    out_print(&text, "sluice %s: ", command);
+    if (says_all) {
+        out_print(&text, "%s (%s)\n", detail, sluice_status_name(status));
+    } else {
+        out_print(&text, "%s: %s (%s)%s%s\n", where, sentence, sluice_status_name(status),
+                  detail[0] != '\0' ? ": " : "", detail);
+    }
+    const char *help = advice(choice, status);
+    if (help != NULL) {
+        out_print(&text, "%s\n", help);
+    }
+    (void)out_flush(&text, SL_SINK_ERROR);
+}
+
 int session_open(const char *command, const session_choice *choice, sluice_session **ret_session) {
     char detail[SLUICE_DETAIL_BYTES] = "";
     sluice_open_options options = {
@@ -48,13 +74,7 @@ int session_open(const char *command, const session_choice *choice, sluice_sessi
     options.expected_user = choice->broker_user;
     int status = sluice_open(&options, ret_session);
     if (status != SLUICE_OK) {
-        const char *help = advice(choice, status);
-        const char *where = choice->endpoint != NULL ? choice->endpoint : "the default endpoint";
-        out_complain("sluice %s: %s%s: %s (%s)%s%s\n%s%s", command,
-                     choice->is_private ? "a private broker" : "the broker at ",
-                     choice->is_private ? "" : where, sluice_status_sentence(status),
-                     sluice_status_name(status), detail[0] != '\0' ? ": " : "", detail,
-                     help != NULL ? help : "", help != NULL ? "\n" : "");
+        complain(command, choice, status, detail);
     }
     return status;
 }

@@ -144,7 +144,7 @@ static void test_not_opened(void **state) {
     expect_no_session(&modeless, SLUICE_EINVAL,
                       "mode: not one of SLUICE_MODE_AUTO, _PRIVATE, _SERVICE");
     sluice_open_options gone = {.mode = SLUICE_MODE_PRIVATE, .broker_path = FAKE_NO_PROGRAM};
-    expect_no_session(&gone, SLUICE_ENOBROKER, "there is no program at broker_path");
+    expect_no_session(&gone, SLUICE_ENOBROKER, "there is no program at " FAKE_NO_PROGRAM);
 }
 
 /* Whose server it is that is not trusted, so that somebody can judge whether he should be. */
@@ -221,7 +221,7 @@ static void test_nobody_there(void **state) {
     char wanted[SLUICE_DETAIL_BYTES];
     (void)snprintf(nowhere, sizeof(nowhere), "%.60s-nowhere", r->fake.endpoint);
     (void)snprintf(wanted, sizeof(wanted), "no broker listens at %.80s: start sluiced, or use "
-                                           "SLUICE_MODE_PRIVATE",
+                                           "a private broker",
                    nowhere);
     sluice_open_options options = {.mode = SLUICE_MODE_SERVICE, .endpoint = nowhere};
     expect_no_session(&options, SLUICE_ENOBROKER, wanted);

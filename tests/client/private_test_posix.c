@@ -38,6 +38,33 @@ static void test_closed(void **state) {
     assert_true(outside_is_gone(broker));
 }
 
+/* The program goes on when it closes a session: the broker does not say that it has ended. */
+static void test_log_of_closed(void **state) {
+    (void)state;
+    static char text[4096];
+    char path[] = "/tmp/sluice-private-log-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    sluice_open_options options = {.size = sizeof(options),
+                                   .mode = SLUICE_MODE_PRIVATE,
+                                   .broker_path = broker_path,
+                                   .private_log = path,
+                                   .private_log_level = SLUICE_LOG_INFO};
+    sluice_session *session = NULL;
+    sluice_session_info info = {.size = sizeof(info)};
+    assert_int_equal(sluice_open(&options, &session), SLUICE_OK);
+    assert_int_equal(sluice_session_get_info(session, &info), SLUICE_OK);
+    assert_int_equal(sluice_session_close(session), SLUICE_OK);
+    assert_true(outside_is_gone(info.broker_process_id));
+    ssize_t length = read(fd, text, sizeof(text) - 1);
+    assert_true(length > 0);
+    (void)close(fd);
+    (void)unlink(path);
+    print_message("%s", text);
+    assert_non_null(strstr(text, "the session of this private broker has been closed"));
+    assert_null(strstr(text, "the client of this private broker has ended"));
+}
+
 /* Killed in the middle of a call; the next call that opens something gets a new one. */
 static void test_broker_killed(void **state) {
     (void)state;
@@ -211,6 +238,7 @@ int main(int argc, char **argv) {
     broker_path = argc > 1 ? argv[1] : NULL;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_closed),
+        cmocka_unit_test(test_log_of_closed),
         cmocka_unit_test(test_broker_killed),
         cmocka_unit_test(test_broker_halted),
         cmocka_unit_test(test_broker_is_no_child),

@@ -331,8 +331,8 @@ static const refusal refusals[] = {
      "address: port 0 cannot be connected to"},
     {{.id = 1, .kind = SL_REQUEST_CONNECT, .as.connect = {"udp:h:1", 0}},
      0,
-     SLUICE_ENOTSUP,
-     "address: neither pipe:NAME nor tcp:HOST:PORT"},
+     SLUICE_EINVAL,
+     "address: want pipe:NAME, tcp:HOST:PORT or tcp:[IPV6]:PORT"},
     {{.id = 1, .kind = SL_REQUEST_LISTEN, .as.listen = {"pipe:a", 65536, 0}},
      0,
      SLUICE_EINVAL,
@@ -356,7 +356,7 @@ static const refusal refusals[] = {
     {{.id = 1, .kind = SL_REQUEST_OPS, .as.ops = {0, 0, 0, (sl_ops_filter)2}},
      0,
      SLUICE_ENOTSUP,
-     "filter: this broker knows no such filter (2)"},
+     "filter: this broker knows 0, all, and 1, the stuck ones, but not this (2)"},
 };
 
 static void refused_requests_are_told_why(void **state) {

@@ -207,9 +207,17 @@ static void addresses_are_read(void **state) {
         {"tcp:a]b:80", SLUICE_EINVAL, NULL, 0},
         {"demo", SLUICE_EINVAL, NULL, 0},
         {"", SLUICE_EINVAL, NULL, 0},
-        {"udp:localhost:80", SLUICE_ENOTSUP, NULL, 0},
-        {"PIPE:demo", SLUICE_ENOTSUP, NULL, 0},
+        {"udp:localhost:80", SLUICE_EINVAL, NULL, 0},
+        {"PIPE:demo", SLUICE_EINVAL, NULL, 0},
     };
+    static const char forms[] = "address: want pipe:NAME, tcp:HOST:PORT or tcp:[IPV6]:PORT";
+    sl_address none;
+    sl_reason which;
+    const char *const unknown[] = {"x", "pope:x", "", "pipe", "Tcp:h:1"};
+    for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
+        assert_int_equal(sl_address_parse(unknown[i], &none, &which), SLUICE_EINVAL);
+        assert_string_equal(which.text, forms);
+    }
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         sl_address address;
         sl_reason reason = {""};

@@ -54,8 +54,8 @@ fi
 expect 0 "sluiced service install --allow" service --help
 expect 0 "sluiced service install --allow" service start --help
 expect 2 "a command is missing"
-expect 2 "unknown command walk" walk
-expect 2 "unknown option --walk" --walk
+expect 2 "want run, service, --version or --help, not walk (see" walk
+expect 2 "want run, service, --version or --help, not --walk (see" --walk
 expect 2 "unexpected word twice" run twice
 expect 2 "a value is missing after --workers" run --workers
 expect 2 "an empty value for --workers" run --workers=
@@ -63,7 +63,7 @@ expect 2 "given twice: --config" run --config a --config b
 expect 2 "this command has no option --name" run --name x
 expect 2 "this command has no option --workers" service status --workers 2
 expect 2 "service wants install" service
-expect 2 "there is no command service walk" service walk
+expect 2 "service wants install, uninstall, start, stop or status, not walk (see" service walk
 expect 2 "--name wants 1 to 64" service status --name "a b"
 expect 2 "--limit wants NAME=VALUE" run --limit handles
 expect 2 "there is no limit colours" run --limit colours=1
@@ -80,7 +80,8 @@ expect 2 "sluiced: --workers: 65 is out of range" run --workers 65
 expect 2 "--limit: handles: 1 is out of range" run --limit handles=1
 expect 2 "unresponsive_ns: must be at least twice" run --limit ping_interval=50s
 expect 2 "service install wants --allow" service install
-expect 2 "no process can be watched" run --endpoint "$name" --private-for nobody
+expect 2 "nobody: no process can be watched by that: give its id, or, inherited, handle:N (Win" \
+    run --endpoint "$name" --private-for nobody
 expect 4 "cannot read none.conf" run --config none.conf
 expect 4 "cannot read ." run --config .
 config 'workers = 1\ncolour = red\n'

@@ -98,6 +98,12 @@ static void test_what_a_line_looks_like(void **state) {
     char long_text[100];
     const sl_log_field fields[8] = {{"a", 1}, {"b", -2}, {"c", INT64_MIN}, {"d", INT64_MAX},
                                     {"e", 5}, {"f", 6},  {"never", 7},     {"never", 8}};
+    /* A status by its name; what is none of the table's as the number it is. */
+    const sl_log_field statuses[5] = {{"status", SLUICE_EEOF},
+                                      {"status", SLUICE_OK},
+                                      {"status", SLUICE_ESYNCHANDLE},
+                                      {"status", -SLUICE_STATUS_COUNT},
+                                      {"status", 1}};
     (void)state;
     sl_clock_manual_init(&clock, 12 * SL_NS_PER_S + 345);
     sink_init(&s, 4096);
@@ -107,19 +113,23 @@ static void test_what_a_line_looks_like(void **state) {
     sl_log_record(log, SL_LOG_WARN, "client refused", "quo\"ta\nforged line", fields, 2);
     sl_log_record(log, SL_LOG_ERROR, "plain", NULL, NULL, 0);
     sl_log_record(log, SL_LOG_INFO, "cut", long_text, fields, 8);
+    sl_log_record(log, SL_LOG_INFO, "ended", NULL, statuses, 5);
     sl_log_record(log, SL_LOG_DEBUG, "not recorded", NULL, NULL, 0);
     sl_log_record(NULL, SL_LOG_ERROR, "not recorded", NULL, NULL, 0);
     sl_log_counters counters = stop(log);
-    assert_int_equal(counters.recorded, 3);
-    assert_int_equal(counters.written, 3);
+    assert_int_equal(counters.recorded, 4);
+    assert_int_equal(counters.written, 4);
     (void)snprintf(expected, sizeof(expected),
                    "1970-01-01T00:00:12.000Z warn thread=%" PRIu64
                    " client refused text=\"quo\\x22ta\\x0aforged line\" a=1 b=-2\n"
                    "1970-01-01T00:00:12.000Z error thread=%" PRIu64 " plain\n"
                    "1970-01-01T00:00:12.000Z info thread=%" PRIu64
                    " cut text=\"%.63s\" a=1 b=-2 c=-9223372036854775808 d=9223372036854775807"
-                   " e=5 f=6\n",
-                   sl_thread_system_id(), sl_thread_system_id(), sl_thread_system_id(), long_text);
+                   " e=5 f=6\n"
+                   "1970-01-01T00:00:12.000Z info thread=%" PRIu64
+                   " ended status=EEOF status=OK status=ESYNCHANDLE status=-38 status=1\n",
+                   sl_thread_system_id(), sl_thread_system_id(), sl_thread_system_id(), long_text,
+                   sl_thread_system_id());
     assert_string_equal(s.text, expected);
     assert_true(sl_log_destroy(log));
     sink_deinit(&s);
