@@ -112,11 +112,11 @@ static int take_credit(client_operation *op, bool may_wait, sl_reason *ret_reaso
         return SLUICE_OK;
     }
     client_credit *credit = &op->session->credit;
-    int status = client_credit_take(credit, bytes);
+    int status = client_credit_take(credit, bytes, ret_reason);
     if (status != SLUICE_OK && may_wait) {
         sl_clock *clock = sl_clock_system();
         uint64_t deadline_ns = sl_clock_after_ns(sl_clock_now_ns(clock), op->timeout_ns);
-        status = client_credit_wait(credit, bytes, deadline_ns);
+        status = client_credit_wait(credit, bytes, deadline_ns, ret_reason);
         if (op->timeout_ns != SLUICE_NO_TIMEOUT) {
             uint64_t now_ns = sl_clock_now_ns(clock);
             op->timeout_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
@@ -124,7 +124,7 @@ static int take_credit(client_operation *op, bool may_wait, sl_reason *ret_reaso
     }
     op->has_credit = status == SLUICE_OK;
     op->credit_bytes = bytes;
-    return status == SLUICE_OK ? status : client_credit_refused(credit, ret_reason);
+    return status;
 }
 
 int client_prepare(sluice_session *session, const client_arguments *arguments, bool may_wait,

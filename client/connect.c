@@ -235,15 +235,6 @@ static void drop_link(client_core *core) {
     }
 }
 
-static void copy_text(char *to, size_t size, const char *from) {
-    size_t length = from == NULL ? 0 : strlen(from);
-    length = length < size ? length : size - 1;
-    if (length != 0) {
-        memcpy(to, from, length);
-    }
-    to[length] = '\0';
-}
-
 static int check_hello(const sl_response *response, sl_reason *ret_reason) {
     if (response->status != SLUICE_OK) {
         return response->status;
@@ -274,8 +265,9 @@ void client_connect_greeted(client_core *core, const sl_response *response) {
         return;
     }
     core->hello = response->as.hello;
-    copy_text(core->broker_version, sizeof(core->broker_version), core->hello.broker_version);
-    copy_text(core->engine_name, sizeof(core->engine_name), core->hello.engine_name);
+    const char *version = core->hello.broker_version;
+    client_text_copy(core->broker_version, sizeof(core->broker_version), version);
+    client_text_copy(core->engine_name, sizeof(core->engine_name), core->hello.engine_name);
     core->hello.broker_version = core->broker_version;
     core->hello.engine_name = core->engine_name;
     core->link->frame_limits.control_bytes = core->hello.limits.control_bytes;

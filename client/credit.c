@@ -6,8 +6,7 @@
 #include "base/check.h"
 #include "base/status.h"
 
-/* `used`: bytes in the lower part, operations in the upper. Both bounds leave room for every thread
- * that takes too much for a moment. */
+/* `used`: bytes in the lower part, operations in the upper. */
 #define BYTES_BITS 44
 #define ONE        (UINT64_C(1) << BYTES_BITS)
 
@@ -42,52 +41,43 @@ void client_credit_set(client_credit *credit, uint64_t operations_max, uint64_t 
     wake(credit);
 }
 
-/* false: it is too much, and has to be given back. */
-static bool add(client_credit *credit, uint64_t bytes) {
-    uint64_t used = atomic_fetch_add(&credit->used, ONE + bytes) + ONE + bytes;
-    return used >> BYTES_BITS <= atomic_load(&credit->operations_max) &&
-           (used & (ONE - 1)) <= atomic_load(&credit->bytes_max);
+/* The name of what is too little for one operation more with so many bytes, and how much there is
+ * of it; NULL: there is enough. */
+static const char *find_lack(client_credit *credit, uint64_t used, uint64_t bytes,
+                             uint64_t *ret_max) {
+    *ret_max = atomic_load(&credit->operations_max);
+    if (used >> BYTES_BITS >= *ret_max) {
+        return "credit_operations";
+    }
+    *ret_max = atomic_load(&credit->bytes_max);
+    return (used & (ONE - 1)) + bytes > *ret_max ? "credit_bytes" : NULL;
 }
 
-int client_credit_take(client_credit *credit, uint64_t bytes) {
-    if (!add(credit, bytes)) {
-        client_credit_give(credit, bytes);
-        return SLUICE_EQUOTA;
-    }
+/* Nothing is taken to see whether it is too much: for that moment others would be refused. */
+int client_credit_take(client_credit *credit, uint64_t bytes, sl_reason *ret_reason) {
+    uint64_t used = atomic_load(&credit->used);
+    uint64_t max;
+    do {
+        const char *lack = find_lack(credit, used, bytes, &max);
+        if (lack != NULL) {
+            return sl_limit_reached(ret_reason, SL_LIMIT_SESSION, lack, max);
+        }
+    } while (!atomic_compare_exchange_weak(&credit->used, &used, used + ONE + bytes));
     return SLUICE_OK;
 }
 
-int client_credit_wait(client_credit *credit, uint64_t bytes, uint64_t deadline_ns) {
-    int status = client_credit_take(credit, bytes);
-    if (status == SLUICE_OK) {
-        return status;
-    }
+int client_credit_wait(client_credit *credit, uint64_t bytes, uint64_t deadline_ns,
+                       sl_reason *ret_reason) {
     sl_mutex_lock(&credit->lock);
     atomic_fetch_add(&credit->waiter_count, 1);
     bool in_time = true;
-    for (;;) {
-        /* A take that fails gives back under the lock, and so wakes the others once too often. */
-        status = add(credit, bytes) ? SLUICE_OK : SLUICE_EQUOTA;
-        if (status == SLUICE_OK) {
-            break;
-        }
-        atomic_fetch_sub(&credit->used, ONE + bytes);
-        if (!in_time) {
-            break;
-        }
+    int status;
+    while ((status = client_credit_take(credit, bytes, ret_reason)) != SLUICE_OK && in_time) {
         in_time = sl_cond_wait_until(&credit->changed, &credit->lock, deadline_ns);
     }
     atomic_fetch_sub(&credit->waiter_count, 1);
     sl_mutex_unlock(&credit->lock);
     return status;
-}
-
-int client_credit_refused(const client_credit *credit, sl_reason *ret_reason) {
-    uint64_t operations_max = atomic_load(&credit->operations_max);
-    bool are_many = atomic_load(&credit->used) >> BYTES_BITS >= operations_max;
-    return sl_limit_reached(ret_reason, SL_LIMIT_SESSION,
-                            are_many ? "credit_operations" : "credit_bytes",
-                            are_many ? operations_max : atomic_load(&credit->bytes_max));
 }
 
 void client_credit_give(client_credit *credit, uint64_t bytes) {

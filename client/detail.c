@@ -12,7 +12,7 @@ static bool is_continuation(char c) {
     return ((unsigned char)c & 0xc0) == 0x80;
 }
 
-void client_detail_copy(char *to, size_t size, const char *from) {
+void client_text_copy(char *to, size_t size, const char *from) {
     if (size == 0) {
         return;
     }
@@ -27,5 +27,11 @@ void client_detail_copy(char *to, size_t size, const char *from) {
         memcpy(to, from, length);
     }
     to[length] = '\0';
-    sl_text_make_safe(to);
+}
+
+void client_detail_copy(char *to, size_t size, const char *from) {
+    if (size != 0) {
+        client_text_copy(to, size, from);
+        sl_text_make_safe(to);
+    }
 }

@@ -4,12 +4,11 @@
 #include "client/errand.h"
 
 #include "base/status.h"
-#include "client/fork.h"
+#include "client/tally.h"
 
 enum { ERRAND_RUNNING, ERRAND_TELLING, ERRAND_DONE, ERRAND_LEFT };
 
-static sl_atomic_u32 left_count;
-static sl_atomic_u64 generation; /* of the process whose count that is */
+static client_tally left;
 
 static bool move(client_errand *errand, uint32_t to) {
     uint32_t running = ERRAND_RUNNING;
@@ -24,17 +23,13 @@ static void run_errand(void *context) {
         atomic_store(&errand->state, ERRAND_DONE);
     } else {
         errand->dispose(errand);
-        atomic_fetch_sub(&left_count, 1);
+        client_tally_remove(&left);
     }
 }
 
 int client_errand_start(client_errand *errand, const char *name) {
     sl_thread thread;
-    uint64_t own = client_fork_generation();
-    if (atomic_exchange(&generation, own) != own) {
-        atomic_store(&left_count, 0); /* a child of fork has none of its parent's threads */
-    }
-    if (atomic_load(&left_count) >= CLIENT_ERRANDS_LEFT_MAX) {
+    if (client_tally_get(&left) >= CLIENT_ERRANDS_LEFT_MAX) {
         return SLUICE_EOSLIMIT;
     }
     atomic_init(&errand->state, ERRAND_RUNNING);
@@ -46,11 +41,11 @@ int client_errand_start(client_errand *errand, const char *name) {
 }
 
 bool client_errand_leave(client_errand *errand) {
-    atomic_fetch_add(&left_count, 1); /* before: its thread may take it back at once */
+    client_tally_add(&left); /* before: its thread may take it back at once */
     if (move(errand, ERRAND_LEFT)) {
         return true;
     }
-    atomic_fetch_sub(&left_count, 1);
+    client_tally_remove(&left);
     client_errand_settle(errand);
     return false;
 }
@@ -62,5 +57,5 @@ void client_errand_settle(client_errand *errand) {
 }
 
 uint32_t client_errand_left_count(void) {
-    return atomic_load(&left_count);
+    return client_tally_get(&left);
 }

@@ -79,10 +79,6 @@ void client_launch_let_go(client_launch *launch);
  * kill it. Harmless without one. */
 bool client_launch_end(client_launch *launch, uint64_t polite_ns, uint64_t deadline_ns);
 
-/* The same; and when it has ended, what was left of it is cleared away, and there is none. Its
- * folder may be on a file system that does not answer: for a thread that can be spared. */
-bool client_launch_stop(client_launch *launch, uint64_t polite_ns, uint64_t deadline_ns);
-
 /* Gives back what we hold of it, and leaves it to itself: it has been let go. */
 void client_launch_leave(client_launch *launch);
 

@@ -290,15 +290,6 @@ bool client_launch_end(client_launch *launch, uint64_t polite_ns, uint64_t deadl
                                left_ms < INFINITE ? (DWORD)left_ms : INFINITE) != WAIT_TIMEOUT;
 }
 
-bool client_launch_stop(client_launch *launch, uint64_t polite_ns, uint64_t deadline_ns) {
-    if (!client_launch_end(launch, polite_ns, deadline_ns)) {
-        return false;
-    }
-    client_place_clear(&launch->place);
-    client_launch_leave(launch);
-    return true;
-}
-
 void client_launch_leave(client_launch *launch) {
     client_launch_let_go(launch);
     if (launch->process_id != 0) {

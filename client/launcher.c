@@ -53,11 +53,22 @@ static void free_start(client_start *s) {
 
 /* ---- a broker's end -------------------------------------------------------------------------- */
 
+/* Ends it, and clears away what was left of it. Its folder may be on a file system that does not
+ * answer: for a thread that can be spared. false: it has not ended yet. */
+static bool stop(client_launch *launch, uint64_t polite_ns, uint64_t deadline_ns) {
+    if (!client_launch_end(launch, polite_ns, deadline_ns)) {
+        return false;
+    }
+    client_place_clear(&launch->place);
+    client_launch_leave(launch);
+    return true;
+}
+
 /* A system that refuses to let it be told, or killed, is asked a second time. */
 static void await_end(client_errand *errand) {
     client_start *s = SL_CONTAINER_OF(errand, client_start, errand);
-    if (!client_launch_stop(&s->launch, after_ns(POLITE_NS), after_ns(AGAIN_NS))) {
-        (void)client_launch_stop(&s->launch, after_ns(POLITE_NS), SL_CLOCK_NEVER);
+    if (!stop(&s->launch, after_ns(POLITE_NS), after_ns(AGAIN_NS))) {
+        (void)stop(&s->launch, after_ns(POLITE_NS), SL_CLOCK_NEVER);
     }
 }
 
@@ -102,7 +113,7 @@ static void end_in_time(client_start *s, uint64_t deadline_ns) {
 /* On the thread of a start. s may be NULL. */
 static void end_before(client_start *s, uint64_t deadline_ns) {
     if (s != NULL) {
-        if (client_launch_stop(&s->launch, 0, deadline_ns)) {
+        if (stop(&s->launch, 0, deadline_ns)) {
             free_start(s);
         } else {
             end_in_time(s, 0); /* left to another thread */
@@ -183,7 +194,7 @@ static void on_start_done(client_errand *errand) {
 static void dispose_start(client_errand *errand) {
     client_start *s = SL_CONTAINER_OF(errand, client_start, errand);
     end_before(s->before, SL_CLOCK_NEVER);
-    (void)client_launch_stop(&s->launch, after_ns(POLITE_NS), SL_CLOCK_NEVER);
+    (void)stop(&s->launch, after_ns(POLITE_NS), SL_CLOCK_NEVER);
     free_start(s);
 }
 

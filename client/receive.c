@@ -78,14 +78,6 @@ static int on_opened(client_core *core, client_operation *op, const sl_response 
 
 /* ---- looking inside -------------------------------------------------------------------------- */
 
-static void copy_text(char *to, size_t size, const char *from) {
-    memset(to, 0, size);
-    if (from != NULL) {
-        size_t length = strlen(from);
-        memcpy(to, from, length < size ? length : size - 1);
-    }
-}
-
 static int on_status(client_operation *op, const sl_response *response) {
     if (response->kind != SL_RESPONSE_STATUS) {
         return SLUICE_EPROTOCOL;
@@ -113,9 +105,9 @@ static int on_status(client_operation *op, const sl_response *response) {
         .opens_given_up = from->opens_given_up,
         .user_opens_given_up = from->user_opens_given_up,
     };
-    copy_text(info.user, sizeof(info.user), from->user);
-    copy_text(info.broker_version, sizeof(info.broker_version), from->broker_version);
-    copy_text(info.engine_name, sizeof(info.engine_name), from->engine_name);
+    client_text_copy(info.user, sizeof(info.user), from->user);
+    client_text_copy(info.broker_version, sizeof(info.broker_version), from->broker_version);
+    client_text_copy(info.engine_name, sizeof(info.engine_name), from->engine_name);
     if (!op->is_detached) {
         memcpy(op->in, &info, op->in_size < sizeof(info) ? op->in_size : sizeof(info));
     }
@@ -137,9 +129,9 @@ static void copy_row(const sl_ops_row *from, void *to, size_t size) {
         .stuck = from->stuck,
         .kind = (uint32_t)from->kind,
     };
-    copy_text(row.kind_name, sizeof(row.kind_name), sl_request_kind_name(from->kind));
-    copy_text(row.client_name, sizeof(row.client_name), from->client_name);
-    copy_text(row.user, sizeof(row.user), from->user);
+    client_text_copy(row.kind_name, sizeof(row.kind_name), sl_request_kind_name(from->kind));
+    client_text_copy(row.client_name, sizeof(row.client_name), from->client_name);
+    client_text_copy(row.user, sizeof(row.user), from->user);
     memset(to, 0, size);
     memcpy(to, &row, size < sizeof(row) ? size : sizeof(row));
 }

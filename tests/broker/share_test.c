@@ -22,21 +22,29 @@ static void fill_all(raw_client *c, const char *limit) {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
+/* A crowd, of one user or of a user each, holds all that it may. Returns the bytes. */
+static uint64_t fill_crowd(share_rig *s, bool is_one_user, raw_client *ret_crowd[CROWD],
+                           uint64_t ret_ends[CROWD][2]) {
+    const unsigned alone = is_one_user ? CROWD : MEMORY / USER_MEMORY - 1;
+    uint64_t held = 0;
+    for (unsigned i = 0; i < CROWD; i++) {
+        ret_crowd[i] = share_client(s, is_one_user ? ALICE : ALICE + i);
+        EXPECT(call_pair(ret_crowd[i], ret_ends[i]) == SLUICE_OK);
+    }
+    for (unsigned i = 0; i < CROWD; i++) {
+        held += share_fill(ret_crowd[i], ret_ends[i], i < alone ? USER_LIMIT : ALL_LIMIT);
+    }
+    return held;
+}
+
 /* Alice's sessions hold all that she may have. Bob does not notice; and hers all live. */
 static void test_user_memory(uint64_t seed) {
     share_rig s;
     raw_client *alice[CROWD];
     uint64_t ends[CROWD][2];
-    uint64_t held = 0;
     share_open(&s, seed);
     uint64_t before = rig_counters(&s.rig).memory_bytes;
-    for (unsigned i = 0; i < CROWD; i++) {
-        alice[i] = share_client(&s, ALICE);
-        EXPECT(call_pair(alice[i], ends[i]) == SLUICE_OK);
-    }
-    for (unsigned i = 0; i < CROWD; i++) {
-        held += share_fill(alice[i], ends[i], USER_LIMIT);
-    }
+    uint64_t held = fill_crowd(&s, true, alice, ends);
     EXPECT(held > USER_MEMORY / 2 && held < USER_MEMORY + CROWD * 2 * PART); /* and the pipes' */
     EXPECT(rig_counters(&s.rig).memory_bytes <= before + USER_MEMORY + SLACK);
     raw_client *bob = share_client(&s, BOB);
@@ -145,17 +153,9 @@ static void test_broker_memory(uint64_t seed) {
     share_rig s;
     raw_client *crowd[CROWD];
     uint64_t ends[CROWD][2];
-    uint64_t held = 0;
     share_open(&s, seed);
     uint64_t before = rig_counters(&s.rig).memory_bytes;
-    for (unsigned i = 0; i < CROWD; i++) {
-        crowd[i] = share_client(&s, ALICE + i);
-        EXPECT(call_pair(crowd[i], ends[i]) == SLUICE_OK);
-    }
-    for (unsigned i = 0; i < CROWD; i++) {
-        held +=
-            share_fill(crowd[i], ends[i], i < MEMORY / USER_MEMORY - 1 ? USER_LIMIT : ALL_LIMIT);
-    }
+    uint64_t held = fill_crowd(&s, false, crowd, ends);
     EXPECT(held > MEMORY / 2 && held < MEMORY + CROWD * 2 * PART);
     EXPECT(rig_counters(&s.rig).memory_bytes <= before + MEMORY + WORKERS * SLACK);
     client_close(crowd[0]);

@@ -6,7 +6,6 @@
  * Each program is this one once more, in a role of its own: with standard descriptors closed, with
  * few or many of them, in a strange place, with rights that it gives up.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -19,13 +18,13 @@
 
 #include "tests/client/outside_posix.h"
 #include "tests/client/rig.h"
+#include "tests/client/runtime_posix.h"
 
 #define STRANGER   4002u /* no user of any system we know */
 #define PATH_BYTES 768
 #define PROGRAM_S  100 /* it ends by itself, should the test not live to end it */
 
 static const char *broker_path;
-static char place[64]; /* this test's own, its XDG_RUNTIME_DIR */
 
 /* ---- the program ----------------------------------------------------------------------------- */
 
@@ -172,26 +171,6 @@ static told run(const char *role, const char *argument, const setting *s) {
     return t;
 }
 
-static unsigned count_names(const char *folder) {
-    unsigned count = 0;
-    DIR *list = opendir(folder);
-    struct dirent *entry;
-    if (list == NULL) {
-        return 0;
-    }
-    while ((entry = readdir(list)) != NULL) {
-        count += entry->d_name[0] != '.';
-    }
-    (void)closedir(list);
-    return count;
-}
-
-static unsigned count_here(void) {
-    char folder[sizeof(place) + sizeof("/sluice")];
-    (void)snprintf(folder, sizeof(folder), "%s/sluice", place);
-    return count_names(folder);
-}
-
 static bool is_below(const char *path, const char *folder) {
     return strncmp(path, folder, strlen(folder)) == 0 && path[strlen(folder)] == '/';
 }
@@ -203,15 +182,15 @@ static void test_standard_descriptors_closed(void **state) {
     for (unsigned mask = 0; mask < 8; mask++) {
         char text[8];
         (void)snprintf(text, sizeof(text), "%u", mask);
-        (void)run("closed", text, &(setting){.runtime = place});
+        (void)run("closed", text, &(setting){.runtime = runtime_path});
     }
-    assert_int_equal(count_here(), 0);
+    assert_int_equal(runtime_count(), 0);
 }
 
 static void test_few_and_many_descriptors(void **state) {
     (void)state;
-    (void)run("few", "", &(setting){.runtime = place});
-    (void)run("many", "", &(setting){.runtime = place});
+    (void)run("few", "", &(setting){.runtime = runtime_path});
+    (void)run("many", "", &(setting){.runtime = runtime_path});
 }
 
 /* /proc tells what the broker has. */
@@ -245,7 +224,7 @@ static void test_what_it_has(void **state) {
     char name[32];
     (void)state;
     assert_int_equal(pipe(ends), 0);
-    program p = start("umask", "", &(setting){.runtime = place, .errors = ends[1]});
+    program p = start("umask", "", &(setting){.runtime = runtime_path, .errors = ends[1]});
     told t = hear(&p);
     assert_int_equal(t.open_status, SLUICE_OK);
     read_link(t.broker, "cwd", target);
@@ -276,19 +255,21 @@ static void test_places(void **state) {
     char own_tmp[64];
     (void)state;
     (void)snprintf(own_tmp, sizeof(own_tmp), "/tmp/sluice-%lu", (unsigned long)geteuid());
-    assert_true(is_below(run("closed", "0", &(setting){.runtime = place}).endpoint, place));
-    told t = run("closed", "0", &(setting){.runtime = NULL});
+    told t = run("closed", "0", &(setting){.runtime = runtime_path});
+    assert_true(is_below(t.endpoint, runtime_path));
+    t = run("closed", "0", &(setting){.runtime = NULL});
     assert_true(is_below(t.endpoint, own_tmp));
     t = run("closed", "0", &(setting){.runtime = "/no-such-folder/at-all"});
     assert_true(is_below(t.endpoint, own_tmp));
-    (void)snprintf(longest, sizeof(longest), "%s/%0100d", place, 0);
+    (void)snprintf(longest, sizeof(longest), "%s/%0100d", runtime_path, 0);
     assert_int_equal(mkdir(longest, 0700), 0);
     t = run("closed", "0", &(setting){.runtime = longest});
     assert_true(is_below(t.endpoint, own_tmp));
     t = run("auto", "", &(setting){.runtime = longest}); /* no service can be there */
     assert_true(is_below(t.endpoint, own_tmp));
     assert_int_equal(rmdir(longest), 0);
-    (void)snprintf(longest, sizeof(longest), "%s/open", place); /* everybody may write there */
+    /* Everybody may write there. */
+    (void)snprintf(longest, sizeof(longest), "%s/open", runtime_path);
     assert_int_equal(mkdir(longest, 0700), 0);
     assert_int_equal(chmod(longest, 0777), 0);
     t = run("closed", "0", &(setting){.runtime = longest});
@@ -303,7 +284,7 @@ static void test_foreign_places(void **state) {
     if (geteuid() != 0) {
         skip();
     }
-    (void)snprintf(foreign, sizeof(foreign), "%s/foreign", place);
+    (void)snprintf(foreign, sizeof(foreign), "%s/foreign", runtime_path);
     assert_int_equal(mkdir(foreign, 0700), 0);
     assert_int_equal(chown(foreign, STRANGER, STRANGER), 0);
     told t = run("closed", "0", &(setting){.runtime = foreign});
@@ -335,16 +316,16 @@ static void test_foreign_places(void **state) {
 /* A killed program's broker clears away its own; a killed broker's program does; when both are
  * killed, the next launch does, and leaves those alone that are lived in. */
 static void test_nothing_is_left(void **state) {
-    setting here = {.runtime = place};
+    setting here = {.runtime = runtime_path};
     char folder[PATH_BYTES];
     (void)state;
-    assert_int_equal(count_here(), 0);
+    assert_int_equal(runtime_count(), 0);
     program p = start("stay", "", &here);
     told t = hear(&p);
-    assert_int_equal(count_here(), 1);
+    assert_int_equal(runtime_count(), 1);
     end(&p, SIGKILL);
     assert_true(outside_is_gone(t.broker));
-    assert_int_equal(count_here(), 0);
+    assert_int_equal(runtime_count(), 0);
 
     program lives = start("stay", "", &here);
     told living = hear(&lives);
@@ -356,15 +337,15 @@ static void test_nothing_is_left(void **state) {
         assert_int_equal(kill((pid_t)t.broker, SIGKILL), 0);
         assert_true(outside_is_gone(t.broker));
         assert_int_equal(access(t.endpoint, F_OK), 0);
-        assert_int_equal(count_here(), 2); /* this one's, and that of the living */
+        assert_int_equal(runtime_count(), 2); /* this one's, and that of the living */
     }
     (void)run("closed", "0", &here);
-    assert_int_equal(count_here(), 1);
+    assert_int_equal(runtime_count(), 1);
     assert_int_equal(access(living.endpoint, F_OK), 0);
     (void)snprintf(folder, sizeof(folder), "%s", living.endpoint);
     end(&lives, SIGKILL);
     assert_true(outside_is_gone(living.broker));
-    assert_int_equal(count_here(), 0);
+    assert_int_equal(runtime_count(), 0);
 }
 
 /* The broker keeps the rights that the program had, and ends although the program may not signal it
@@ -374,25 +355,21 @@ static void test_rights_given_up(void **state) {
     if (geteuid() != 0) {
         skip();
     }
-    told t = run("drop", "", &(setting){.runtime = place});
+    told t = run("drop", "", &(setting){.runtime = runtime_path});
     assert_true(t.close_ns < SL_NS_PER_S + SL_NS_PER_S / 4);
-    assert_int_equal(count_here(), 0);
+    assert_int_equal(runtime_count(), 0);
 }
 
 /* ---- */
 
-static int make_place(void **state) {
+static int set_up(void **state) {
     (void)state;
-    (void)snprintf(place, sizeof(place), "/tmp/sluice-life-%ld", (long)getpid());
-    return mkdir(place, 0700);
+    return runtime_make("life");
 }
 
-static int remove_place(void **state) {
-    char inner[sizeof(place) + sizeof("/sluice")];
+static int tear_down(void **state) {
     (void)state;
-    (void)snprintf(inner, sizeof(inner), "%s/sluice", place);
-    (void)rmdir(inner);
-    return rmdir(place);
+    return runtime_remove();
 }
 
 int main(int argc, char **argv) {
@@ -410,5 +387,5 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_nothing_is_left),
         cmocka_unit_test(test_rights_given_up),
     };
-    return cmocka_run_group_tests(tests, make_place, remove_place);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -21,13 +21,14 @@
 #include "client/errand.h"
 #include "tests/client/outside_posix.h"
 #include "tests/client/rig.h"
+#include "tests/client/runtime_posix.h"
 
 #define TIMEOUT_NS (SL_NS_PER_S / 2)
 #define LIMIT_NS   (TIMEOUT_NS + SL_NS_PER_S + SL_NS_PER_S / 4)
 #define PATH_BYTES 200
+#define ENDPOINT_BYTES (PATH_BYTES + sizeof("/sluice/broker"))
 
 static const char *broker_path;
-static char place[64];
 
 /* Opens with `why`, and looks at the time that takes. */
 static int32_t open_in_time(sluice_open_options *options, char why[SLUICE_DETAIL_BYTES],
@@ -40,17 +41,6 @@ static int32_t open_in_time(sluice_open_options *options, char why[SLUICE_DETAIL
     int32_t status = sluice_open(options, ret_session);
     assert_true(rig_now_ns() - began_ns < LIMIT_NS);
     return status;
-}
-
-static unsigned count_names(void) {
-    char command[PATH_BYTES];
-    unsigned count = 99;
-    (void)snprintf(command, sizeof(command), "ls '%s/sluice' | wc -l", place);
-    FILE *pipe_end = popen(command, "r");
-    assert_non_null(pipe_end);
-    assert_int_equal(fscanf(pipe_end, "%u", &count), 1);
-    (void)pclose(pipe_end);
-    return count;
 }
 
 static void await_errands(void) {
@@ -68,7 +58,7 @@ static char leased[PATH_BYTES];
 /* A copy of sluiced whose exec waits for us. */
 static int lease_program(void) {
     char command[PATH_BYTES * 3];
-    (void)snprintf(leased, sizeof(leased), "%s/sluiced", place);
+    (void)snprintf(leased, sizeof(leased), "%s/sluiced", runtime_path);
     (void)snprintf(command, sizeof(command), "cp '%s' '%s'", broker_path, leased);
     assert_int_equal(system(command), 0);
     int fd = open(leased, O_RDONLY | O_CLOEXEC);
@@ -105,7 +95,7 @@ static void test_exec_does_not_come_back(void **state) {
     assert_true(outside_await_count(leased, 0));
     assert_int_equal(sluice_ping(other, RIG_LONG_NS, NULL), SLUICE_OK);
     assert_int_equal(sluice_session_close(other), SLUICE_OK);
-    assert_int_equal(count_names(), 0);
+    assert_int_equal(runtime_count(), 0);
     assert_int_equal(unlink(leased), 0);
 }
 
@@ -132,7 +122,7 @@ static void unmount_from(const char *path) {
 }
 
 static bool mount_hung(void) {
-    (void)snprintf(hung, sizeof(hung), "%s/hung", place);
+    (void)snprintf(hung, sizeof(hung), "%s/hung", runtime_path);
     if (mkdir(hung, 0700) != 0 || !mount_over(hung)) {
         (void)rmdir(hung);
         return false;
@@ -145,15 +135,23 @@ static void unmount_hung(void) {
     assert_int_equal(rmdir(hung), 0);
 }
 
+/* An endpoint there; false: it takes root to have one. */
+static bool hang_endpoint(char ret_endpoint[ENDPOINT_BYTES]) {
+    if (geteuid() != 0 || !mount_hung()) {
+        return false;
+    }
+    (void)snprintf(ret_endpoint, ENDPOINT_BYTES, "%s/sluice/broker", hung);
+    return true;
+}
+
 static void test_endpoint_on_a_hung_file_system(void **state) {
     sluice_session *session = NULL;
-    char endpoint[PATH_BYTES + sizeof("/sluice/broker")];
+    char endpoint[ENDPOINT_BYTES];
     char why[SLUICE_DETAIL_BYTES];
     (void)state;
-    if (geteuid() != 0 || !mount_hung()) {
+    if (!hang_endpoint(endpoint)) {
         skip();
     }
-    (void)snprintf(endpoint, sizeof(endpoint), "%s/sluice/broker", hung);
     sluice_open_options options = {.mode = SLUICE_MODE_SERVICE, .endpoint = endpoint};
     assert_int_equal(open_in_time(&options, why, &session), SLUICE_ETIMEDOUT);
     assert_string_equal(why, "the file system of the endpoint's folder does not answer");
@@ -169,7 +167,7 @@ static void test_endpoint_on_a_hung_file_system(void **state) {
 static void test_close_on_a_hung_file_system(void **state) {
     char folder[PATH_BYTES];
     (void)state;
-    (void)snprintf(folder, sizeof(folder), "%s/sluice", place);
+    (void)snprintf(folder, sizeof(folder), "%s/sluice", runtime_path);
     for (unsigned i = 0; i < 2; i++) {
         sluice_session *session = NULL;
         sluice_session_info info = {.size = sizeof(info)};
@@ -191,7 +189,7 @@ static void test_close_on_a_hung_file_system(void **state) {
             await_errands();
         }
     }
-    assert_int_equal(count_names(), 0);
+    assert_int_equal(runtime_count(), 0);
 }
 
 /* ---- too many -------------------------------------------------------------------------------- */
@@ -199,13 +197,12 @@ static void test_close_on_a_hung_file_system(void **state) {
 /* What does not come back is counted, and there is an end to it. */
 static void test_too_many(void **state) {
     sluice_session *session = NULL;
-    char endpoint[PATH_BYTES + sizeof("/sluice/broker")];
+    char endpoint[ENDPOINT_BYTES];
     char why[SLUICE_DETAIL_BYTES];
     (void)state;
-    if (geteuid() != 0 || !mount_hung()) {
+    if (!hang_endpoint(endpoint)) {
         skip();
     }
-    (void)snprintf(endpoint, sizeof(endpoint), "%s/sluice/broker", hung);
     sluice_open_options options = {.size = sizeof(options),
                                    .mode = SLUICE_MODE_SERVICE,
                                    .endpoint = endpoint,
@@ -232,7 +229,7 @@ static void test_halted_from_the_start(void **state) {
     char why[SLUICE_DETAIL_BYTES];
     sluice_session *session = NULL;
     (void)state;
-    (void)snprintf(path, sizeof(path), "%s/script", place);
+    (void)snprintf(path, sizeof(path), "%s/script", runtime_path);
     for (unsigned i = 0; i < SL_ARRAY_COUNT(scripts); i++) {
         FILE *file = fopen(path, "w");
         assert_non_null(file);
@@ -240,7 +237,7 @@ static void test_halted_from_the_start(void **state) {
         assert_int_equal(chmod(path, 0700), 0);
         sluice_open_options options = {.mode = SLUICE_MODE_PRIVATE, .broker_path = path};
         assert_int_equal(open_in_time(&options, why, &session), SLUICE_ENOBROKER);
-        assert_int_equal(count_names(), 0);
+        assert_int_equal(runtime_count(), 0);
     }
     assert_int_equal(unlink(path), 0);
 }
@@ -263,7 +260,7 @@ static void test_close_in_every_state(void **state) {
         assert_int_equal(sluice_session_close(session), SLUICE_OK);
         assert_true(rig_now_ns() - began_ns < SL_NS_PER_S + SL_NS_PER_S / 4);
         assert_true(outside_is_gone(info.broker_process_id));
-        assert_int_equal(count_names(), 0);
+        assert_int_equal(runtime_count(), 0);
     }
 }
 
@@ -348,18 +345,14 @@ static void test_new_pid_namespace(void **state) {
     }
 }
 
-static int make_place(void **state) {
+static int set_up(void **state) {
     (void)state;
-    (void)snprintf(place, sizeof(place), "/tmp/sluice-stuck-%ld", (long)getpid());
-    return mkdir(place, 0700) != 0 || setenv("XDG_RUNTIME_DIR", place, 1) != 0;
+    return runtime_make("stuck");
 }
 
-static int remove_place(void **state) {
-    char inner[sizeof(place) + sizeof("/sluice")];
+static int tear_down(void **state) {
     (void)state;
-    (void)snprintf(inner, sizeof(inner), "%s/sluice", place);
-    (void)rmdir(inner);
-    return rmdir(place);
+    return runtime_remove();
 }
 
 int main(int argc, char **argv) {
@@ -379,5 +372,5 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_new_pid_namespace),
     };
     (void)signal(SIGIO, SIG_IGN); /* somebody waits for our lease: that is the point */
-    return cmocka_run_group_tests(tests, make_place, remove_place);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -62,7 +62,7 @@ world_call *call_begin(world_client *client, const sl_request *request, world_en
     client_operation_init(op, request->kind, timeout_ns);
     op->request = *request;
     if (client_operation_credit(op, &op->credit_bytes)) {
-        if (client_credit_take(&client->credit, op->credit_bytes) != SLUICE_OK) {
+        if (client_credit_take(&client->credit, op->credit_bytes, NULL) != SLUICE_OK) {
             life->census->refused_credit++;
             memory_give(&client->process.memory, op);
             return NULL;
