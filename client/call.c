@@ -201,6 +201,10 @@ int client_do(sluice_session *session, const client_arguments *arguments, client
     if (!op->has_event) {
         status = sl_event_init(&op->event);
         op->has_event = status == SLUICE_OK;
+        if (!op->has_event) {
+            (void)sl_reason_set(ret_reason, status, "the call",
+                                "the system has no event to wait on");
+        }
     }
     if (status == SLUICE_OK) {
         status = client_post(op, ret_reason);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/failpoint.h"
+#include "base/status.h"
 #include "base/text.h"
 #include "client/core.h"
 #include "client/detail.h"
@@ -41,15 +42,30 @@ void client_connect_explain(client_core *core, const char *detail) {
 
 /* For want of a connection. */
 static void end_one(client_core *core, client_operation *op, int status, uint32_t os_error) {
-    if (!op->is_detached) { /* else the outcome has been told */
-        client_detail_copy(op->result.detail, sizeof(op->result.detail), core->down_detail);
-    }
+    client_core_explain(op, core->down_detail);
     client_core_end(core, op, status, os_error);
+}
+
+/* What is said where nobody has said more. */
+static void explain_end(client_core *core, int status, uint32_t os_error) {
+    const client_settings *settings = &core->settings;
+    if (status == SLUICE_EOSLIMIT && settings->explain_limit != NULL &&
+        settings->explain_limit(os_error, core->down_detail, sizeof(core->down_detail))) {
+        return;
+    }
+    if (core->down_detail[0] == '\0') {
+        sl_reason reason;
+        (void)sl_reason_set(&reason, status,
+                            core->endpoint[0] != '\0' ? core->endpoint : "the private broker",
+                            sl_status_sentence(status));
+        client_connect_explain(core, reason.text);
+    }
 }
 
 /* Ends all who wait for a connection. What is known of the session is told first: who asks for it
  * after his call has ended must not see what was before. */
 static void give_up(client_core *core, int status, uint32_t os_error) {
+    explain_end(core, status, os_error);
     core->phase = CLIENT_DOWN;
     core->down_status = status;
     core->down_os_error = os_error;
@@ -77,25 +93,38 @@ static void back_off(client_core *core) {
     core->phase = CLIENT_BACKOFF;
 }
 
-static const char not_listening[] = "the private broker was started, but does not listen";
+static void describe(sl_reason *ret_reason, const char *before, const char *name,
+                     const char *after) {
+    sl_text text;
+    sl_text_init(&text, ret_reason->text, sizeof(ret_reason->text) - 1);
+    sl_text_append(&text, before);
+    sl_text_append(&text, name);
+    sl_text_append(&text, after);
+    ret_reason->text[text.length] = '\0';
+}
 
-/* Where nobody was found, and what can be done; unless more is known. */
+/* Where nobody was found, and what can be done. */
+static void describe_absence(const client_core *core, sl_reason *ret_reason) {
+    if (core->mode == SLUICE_MODE_PRIVATE) {
+        describe(ret_reason, "the private broker was started, but does not listen", "", "");
+    } else {
+        describe(ret_reason, "no broker listens at ", core->endpoint,
+                 ": start sluiced, or use a private broker");
+    }
+}
+
+/* Unless more is known. */
 static void explain_absence(client_core *core) {
+    sl_reason reason;
     if (core->down_detail[0] != '\0') {
         return;
     }
-    if (core->mode == SLUICE_MODE_PRIVATE) {
-        client_connect_explain(core, not_listening);
-        return;
+    if (core->phase == CLIENT_GREETING) {
+        (void)sl_reason_set(&reason, 0, core->endpoint, "what listens there hangs up at once");
+    } else {
+        describe_absence(core, &reason);
     }
-    char detail[SLUICE_DETAIL_BYTES];
-    sl_text text;
-    sl_text_init(&text, detail, sizeof(detail) - 1);
-    sl_text_append(&text, "no broker listens at ");
-    sl_text_append(&text, core->endpoint);
-    sl_text_append(&text, ": start sluiced, or use a private broker");
-    detail[text.length] = '\0';
-    client_connect_explain(core, detail);
+    client_connect_explain(core, reason.text);
 }
 
 /* An attempt has failed. */
@@ -117,6 +146,7 @@ static void on_failed(client_core *core, int status, uint32_t os_error) {
     }
     if (status == SLUICE_ENOBROKER) {
         explain_absence(core);
+        core->is_absent = true;
     }
     bool may_come = core->mode == SLUICE_MODE_PRIVATE
                         ? !core->hooks.has_broker_ended(core->hooks.user)
@@ -125,7 +155,8 @@ static void on_failed(client_core *core, int status, uint32_t os_error) {
         back_off(core);
     } else {
         if (status == SLUICE_ENOBROKER && core->mode == SLUICE_MODE_PRIVATE && !may_come) {
-            client_connect_explain(core, "the private broker ended before it was reached");
+            client_connect_explain(
+                core, "the private broker ended before it was reached; its log says why");
         }
         give_up(core, status, os_error);
     }
@@ -150,6 +181,7 @@ void client_connect_want(client_core *core) {
         core->settings.open_deadline_ns = 0;
     }
     core->attempt_count = 0;
+    core->is_absent = false;
     if (core->mode == SLUICE_MODE_PRIVATE) {
         launch(core);
         return;
@@ -212,6 +244,7 @@ void client_connect_done(client_core *core, client_link *link, const engine_comp
         client_connect_explain(core, c->detail);
     }
     if (status == SLUICE_OK) {
+        core->is_absent = false;
         core->phase = CLIENT_GREETING;
         core->greeting_deadline_ns = sl_clock_after_ns(core->now_ns, GREETING_MAX_NS);
         core->hello_is_due = true;
@@ -297,6 +330,18 @@ static void end_all_but_waiting(client_core *core, int status, uint32_t os_error
     }
 }
 
+/* Unless the broker has said it. */
+static void explain_loss(client_core *core, int status, uint32_t os_error) {
+    if (core->down_detail[0] == '\0' && status == SLUICE_EUNRESPONSIVE) {
+        sl_reason reason;
+        (void)sl_reason_value(&reason, status, core->endpoint,
+                              "the broker owed an answer, and was silent for so many ms",
+                              core->hello.unresponsive_ns / SL_NS_PER_MS);
+        client_connect_explain(core, reason.text);
+    }
+    explain_end(core, status, os_error);
+}
+
 void client_connect_lost(client_core *core, int status, uint32_t os_error) {
     if (core->phase == CLIENT_CONNECTING || core->phase == CLIENT_GREETING) {
         drop_link(core);
@@ -314,6 +359,7 @@ void client_connect_lost(client_core *core, int status, uint32_t os_error) {
         status = SLUICE_EBROKERLOST;
     }
     SL_FAILPOINT_PASS(client, lost);
+    explain_loss(core, status, os_error);
     drop_link(core);
     core->phase = CLIENT_DOWN;
     core->down_status = status;
@@ -337,17 +383,18 @@ uint64_t client_connect_deadline_ns(const client_core *core) {
     }
 }
 
-static void explain_lateness(client_core *core) {
+void client_connect_describe_wait(const client_core *core, sl_reason *ret_reason) {
+    static const char *const what[] = {
+        [CLIENT_BACKOFF] = "the connection there was lost just now",
+        [CLIENT_CONNECTING] = "what listens there takes nobody in",
+        [CLIENT_GREETING] = "what listens there does not greet",
+    };
     if (core->phase == CLIENT_LAUNCHING) {
-        client_connect_explain(core, "the system has not started the private broker in time");
-    } else if (core->phase != CLIENT_BACKOFF) {
-        sl_reason reason;
-        (void)sl_reason_set(&reason, 0, core->endpoint,
-                            core->phase == CLIENT_GREETING ? "what listens there does not greet"
-                                                           : "what listens there takes nobody in");
-        client_connect_explain(core, reason.text);
-    } else if (core->mode == SLUICE_MODE_PRIVATE) {
-        client_connect_explain(core, not_listening);
+        describe(ret_reason, "the system has not started the private broker in time", "", "");
+    } else if (core->is_absent) {
+        describe_absence(core, ret_reason);
+    } else {
+        (void)sl_reason_set(ret_reason, 0, core->endpoint, what[core->phase]);
     }
 }
 
@@ -356,11 +403,14 @@ void client_connect_tick(client_core *core) {
         return;
     }
     if (core->phase == CLIENT_GREETING || core->now_ns >= core->phase_deadline_ns) {
-        bool was_refused = core->phase == CLIENT_BACKOFF;
-        int status = core->phase == CLIENT_GREETING ? SLUICE_EUNRESPONSIVE : SLUICE_ETIMEDOUT;
-        explain_lateness(core);
+        sl_reason reason;
+        int status = core->phase == CLIENT_GREETING ? SLUICE_EUNRESPONSIVE
+                     : core->is_absent              ? SLUICE_ENOBROKER
+                                                    : SLUICE_ETIMEDOUT;
+        client_connect_describe_wait(core, &reason);
+        client_connect_explain(core, reason.text);
         drop_link(core);
-        give_up(core, was_refused ? core->down_status : status, 0);
+        give_up(core, status, core->is_absent ? core->down_os_error : 0);
     } else {
         attempt(core);
     }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/failpoint.h"
+#include "base/status.h"
 #include "client/detail.h"
 #include "client/handles.h"
 
@@ -78,6 +79,16 @@ static void fill_result(client_operation *op, int status, uint32_t os_error) {
     } else if (client_operation_is_write(op) && !op->is_replied) {
         /* The broker has said nothing: what was sent may be out, the rest is not. */
         op->result.in_doubt = op->sent;
+    }
+    if (op->result.status != SLUICE_OK && op->result.detail[0] == '\0') { /* nobody knew more */
+        client_detail_copy(op->result.detail, sizeof(op->result.detail),
+                           sl_status_sentence(op->result.status));
+    }
+}
+
+void client_core_explain(client_operation *op, const char *detail) {
+    if (!op->is_detached) { /* else the outcome has been told, and is not ours any more */
+        client_detail_copy(op->result.detail, sizeof(op->result.detail), detail);
     }
 }
 
@@ -215,7 +226,7 @@ void client_core_resend(client_core *core, client_operation *op) {
 /* For a call that is wrong: why. */
 static void end_refused(client_core *core, client_operation *op, int status,
                         const sl_reason *reason) {
-    client_detail_copy(op->result.detail, sizeof(op->result.detail), reason->text);
+    client_core_explain(op, reason->text);
     client_core_end(core, op, status, 0);
 }
 
@@ -524,11 +535,15 @@ int client_core_init(client_core *core, engine_worker *worker, sl_clock *clock, 
 }
 
 void client_core_stop(client_core *core) {
+    static const char why[] = "session: is being closed";
+    client_connect_explain(core, why);
     client_connect_lost(core, SLUICE_ECANCELED, 0);
     core->phase = CLIENT_STOPPED;
     sl_list *node;
     while ((node = sl_list_first(&core->all)) != NULL) {
-        client_core_end(core, SL_LIST_ENTRY(node, client_operation, all_link), SLUICE_ECANCELED, 0);
+        client_operation *op = SL_LIST_ENTRY(node, client_operation, all_link);
+        client_core_explain(op, why);
+        client_core_end(core, op, SLUICE_ECANCELED, 0);
     }
 }
 

@@ -63,6 +63,9 @@ typedef struct client_settings {
     uint64_t open_deadline_ns; /* of the first connection; 0 = by open_timeout_ns */
     uint64_t call_grace_ns;
     uint32_t credit_operations; /* wish; 0 = any */
+    /* Which limit of this process it was for which the system refused something, if that can be
+     * told: limit.h. NULL = it cannot. */
+    bool (*explain_limit)(uint32_t os_error, char *ret_detail, size_t size);
 } client_settings;
 
 struct client_core {
@@ -88,6 +91,7 @@ struct client_core {
     uint64_t retry_ns;
     uint64_t lost_ns; /* when the last connection was lost; 0 = never */
     uint32_t attempt_count;
+    bool is_absent; /* since somebody wants a connection, nobody was there to give one */
     uint64_t connection_count;
 
     /* Of the present or last connection. */
@@ -170,6 +174,8 @@ void client_core_launched(client_core *core, int status, uint32_t os_error, cons
 void client_core_retire(client_core *core, client_operation *op);
 /* Finish and retire; the core's reference goes with the outcome. */
 void client_core_end(client_core *core, client_operation *op, int status, uint32_t os_error);
+/* What its failure, which is told next, has to say. Nothing happens to one that has been told. */
+void client_core_explain(client_operation *op, const char *detail);
 /* Finishes it although the broker has not answered, and asks the broker to end it. */
 void client_core_detach(client_core *core, client_operation *op, int status);
 /* A read that got bytes from elsewhere asks for too many: cancels it, to be sent again. */
@@ -192,6 +198,8 @@ uint64_t client_wire_next_id(client_core *core);
 void client_connect_want(client_core *core);
 /* What is said about the end of the connection, or of the attempt, that is told next. */
 void client_connect_explain(client_core *core, const char *detail);
+/* Why a call that waits for a connection has none yet. */
+void client_connect_describe_wait(const client_core *core, sl_reason *ret_reason);
 void client_connect_done(client_core *core, client_link *link, const engine_completion *completion);
 void client_connect_greeted(client_core *core, const sl_response *response);
 void client_connect_tick(client_core *core);

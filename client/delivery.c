@@ -17,7 +17,7 @@ static void run_callback(client_delivery *delivery, client_operation *op) {
     uint64_t outer = atomic_load_explicit(thread_id, memory_order_relaxed);
     atomic_store_explicit(thread_id, sl_thread_self(), memory_order_relaxed);
     SL_FAILPOINT_PASS(client, callback);
-    client_outcome((client_call)op->call, op->result.status);
+    client_outcome((client_call)op->call, op->result.status, op->result.detail);
     op->on_done(op->user, visible, &op->result);
     SL_FAILPOINT_PASS(client, called);
     atomic_store_explicit(thread_id, outer, memory_order_relaxed);

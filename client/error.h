@@ -52,6 +52,9 @@ typedef enum client_call {
 
 #define CLIENT_CALL_TWIN ((unsigned)CLIENT_CALL_pair_start)
 
+/* What a failure says: `detail`, or what its status means where nobody knew more. */
+const char *client_failure_words(int32_t status, const char *detail);
+
 /* The last act of each public function that can fail: remembers a failure. Returns status. detail
  * may be NULL. */
 int32_t client_fail(client_call call, int32_t status, uint32_t os_error, const char *detail);
@@ -62,10 +65,11 @@ static inline int32_t client_return(client_call call, int32_t status, const sl_r
 }
 
 /* The outcome of an operation, before its callback runs. */
-void client_outcome(client_call call, int32_t status);
+void client_outcome(client_call call, int32_t status, const char *detail);
 
-/* Tests may look at what each call returns, failures only; NULL. Set while no session is open. */
-extern void (*client_return_hook)(client_call call, int32_t status);
+/* Tests may look at what each call returns and says, failures only; NULL. Set while no session is
+ * open. */
+extern void (*client_return_hook)(client_call call, int32_t status, const char *detail);
 
 /* By platform. The calling thread's record, made if it is to be written. NULL: there was no memory
  * for it. */

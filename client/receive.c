@@ -11,6 +11,14 @@
 #include "client/detail.h"
 #include "client/handles.h"
 
+/* What the broker says makes no sense. Returns the status. */
+static int violate(client_core *core, const char *where, const char *what) {
+    sl_reason reason;
+    int status = sl_reason_set(&reason, SLUICE_EPROTOCOL, where, what);
+    client_connect_explain(core, reason.text);
+    return status;
+}
+
 static int on_event(client_core *core, const sl_response *response) {
     if (response->kind == SL_RESPONSE_EVENT && response->as.event.kind == SL_EVENT_GOODBYE) {
         client_connect_explain(core, response->as.event.detail);
@@ -58,7 +66,7 @@ static int on_opened(client_core *core, client_operation *op, const sl_response 
                      int *ret_status) {
     uint32_t expected = op->request.kind == SL_REQUEST_PAIR ? 2 : 1;
     if (response->kind != SL_RESPONSE_OPENED || response->as.opened.count != expected) {
-        return SLUICE_EPROTOCOL;
+        return violate(core, "Response.opened", "is not what was asked for");
     }
     if (op->is_detached) {
         return close_all_late(core, response, 0);
@@ -78,9 +86,9 @@ static int on_opened(client_core *core, client_operation *op, const sl_response 
 
 /* ---- looking inside -------------------------------------------------------------------------- */
 
-static int on_status(client_operation *op, const sl_response *response) {
+static int on_status(client_core *core, client_operation *op, const sl_response *response) {
     if (response->kind != SL_RESPONSE_STATUS) {
-        return SLUICE_EPROTOCOL;
+        return violate(core, "Response.status", "is missing");
     }
     const sl_status_reply *from = &response->as.status;
     sluice_broker_info info = {
@@ -136,9 +144,9 @@ static void copy_row(const sl_ops_row *from, void *to, size_t size) {
     memcpy(to, &row, size < sizeof(row) ? size : sizeof(row));
 }
 
-static int on_ops(client_operation *op, const sl_response *response) {
+static int on_ops(client_core *core, client_operation *op, const sl_response *response) {
     if (response->kind != SL_RESPONSE_OPS || response->as.ops.count > op->in_size) {
-        return SLUICE_EPROTOCOL;
+        return violate(core, "Response.ops", "is missing, or has more rows than were asked for");
     }
     if (op->is_detached) {
         return SLUICE_OK;
@@ -160,16 +168,30 @@ static int on_payload(client_core *core, client_operation *op, const sl_frame *f
         return SLUICE_OK;
     }
     if (!client_operation_is_read(op) || frame->payload_length > op->wire_max - op->wire_received) {
-        return SLUICE_EPROTOCOL;
+        return violate(core, "frame payload", "has more bytes than were asked for");
     }
     op->wire_received += frame->payload_length;
     return client_handles_take(core, op, frame->payload, frame->payload_length);
 }
 
+/* What a reply says, or whose trouble it is. */
+static const char *find_detail(const sl_response *response, int status) {
+    if (response->detail != NULL && response->detail[0] != '\0') {
+        return response->detail;
+    }
+    switch (status) {
+    case SLUICE_ENOMEM: return "the broker has no memory for it";
+    case SLUICE_EOSLIMIT:
+        return "the system gives the broker no more descriptors, ports or buffers";
+    case SLUICE_EOS: return "the system refused the broker; os_error says what";
+    default: return NULL;
+    }
+}
+
 static void end_as_told(client_core *core, client_operation *op, int status,
                         const sl_response *response) {
-    if (status != SLUICE_OK && !op->is_detached) {
-        client_detail_copy(op->result.detail, sizeof(op->result.detail), response->detail);
+    if (status != SLUICE_OK) {
+        client_core_explain(op, find_detail(response, status));
     }
     client_core_end(core, op, status, response->os_error);
 }
@@ -196,11 +218,14 @@ static int on_outcome(client_core *core, client_operation *op, const sl_response
                       int *ret_status) {
     bool is_ok = response->status == SLUICE_OK;
     switch (op->request.kind) {
-    case SL_REQUEST_READ: return response->done == op->wire_received ? SLUICE_OK : SLUICE_EPROTOCOL;
+    case SL_REQUEST_READ:
+        return response->done == op->wire_received
+                   ? SLUICE_OK
+                   : violate(core, "Response.done", "is not what the read has brought");
     case SL_REQUEST_WRITE:
         if (response->done > op->request.as.write.length_bytes ||
             response->in_doubt > op->request.as.write.length_bytes - response->done) {
-            return SLUICE_EPROTOCOL;
+            return violate(core, "Response.done", "has more bytes than the write");
         }
         if (!op->is_detached) {
             op->result.done = response->done;
@@ -213,8 +238,8 @@ static int on_outcome(client_core *core, client_operation *op, const sl_response
             op->entry = NULL;
         }
         return SLUICE_OK;
-    case SL_REQUEST_STATUS: return is_ok ? on_status(op, response) : SLUICE_OK;
-    case SL_REQUEST_OPS: return is_ok ? on_ops(op, response) : SLUICE_OK;
+    case SL_REQUEST_STATUS: return is_ok ? on_status(core, op, response) : SLUICE_OK;
+    case SL_REQUEST_OPS: return is_ok ? on_ops(core, op, response) : SLUICE_OK;
     default:
         return is_ok && client_operation_opens(op) ? on_opened(core, op, response, ret_status)
                                                    : SLUICE_OK;
@@ -224,7 +249,7 @@ static int on_outcome(client_core *core, client_operation *op, const sl_response
 /* The last frame of a reply. */
 static int on_reply(client_core *core, client_operation *op, const sl_response *response) {
     if (response->status > 0) {
-        return SLUICE_EPROTOCOL;
+        return violate(core, "Response.status", "is none");
     }
     op->is_replied = true;
     int outcome = response->status;
@@ -257,7 +282,7 @@ int client_receive_frame(client_core *core, const sl_frame *frame) {
     }
     if (core->phase == CLIENT_GREETING) {
         if (response.id != core->ping_id) {
-            return SLUICE_EPROTOCOL;
+            return violate(core, "Response.id", "is not that of the Hello");
         }
         core->ping_id = 0;
         client_connect_greeted(core, &response);
@@ -266,14 +291,19 @@ int client_receive_frame(client_core *core, const sl_frame *frame) {
     client_operation *op = client_wire_find(core, response.id);
     if (op == NULL) {
         if (response.id != core->ping_id || core->ping_id == 0) {
-            return SLUICE_EPROTOCOL;
+            return violate(core, "Response.id", "no request has it");
         }
         core->ping_id = 0; /* the watch's own */
         return SLUICE_OK;
     }
     status = on_payload(core, op, frame);
-    if (status != SLUICE_OK || response.more) {
-        return status != SLUICE_OK || client_operation_is_read(op) ? status : SLUICE_EPROTOCOL;
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    if (response.more) {
+        return client_operation_is_read(op)
+                   ? SLUICE_OK
+                   : violate(core, "Response.more", "and the request is no read");
     }
     return on_reply(core, op, &response);
 }

@@ -15,6 +15,7 @@
 
 #include "base/failpoint.h"
 #include "client/detail.h"
+#include "client/limit.h"
 #include "client/look.h"
 #include "client/pin.h"
 #include "client/registry.h"
@@ -167,6 +168,7 @@ static int take_options(sluice_session *session, const sluice_open_options *opti
         .open_deadline_ns = deadline_ns,
         .call_grace_ns = SL_SEC,
         .credit_operations = options->credit_operations,
+        .explain_limit = client_limit_explain,
     };
     session->info.size = sizeof(session->info);
     session->info.mode = options->mode;
@@ -207,9 +209,11 @@ void client_session_drop(sluice_session *session) {
 
 /* ---- open and close -------------------------------------------------------------------------- */
 
-static int start_threads(sluice_session *session) {
+static int start_threads(sluice_session *session, const char **ret_wrong) {
+    *ret_wrong = "the system has no thread or descriptor for the session's callbacks";
     int status = client_delivery_open(&session->delivery, session->info.delivery);
     if (status == SLUICE_OK) {
+        *ret_wrong = "the system has no thread or descriptor for the session's connection";
         status = client_io_thread_start(session);
         if (status != SLUICE_OK) {
             client_delivery_close(&session->delivery);
@@ -222,8 +226,12 @@ static int connect_first(sluice_session *session, open_why *ret_why) {
     client_arguments a = {
         .call = CLIENT_CALL_open, .local = CLIENT_OPEN, .timeout_ns = SLUICE_NO_TIMEOUT};
     client_operation *op = NULL;
-    int status = client_do(session, &a, &op, NULL);
-    if (op != NULL) {
+    sl_reason reason;
+    reason.text[0] = '\0';
+    int status = client_do(session, &a, &op, &reason);
+    if (op == NULL) {
+        client_detail_copy(ret_why->detail, sizeof(ret_why->detail), reason.text);
+    } else {
         client_detail_copy(ret_why->detail, sizeof(ret_why->detail), op->result.detail);
         ret_why->os_error = op->result.os_error;
         client_pool_drop(op);
@@ -248,7 +256,7 @@ static int open_session(const sluice_open_options *given, const client_tuning *t
     sluice_session *session = create(tuning->allocator);
     if (session == NULL) {
         client_launch_log_close(launch.log);
-        return SLUICE_ENOMEM;
+        return explain(&options, SLUICE_ENOMEM, "no memory for a session");
     }
     session->fork_generation = client_fork_generation();
     session->backend = tuning->backend;
@@ -259,7 +267,9 @@ static int open_session(const sluice_open_options *given, const client_tuning *t
         session->info.call_grace_ns = tuning->call_grace_ns;
     }
     if (status == SLUICE_OK) {
-        status = start_threads(session);
+        const char *wrong;
+        status = start_threads(session, &wrong);
+        (void)explain(&options, status, status == SLUICE_EOSLIMIT ? wrong : "");
     }
     if (status != SLUICE_OK) {
         client_launcher_stop(&session->launcher, 0);
@@ -284,11 +294,15 @@ int client_session_open(const sluice_open_options *given, const client_tuning *t
                         sluice_session **ret_session) {
     open_why why = {.detail = "", .os_error = 0};
     int status = open_session(given, tuning, ret_session, &why);
+    if (status == SLUICE_EOSLIMIT) {
+        (void)client_limit_explain(why.os_error, why.detail, sizeof(why.detail));
+    }
+    const char *words = status == SLUICE_OK ? "" : client_failure_words(status, why.detail);
     if (wants_detail(given)) {
-        client_detail_copy(given->ret_detail, given->detail_size, why.detail);
+        client_detail_copy(given->ret_detail, given->detail_size, words);
     }
     return status == SLUICE_OK ? status
-                               : client_fail(CLIENT_CALL_open, status, why.os_error, why.detail);
+                               : client_fail(CLIENT_CALL_open, status, why.os_error, words);
 }
 
 int32_t sluice_open(const sluice_open_options *options, sluice_session **ret_session) {
@@ -323,13 +337,14 @@ static void close_session(void *context) {
 }
 
 /* In a callback of another session. */
-static int close_later(sluice_session *session) {
+static int close_later(sluice_session *session, sl_reason *ret_reason) {
     sl_thread closer;
     int status = sl_thread_start(&closer, "sluice-closer", close_session, session);
     if (status == SLUICE_OK) {
         sl_thread_detach(&closer);
+        return status;
     }
-    return status;
+    return sl_reason_set(ret_reason, status, "session", "the system has no thread to close it on");
 }
 
 static int try_close(sluice_session *session, sl_reason *ret_reason) {
@@ -346,7 +361,7 @@ static int try_close(sluice_session *session, sl_reason *ret_reason) {
                              "sluice_dispatch runs its callbacks at this moment");
     }
     if (client_registry_is_callback()) {
-        return close_later(session);
+        return close_later(session, ret_reason);
     }
     close_session(session);
     return SLUICE_OK;

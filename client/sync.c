@@ -34,7 +34,8 @@ static int32_t end_unbegun(client_call call, int status, const sl_reason *reason
                            sluice_result *ret_result) {
     sluice_result result = {.size = sizeof(result), .status = status};
     if (status != SLUICE_OK) {
-        client_detail_copy(result.detail, sizeof(result.detail), reason->text);
+        client_detail_copy(result.detail, sizeof(result.detail),
+                           client_failure_words(status, reason->text));
     }
     copy_result(&result, ret_result);
     return client_return(call, status, reason);

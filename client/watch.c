@@ -70,12 +70,26 @@ uint64_t client_watch_deadline_ns(const client_core *core) {
     return deadline_ns;
 }
 
+static void explain_late(const client_core *core, client_operation *op) {
+    sl_reason reason;
+    if (op->state == CLIENT_OPERATION_WAITING) {
+        client_connect_describe_wait(core, &reason);
+    } else {
+        (void)sl_reason_set(&reason, SLUICE_ETIMEDOUT, "timeout_ns",
+                            op->state == CLIENT_OPERATION_SENT
+                                ? "is over, and the broker has not answered"
+                                : "is over, and the broker took in no request in that time");
+    }
+    client_core_explain(op, reason.text);
+}
+
 static void on_late(client_core *core, client_operation *op) {
     uint64_t due_ns = limit_ns(core, op);
     if (due_ns > core->now_ns) {
         set_timer(core, op, due_ns);
         return;
     }
+    explain_late(core, op);
     bool goes_on = op->state == CLIENT_OPERATION_SENT ||
                    (op->state == CLIENT_OPERATION_QUEUED && op->request.kind == SL_REQUEST_CLOSE);
     if (goes_on) {

@@ -9,6 +9,8 @@
 #include "client/detail.h"
 #include "tests/client/rig.h"
 
+#define PATIENCE_NS (1 * SL_NS_PER_S)
+
 static const char *broker_path;
 
 static void fill(sluice_result *result, uint32_t size) {
@@ -154,7 +156,8 @@ static void test_not_trusted(void **state) {
     assert_int_equal(sluice_session_get_info(r->session, &info), 0);
     char wanted[sizeof(info.broker_user) + 32];
     (void)snprintf(wanted, sizeof(wanted), "the server's user: %s", info.broker_user);
-    sluice_open_options strange = {.mode = SLUICE_MODE_SERVICE, .endpoint = r->fake.endpoint,
+    sluice_open_options strange = {.mode = SLUICE_MODE_SERVICE,
+                                   .endpoint = r->fake.endpoint,
                                    .expected_user = "S-1-5-21-1-2-3-4"};
     expect_no_session(&strange, SLUICE_EUNTRUSTED, wanted);
     sluice_open_options nobody = {.mode = SLUICE_MODE_SERVICE, .expected_user = "nobody"};
@@ -167,8 +170,8 @@ static void test_real_broker(void **state) {
     if (broker_path == NULL) {
         skip();
     }
-    sluice_open_options options = {.mode = SLUICE_MODE_PRIVATE, .broker_path = broker_path,
-                                   .client_name = "\xff"};
+    sluice_open_options options = {
+        .mode = SLUICE_MODE_PRIVATE, .broker_path = broker_path, .client_name = "\xff"};
     expect_no_session(&options, SLUICE_EINVAL, "client_name: text that is not UTF-8");
 }
 
@@ -178,8 +181,8 @@ static void test_real_handles(void **state) {
     if (broker_path == NULL) {
         skip();
     }
-    sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_PRIVATE,
-                                   .broker_path = broker_path};
+    sluice_open_options options = {
+        .size = sizeof(options), .mode = SLUICE_MODE_PRIVATE, .broker_path = broker_path};
     sluice_session *session = NULL;
     sluice_result pair = {.size = sizeof(pair)};
     sluice_result result = {.size = sizeof(result)};
@@ -195,8 +198,7 @@ static void test_real_handles(void **state) {
     assert_int_equal(sluice_write(session, pair.handles[0], "x", 1, RIG_LONG_NS, &result),
                      SLUICE_ENOTSUP);
     assert_string_equal(result.detail, "handle: cannot be written");
-    assert_int_equal(sluice_accept(session, pair.handles[0], RIG_LONG_NS, &result),
-                     SLUICE_ENOTSUP);
+    assert_int_equal(sluice_accept(session, pair.handles[0], RIG_LONG_NS, &result), SLUICE_ENOTSUP);
     assert_string_equal(result.detail, "handle: is no listener");
     assert_int_equal(sluice_half_close(session, pair.handles[0], RIG_LONG_NS, &result),
                      SLUICE_ENOTSUP);
@@ -229,6 +231,43 @@ static void test_nobody_there(void **state) {
     assert_int_equal(sluice_last_error()->status, SLUICE_ENOBROKER);
 }
 
+/* The service does not come back. A call that looks for it says where, whether its own time is over
+ * or the session's. */
+static void test_lost_service(void **state) {
+    fake_broker gone;
+    char wanted[SLUICE_DETAIL_BYTES];
+    sluice_session *session;
+    sluice_session_info info = {.size = sizeof(info)};
+    rig_tally tally;
+    (void)state;
+    memset(&tally, 0, sizeof(tally));
+    fake_start(&gone);
+    (void)snprintf(wanted, sizeof(wanted),
+                   "no broker listens at %.80s: start sluiced, or use "
+                   "a private broker",
+                   gone.endpoint);
+    sluice_open_options options = {.size = sizeof(options),
+                                   .mode = SLUICE_MODE_SERVICE,
+                                   .endpoint = gone.endpoint,
+                                   .open_timeout_ns = 3 * PATIENCE_NS};
+    assert_int_equal(sluice_open(&options, &session), SLUICE_OK);
+    fake_stop(&gone);
+    do {
+        assert_int_equal(sluice_session_get_info(session, &info), SLUICE_OK);
+    } while (info.status == SLUICE_OK);
+    assert_int_equal(sluice_ping_start(session, PATIENCE_NS, rig_count, &tally, NULL), SLUICE_OK);
+    assert_int_equal(sluice_ping(session, PATIENCE_NS, NULL), SLUICE_ETIMEDOUT);
+    assert_string_equal(sluice_last_error()->detail, wanted);
+    assert_true(rig_wait(&tally, 1));
+    assert_int_equal(tally.last.status, SLUICE_ETIMEDOUT);
+    assert_string_equal(tally.last.detail, wanted);
+    assert_int_equal(sluice_ping(session, RIG_LONG_NS, NULL), SLUICE_ENOBROKER);
+    assert_string_equal(sluice_last_error()->detail, wanted);
+    assert_int_equal(sluice_session_get_info(session, &info), SLUICE_OK);
+    assert_string_equal(info.detail, wanted);
+    assert_int_equal(sluice_session_close(session), SLUICE_OK);
+}
+
 static void expect_copy(const char *from, size_t size, const char *wanted) {
     char to[SLUICE_DETAIL_BYTES];
     memset(to, 0xaa, sizeof(to));
@@ -251,20 +290,27 @@ static void test_copy(void **state) {
     expect_copy("a\xc3\xbc", 3, "a");
     expect_copy("\xf0\x9f\x98\x80", 4, "");
     expect_copy("a\x1b[2J\n\x7f\tz", 20, "a?[2J???z");
-    expect_copy("a\xc2\x9b" "b", 20, "a?b");
-    expect_copy("a\xc2\xa0" "b", 20, "a\xc2\xa0" "b");
+    expect_copy("a\xc2\x9b"
+                "b",
+                20, "a?b");
+    expect_copy("a\xc2\xa0"
+                "b",
+                20,
+                "a\xc2\xa0"
+                "b");
 }
 
 #define WITH_SESSION(test) cmocka_unit_test_setup_teardown(test, rig_setup_patient, rig_teardown)
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        WITH_SESSION(test_refused),   WITH_SESSION(test_small_result),
-        WITH_SESSION(test_goodbye),   WITH_SESSION(test_refused_asynchronously),
-        WITH_SESSION(test_not_sent),  WITH_SESSION(test_violation),
-        WITH_SESSION(test_not_opened), WITH_SESSION(test_not_trusted),
-        WITH_SESSION(test_nobody_there), cmocka_unit_test(test_real_handles),
-        cmocka_unit_test(test_real_broker), cmocka_unit_test(test_copy),
+        WITH_SESSION(test_refused),          WITH_SESSION(test_small_result),
+        WITH_SESSION(test_goodbye),          WITH_SESSION(test_refused_asynchronously),
+        WITH_SESSION(test_not_sent),         WITH_SESSION(test_violation),
+        WITH_SESSION(test_not_opened),       WITH_SESSION(test_not_trusted),
+        WITH_SESSION(test_nobody_there),     cmocka_unit_test(test_lost_service),
+        cmocka_unit_test(test_real_handles), cmocka_unit_test(test_real_broker),
+        cmocka_unit_test(test_copy),
     };
     broker_path = argc > 1 ? argv[1] : NULL;
     return cmocka_run_group_tests(tests, NULL, NULL);

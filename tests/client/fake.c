@@ -80,6 +80,10 @@ static int refusal(fake_broker *fake, int usual) {
     return status != 0 ? -status : usual;
 }
 
+static const char *words(fake_broker *fake) {
+    return atomic_load(&fake->is_wordless) ? NULL : FAKE_DETAIL;
+}
+
 static void answer(fake_connection *c, sl_response *response, const uint8_t *payload,
                    uint32_t payload_length, bool is_ping) {
     uint8_t buffer[4096];
@@ -95,7 +99,7 @@ static void answer(fake_connection *c, sl_response *response, const uint8_t *pay
         payload_length = 0;
         *response = (sl_response){.id = response->id,
                                   .status = refusal(c->fake, SLUICE_EINVAL),
-                                  .detail = FAKE_DETAIL};
+                                  .detail = words(c->fake)};
     }
     if (mode == FAKE_GOODBYE || mode == FAKE_FULL) {
         bool is_full = mode == FAKE_FULL;
@@ -256,7 +260,7 @@ static void on_hello(fake_connection *c, const sl_request *request) {
     if (mode_of(fake) == FAKE_BAD_VERSION) {
         hello->version = 0;
         response.status = refusal(fake, SLUICE_EVERSION);
-        response.detail = FAKE_DETAIL;
+        response.detail = words(fake);
     }
     if (mode_of(fake) != FAKE_MUTE_HELLO) {
         answer(c, &response, NULL, 0, true);

@@ -45,6 +45,7 @@ typedef struct fake_broker {
     sl_atomic_u32 credit_operations;  /* of the next Hello; 0 = 64 */
     sl_atomic_u32 ping_interval_ms;   /* of the next Hello */
     sl_atomic_u32 unresponsive_ms;
+    sl_atomic_bool is_wordless;       /* it says nothing with that */
     sl_atomic_u32 refuse_status;      /* without its sign; 0 = EINVAL, of a Hello EVERSION */
     sl_atomic_u64 counts[SL_REQUEST_KIND_COUNT]; /* requests seen */
     sl_atomic_u32 connection_count;              /* now */

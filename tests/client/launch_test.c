@@ -132,7 +132,7 @@ static void test_last_words(void **state) {
     options.detail_size = sizeof(why);
     stand_in_set_role("words");
     assert_int_equal(sluice_open(&options, &session), SLUICE_ENOBROKER);
-    assert_string_equal(why, "the private broker ended before it was reached");
+    assert_string_equal(why, "the private broker ended before it was reached; its log says why");
     assert_true(log_will_have("last words"));
     assert_true(log_will_have(stand_in_root));
 }

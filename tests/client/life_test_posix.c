@@ -22,6 +22,8 @@
 
 #define STRANGER   4002u /* no user of any system we know */
 #define PATH_BYTES 768
+#define LEAST      3u  /* descriptors */
+#define MANY       64u /* are enough for every session */
 #define PROGRAM_S  100 /* it ends by itself, should the test not live to end it */
 
 static const char *broker_path;
@@ -45,6 +47,7 @@ static sluice_session *open_and_tell(told *t, uint32_t mode) {
     sluice_open_options options = {.size = sizeof(options),
                                    .mode = mode,
                                    .broker_path = broker_path,
+                                   .endpoint = getenv("LIFE_ENDPOINT"),
                                    .ret_detail = t->detail,
                                    .detail_size = sizeof(t->detail)};
     t->open_status = sluice_open(&options, &session);
@@ -58,14 +61,30 @@ static sluice_session *open_and_tell(told *t, uint32_t mode) {
     return session;
 }
 
-static void set_limit(rlim_t soft) {
+/* Soft: a broker raises it for itself. */
+static void set_limit(rlim_t soft, bool is_hard) {
     struct rlimit limit;
     (void)getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = soft;
+    limit.rlim_max = is_hard ? soft : limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* "closed MASK", "auto", "few", "many", "umask", "stay", "drop": see the tests. */
+/* The broker is gone, and there is no descriptor for another. */
+static void lose_broker(sluice_session *session, told *t) {
+    sluice_session_info info = {.size = sizeof(info)};
+    sluice_result result = {.size = sizeof(result)};
+    (void)kill((pid_t)t->broker, SIGKILL);
+    do {
+        (void)sluice_session_get_info(session, &info);
+    } while (info.status == SLUICE_OK);
+    set_limit(LEAST, false);
+    t->pair_status = sluice_pair(session, RIG_LONG_NS, &result);
+    (void)snprintf(t->detail, sizeof(t->detail), "%s", result.detail);
+}
+
+/* "closed MASK", "auto", "service", "few", "limit N", "hard N", "lose", "many", "umask", "stay",
+ * "drop": see the tests. */
 static int be_program(const char *role, const char *argument) {
     told t = {.open_status = 1};
     (void)alarm(PROGRAM_S);
@@ -76,7 +95,10 @@ static int be_program(const char *role, const char *argument) {
         }
     }
     if (strcmp(role, "few") == 0) {
-        set_limit(40);
+        set_limit(40, false);
+    } else if (strcmp(role, "limit") == 0 || strcmp(role, "service") == 0 ||
+               strcmp(role, "hard") == 0) {
+        set_limit(mask, strcmp(role, "hard") == 0);
     } else if (strcmp(role, "many") == 0) {
         for (unsigned i = 0; i < 600; i++) {
             (void)open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -86,8 +108,13 @@ static int be_program(const char *role, const char *argument) {
         (void)signal(SIGPIPE, SIG_IGN);
         (void)signal(SIGTERM, SIG_IGN);
     }
-    uint32_t mode = strcmp(role, "auto") == 0 ? SLUICE_MODE_AUTO : SLUICE_MODE_PRIVATE;
+    uint32_t mode = strcmp(role, "auto") == 0      ? SLUICE_MODE_AUTO
+                    : strcmp(role, "service") == 0 ? SLUICE_MODE_SERVICE
+                                                   : SLUICE_MODE_PRIVATE;
     sluice_session *session = open_and_tell(&t, mode);
+    if (strcmp(role, "lose") == 0) {
+        lose_broker(session, &t);
+    }
     if (strcmp(role, "drop") == 0 && (setgid(STRANGER) != 0 || setuid(STRANGER) != 0)) {
         return 1;
     }
@@ -114,6 +141,7 @@ typedef struct setting {
     const char *runtime; /* XDG_RUNTIME_DIR; NULL = none */
     uid_t user;          /* 0 = ours */
     int errors;          /* its standard error; 0 = ours */
+    const char *service; /* an endpoint; NULL = none is named */
 } setting;
 
 static program start(const char *role, const char *argument, const setting *s) {
@@ -132,6 +160,9 @@ static program start(const char *role, const char *argument, const setting *s) {
         (void)fcntl(3, F_SETFD, 0);
         (void)(s->runtime != NULL ? setenv("XDG_RUNTIME_DIR", s->runtime, 1)
                                   : unsetenv("XDG_RUNTIME_DIR"));
+        if (s->service != NULL) {
+            (void)setenv("LIFE_ENDPOINT", s->service, 1);
+        }
         if (s->user != 0 && (setgid(s->user) != 0 || setuid(s->user) != 0)) {
             _exit(2);
         }
@@ -191,6 +222,57 @@ static void test_few_and_many_descriptors(void **state) {
     (void)state;
     (void)run("few", "", &(setting){.runtime = runtime_path});
     (void)run("many", "", &(setting){.runtime = runtime_path});
+}
+
+/* One after the other, from the fewest that there can be to those that are enough: which limit it
+ * is, whose, and how much. */
+static unsigned climb(const char *role, const setting *s) {
+    unsigned limit = LEAST;
+    for (;; limit++) {
+        char number[8];
+        char wanted[SLUICE_DETAIL_BYTES];
+        (void)snprintf(number, sizeof(number), "%u", limit);
+        (void)snprintf(wanted, sizeof(wanted),
+                       "this process has too few descriptors free: its limit RLIMIT_NOFILE is %u",
+                       limit);
+        program p = start(role, number, s);
+        told t = hear(&p);
+        end(&p, 0);
+        if (t.open_status == SLUICE_OK) {
+            return limit - LEAST;
+        }
+        if (strcmp(role, "hard") == 0 && t.open_status == SLUICE_ENOBROKER) {
+            assert_string_equal(t.detail,
+                                "the private broker ended before it was reached; its log says why");
+            return limit - LEAST;
+        }
+        assert_int_equal(t.open_status, SLUICE_EOSLIMIT);
+        assert_string_equal(t.detail, wanted);
+        assert_true(limit < MANY);
+    }
+}
+
+static void test_limits(void **state) {
+    static fake_broker service;
+    setting here = {.runtime = runtime_path};
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    (void)state;
+    assert_true(climb("limit", &here) > 0);
+    here.errors = null; /* the broker says there why it does not start */
+    assert_true(climb("hard", &here) > 0);
+    here.errors = 0;
+    (void)close(null);
+    fake_start(&service);
+    here.service = service.endpoint;
+    assert_true(climb("service", &here) > 0);
+    fake_stop(&service);
+    program p = start("lose", "", &(setting){.runtime = runtime_path});
+    told t = hear(&p);
+    end(&p, 0);
+    assert_int_equal(t.pair_status, SLUICE_EOSLIMIT);
+    assert_string_equal(t.detail,
+                        "this process has too few descriptors free: its limit RLIMIT_NOFILE is 3");
+    assert_int_equal(runtime_count(), 0);
 }
 
 /* /proc tells what the broker has. */
@@ -381,6 +463,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_standard_descriptors_closed),
         cmocka_unit_test(test_few_and_many_descriptors),
+        cmocka_unit_test(test_limits),
         cmocka_unit_test(test_what_it_has),
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_foreign_places),

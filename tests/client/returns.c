@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/atomic.h"
 #include "base/check.h"
@@ -24,9 +25,9 @@ const char *const returns_sets[RETURNS_SET_COUNT] = {
 };
 
 #define SET(set, status, when) \
-    {RETURNS_##set, CLIENT_CALL_COUNT, SLUICE_##status, when, NULL}
+    { RETURNS_##set, CLIENT_CALL_COUNT, SLUICE_##status, when, NULL }
 #define OWN(call, status, when) \
-    {RETURNS_OWN, CLIENT_CALL_##call, SLUICE_##status, when, NULL}
+    { RETURNS_OWN, CLIENT_CALL_##call, SLUICE_##status, when, NULL }
 
 const returns_row returns_rows[] = {
     SET(BEGUN, EINVAL, "an argument is wrong; the detail names it and what it must be"),
@@ -42,13 +43,15 @@ const returns_row returns_rows[] = {
     SET(WIRE, EUNRESPONSIVE, "the broker was silent too long under it"),
     SET(WIRE, EPROTOCOL, "the broker broke the protocol"),
     SET(END, ECANCELED, "it was cancelled, or its session closed"),
-    SET(CREDIT, EQUOTA, "no credit came free in time, or a limit of the broker's is reached: the "
-                        "detail says which"),
+    SET(CREDIT, EQUOTA,
+        "no credit came free in time, or a limit of the broker's is reached: the "
+        "detail says which"),
     SET(WORK, ESHUTDOWN, "the broker is stopping"),
     SET(HANDLE, EBADHANDLE, "the session has no such handle"),
     SET(HANDLE, ESTALE, "the handle's connection is lost"),
-    SET(OPENS, ENOBROKER, "nobody listens at the endpoint, or there is no sluiced to start: the "
-                          "detail says where was looked"),
+    SET(OPENS, ENOBROKER,
+        "nobody listens at the endpoint, or there is no sluiced to start: the "
+        "detail says where was looked"),
     SET(OPENS, EACCESS, "the system, or the broker, does not let this user in"),
     SET(OPENS, EUNTRUSTED, "the broker is not whose it should be; the detail says whose it is"),
     SET(OPENS, EVERSION, "no version of the protocol in common"),
@@ -138,8 +141,8 @@ const unsigned returns_row_count = SL_ARRAY_COUNT(returns_rows);
 #define WAITS    (BIT(CREDIT) | BIT(WORK))
 #define START    (BIT(BEGUN) | BIT(START))
 
-#define ROW(call, sets)  [CLIENT_CALL_##call] = {"sluice_" #call, (sets) | BIT(OWN)}
-#define TWIN(call)       ROW(call##_start, START)
+#define ROW(call, sets) [CLIENT_CALL_##call] = {"sluice_" #call, (sets) | BIT(OWN)}
+#define TWIN(call)      ROW(call##_start, START)
 
 const returns_call returns_calls[CLIENT_CALL_COUNT] = {
     ROW(open, BIT(OPENS)),
@@ -185,12 +188,31 @@ bool returns_is_legal(client_call call, int status) {
 
 static sl_atomic_u64 seen[CLIENT_CALL_COUNT];
 
-static void look_at(client_call call, int32_t status) {
+/* The library knows more of these than what the status means. */
+static bool is_telling(int32_t status) {
+    static const int32_t telling[] = {SLUICE_EBROKERLOST, SLUICE_EUNRESPONSIVE, SLUICE_EPROTOCOL,
+                                      SLUICE_EFORKED,     SLUICE_EDEADLK,       SLUICE_ESTALE,
+                                      SLUICE_EBADHANDLE,  SLUICE_ENOBROKER};
+    for (size_t i = 0; i < SL_ARRAY_COUNT(telling); i++) {
+        if (telling[i] == status) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void look_at(client_call call, int32_t status, const char *detail) {
     SL_CHECK(call < CLIENT_CALL_COUNT && status < 0 && status > -SLUICE_STATUS_COUNT,
              "a call and a status that there are");
     if (!returns_is_legal(call, status)) {
         fprintf(stderr, "%s returns %s, which is in no row of tests/client/returns.c\n",
                 returns_calls[call].name, sl_status_name(status));
+        abort();
+    }
+    if (detail[0] == '\0' ||
+        (is_telling(status) && strcmp(detail, sl_status_sentence(status)) == 0)) {
+        fprintf(stderr, "%s returns %s and says \"%s\"\n", returns_calls[call].name,
+                sl_status_name(status), detail);
         abort();
     }
     (void)atomic_fetch_or(&seen[call], UINT64_C(1) << -status);

@@ -3,7 +3,8 @@
  *
  * The table is in returns.c; docs/errors.md shows it, and the comments of sluice.h name the same
  * statuses (both compared by the test client_returns_docs). The test client_returns provokes every
- * row; other tests, whatever they are about, end at a status that is in no row.
+ * row; other tests, whatever they are about, end at a status that is in no row, and at a failure
+ * that says nothing.
  */
 #ifndef SLUICE_TESTS_CLIENT_RETURNS_H
 #define SLUICE_TESTS_CLIENT_RETURNS_H
@@ -53,8 +54,8 @@ bool returns_has(client_call call, const returns_row *row);
 /* SLUICE_OK is always one. */
 bool returns_is_legal(client_call call, int status);
 
-/* From now on each failure of this process's calls is looked at: one that is in no row ends the
- * process. */
+/* From now on each failure of this process's calls is looked at: one that is in no row, or has no
+ * detail, ends the process. */
 void returns_watch(void);
 /* Has it been returned since? */
 bool returns_was_seen(client_call call, int status);

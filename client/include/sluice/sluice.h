@@ -16,11 +16,12 @@
  *   Time       *_ns are nanoseconds. A timeout counts from the call; SLUICE_NO_TIMEOUT is none; 0
  *              has passed already (SLUICE_ETIMEDOUT at once).
  *   Text       UTF-8, ends with a NUL. Read during the call only.
- *   Detail     What a status cannot tell, in one sentence for people: which argument is wrong, or
- *              why the broker ended the session. Printable; "" when there is nothing to add, which
- *              is never so where the caller is wrong. Never to be branched on. With every failed
- *              call: sluice_last_error; also in its sluice_result, in the options of sluice_open,
- *              and for a session that has no connection in sluice_session_info.
+ *   Detail     What a status cannot tell, in one sentence for people: which argument is wrong,
+ *              which limit was reached, why the broker ended the session. Printable. Every status
+ *              other than SLUICE_OK has one (where nobody knows more, sluice_status_sentence's),
+ *              SLUICE_OK has "". Never to be branched on. With every failed call:
+ *              sluice_last_error; also in its sluice_result, in the options of sluice_open, and for
+ *              a session that has no connection in sluice_session_info.
  *   Structures start with their size in bytes: set it to sizeof before a call, for options and for
  *              results. Members that a caller's version does not have are left alone or taken as 0.
  *              A result whose size was forgotten is EINVAL and stays as it is.
@@ -201,7 +202,8 @@ typedef struct sluice_session_info {
     char broker_version[64];
     char engine_name[32];
     char broker_user[184]; /* whose broker it is, as the system says: "uid 998", or a SID */
-    char detail[SLUICE_DETAIL_BYTES]; /* of `status`: what the broker said when it went */
+    char detail[SLUICE_DETAIL_BYTES]; /* of `status`: what the broker said when it went, or what is
+                                         known of that */
 } sluice_session_info;
 
 /* Does not wait. SLUICE_OK, EINVAL (size), EFORKED. */
