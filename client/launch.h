@@ -50,20 +50,27 @@ int client_launch_find(char *ret_path, size_t size, sl_text *tried);
 /* Is that an absolute path? */
 bool client_launch_is_absolute(const char *path);
 
-/* The program's standard error, if it is open, else CLIENT_LOG_NOWHERE. The first call of a process
- * decides whether it is: later the number may be something else's, ours for example. */
+/* The program's standard error, if it is open and can be written to, else CLIENT_LOG_NOWHERE. The
+ * first call of a process decides whether it is open: later the number may be something else's,
+ * ours for example. */
 uint64_t client_launch_standard_error(void);
 
-/* A copy of a descriptor or HANDLE for a log; of CLIENT_LOG_NOWHERE that. SLUICE_OK; EINVAL: it is
- * none; EOSLIMIT. */
+/* Can a program's descriptor or HANDLE be a log? Does not wait. SLUICE_OK; EINVAL, with what is
+ * wrong with it, static. */
+int client_launch_log_check(uint64_t log, const char **ret_wrong);
+
+/* A copy of one that can; of CLIENT_LOG_NOWHERE that. SLUICE_OK, EOSLIMIT. */
 int client_launch_log_copy(uint64_t log, uint64_t *ret_log);
 void client_launch_log_close(uint64_t log);
 
-/* Starts one that listens at launch->place, which is made. SLUICE_OK; ENOTFOUND: no program there;
- * EACCESS, ENAMETOOLONG, ENOMEM, EOSLIMIT, EOS. *ret_detail is static; it stays if there is nothing
- * special to say. */
+/* Starts one that listens at launch->place, which is made. SLUICE_OK; ENOTFOUND: no program there,
+ * or no folder for the log; EACCESS, ENAMETOOLONG, ENOMEM, EOSLIMIT, EOS. *ret_is_log: it is the
+ * log that cannot be had. */
 int client_launch_start(client_launch *launch, const client_launch_options *options,
-                        const char **ret_detail, uint32_t *ret_os_error);
+                        bool *ret_is_log, uint32_t *ret_os_error);
+
+/* What the system means by that. */
+void client_launch_words(uint32_t os_error, char *ret_words, size_t size);
 
 /* Any thread, while client_launch_start is under way on another, and until the launch is stopped:
  * gets it out of an exec that does not come back, if the system lets it. */

@@ -64,13 +64,19 @@ enum { NULL_IN, NULL_OUT, LOG, CLIENT, LIFE, FOLDER, DESCRIPTORS };
 static int status_of(int error) {
     switch (error) {
     case ENOENT:
-    case ENOTDIR: return SLUICE_ENOTFOUND;
+    case ENOTDIR:
+    case EISDIR:
+    case ELOOP: return SLUICE_ENOTFOUND;
     case EACCES:
     case EPERM:
+    case EROFS:
     case ENOEXEC: return SLUICE_EACCESS;
+    case ENAMETOOLONG: return SLUICE_ENAMETOOLONG;
     case ENOMEM: return SLUICE_ENOMEM;
     case EMFILE:
     case ENFILE:
+    case ENOSPC:
+    case EDQUOT:
     case EAGAIN: return SLUICE_EOSLIMIT;
     default: return SLUICE_EOS;
     }
@@ -203,7 +209,7 @@ static int open_log(const client_launch_options *options, int null) {
 
 /* 0, or the errno; then nothing is open. */
 static int open_all(client_launch *launch, const client_launch_options *options,
-                    int ret_descriptors[DESCRIPTORS], const char **ret_detail) {
+                    int ret_descriptors[DESCRIPTORS], bool *ret_is_log) {
     int life[2] = {-1, -1};
     int *d = ret_descriptors;
     for (unsigned i = 0; i < DESCRIPTORS; i++) {
@@ -229,9 +235,7 @@ static int open_all(client_launch *launch, const client_launch_options *options,
     if (error == 0) {
         d[LOG] = open_log(options, d[NULL_IN]);
         error = d[LOG] < 0 ? errno : 0;
-        if (error != 0) {
-            *ret_detail = "the private broker's log cannot be opened";
-        }
+        *ret_is_log = error != 0;
     }
     if (error != 0) {
         close_all(d);
@@ -332,7 +336,7 @@ void client_launch_init(client_launch *launch) {
 }
 
 int client_launch_start(client_launch *launch, const client_launch_options *options,
-                        const char **ret_detail, uint32_t *ret_os_error) {
+                        bool *ret_is_log, uint32_t *ret_os_error) {
     char words[][16] = {"run",  "--private-for", "fd:3", "--life-line",
                         "fd:4", "--log-level",   "",     "--endpoint"};
     char program[PATH_BYTES];
@@ -344,7 +348,8 @@ int client_launch_start(client_launch *launch, const client_launch_options *opti
     starter s = {.path = program, .argv = argv, .pidfd = &launch->os_starting};
     int held[LOW];
     hold_low(held);
-    int error = open_all(launch, options, s.descriptors, ret_detail);
+    *ret_is_log = false;
+    int error = open_all(launch, options, s.descriptors, ret_is_log);
     if (error == 0) {
         error = start_process(&s);
         close_all(s.descriptors);
@@ -358,6 +363,10 @@ int client_launch_start(client_launch *launch, const client_launch_options *opti
     release_low(held);
     *ret_os_error = (uint32_t)error;
     return error == 0 ? SLUICE_OK : status_of(error);
+}
+
+void client_launch_words(uint32_t os_error, char *ret_words, size_t size) {
+    (void)snprintf(ret_words, size, "%s", strerror((int)os_error));
 }
 
 void client_launch_interrupt(client_launch *launch) {
@@ -428,9 +437,22 @@ static void look_at_error(void) {
     is_error_open = fcntl(STDERR_FILENO, F_GETFD) >= 0;
 }
 
+int client_launch_log_check(uint64_t log, const char **ret_wrong) {
+    int flags = log > INT32_MAX ? -1 : fcntl((int)log, F_GETFL);
+    if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) { /* of an O_PATH descriptor it is that */
+        return SLUICE_OK;
+    }
+    *ret_wrong =
+        flags < 0 ? "private_log_handle: is not open" : "private_log_handle: cannot be written to";
+    return SLUICE_EINVAL;
+}
+
 uint64_t client_launch_standard_error(void) {
+    const char *wrong;
     (void)pthread_once(&once, look_at_error);
-    return is_error_open && fcntl(STDERR_FILENO, F_GETFD) >= 0 ? STDERR_FILENO : CLIENT_LOG_NOWHERE;
+    return is_error_open && client_launch_log_check(STDERR_FILENO, &wrong) == SLUICE_OK
+               ? STDERR_FILENO
+               : CLIENT_LOG_NOWHERE;
 }
 
 int client_launch_log_copy(uint64_t log, uint64_t *ret_log) {
@@ -438,12 +460,9 @@ int client_launch_log_copy(uint64_t log, uint64_t *ret_log) {
     if (log == CLIENT_LOG_NOWHERE) {
         return SLUICE_OK;
     }
-    if (log > INT32_MAX) {
-        return SLUICE_EINVAL;
-    }
     int copy = fcntl((int)log, F_DUPFD_CLOEXEC, LOW);
     if (copy < 0) {
-        return errno == EBADF ? SLUICE_EINVAL : SLUICE_EOSLIMIT;
+        return SLUICE_EOSLIMIT;
     }
     *ret_log = (uint64_t)copy;
     return SLUICE_OK;

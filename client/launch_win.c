@@ -24,9 +24,16 @@
 static int status_of(DWORD error) {
     switch (error) {
     case ERROR_FILE_NOT_FOUND:
-    case ERROR_PATH_NOT_FOUND: return SLUICE_ENOTFOUND;
+    case ERROR_PATH_NOT_FOUND:
+    case ERROR_INVALID_NAME:
+    case ERROR_BAD_NETPATH: return SLUICE_ENOTFOUND;
     case ERROR_ACCESS_DENIED:
+    case ERROR_SHARING_VIOLATION:
+    case ERROR_WRITE_PROTECT:
     case ERROR_BAD_EXE_FORMAT: return SLUICE_EACCESS;
+    case ERROR_FILENAME_EXCED_RANGE: return SLUICE_ENAMETOOLONG;
+    case ERROR_TOO_MANY_OPEN_FILES:
+    case ERROR_DISK_FULL: return SLUICE_EOSLIMIT;
     case ERROR_NOT_ENOUGH_MEMORY: return SLUICE_ENOMEM;
     default: return SLUICE_EOS;
     }
@@ -150,7 +157,7 @@ static void drop_inheritance(inheritance *what) {
 
 /* 0, or the error. */
 static DWORD make_inheritance(inheritance *ret, const client_launch_options *options,
-                              const char **ret_detail) {
+                              bool *ret_is_log) {
     SIZE_T size = sizeof(ret->list_bytes);
     ret->list = NULL;
     ret->handles[LOG] = INVALID_HANDLE_VALUE;
@@ -158,9 +165,7 @@ static DWORD make_inheritance(inheritance *ret, const client_launch_options *opt
         open_inheritable(L"NUL", GENERIC_READ | GENERIC_WRITE, OPEN_EXISTING);
     if (ret->handles[NULL_DEVICE] != INVALID_HANDLE_VALUE) {
         ret->handles[LOG] = open_log(options);
-        if (ret->handles[LOG] == INVALID_HANDLE_VALUE) {
-            *ret_detail = "the private broker's log cannot be opened";
-        }
+        *ret_is_log = ret->handles[LOG] == INVALID_HANDLE_VALUE;
     }
     DWORD error = ret->handles[LOG] == INVALID_HANDLE_VALUE ? GetLastError() : 0;
     if (error == 0) {
@@ -224,18 +229,20 @@ void client_launch_init(client_launch *launch) {
 }
 
 int client_launch_start(client_launch *launch, const client_launch_options *options,
-                        const char **ret_detail, uint32_t *ret_os_error) {
+                        bool *ret_is_log, uint32_t *ret_os_error) {
     wchar_t line[PATH_CHARS];
     wchar_t wide[PATH_CHARS];
     inheritance inherited;
     PROCESS_INFORMATION process;
+    *ret_is_log = false;
     if (!command_line(launch, options, wide, line)) {
+        *ret_os_error = ERROR_FILENAME_EXCED_RANGE;
         return SLUICE_ENAMETOOLONG;
     }
     DWORD error = 0;
     HANDLE job = create_job(&error);
     if (job != NULL) {
-        error = make_inheritance(&inherited, options, ret_detail);
+        error = make_inheritance(&inherited, options, ret_is_log);
         if (error == 0) {
             error = create_process(wide, line, &inherited, &process);
             drop_inheritance(&inherited);
@@ -255,6 +262,26 @@ int client_launch_start(client_launch *launch, const client_launch_options *opti
     launch->os_process = (uint64_t)(uintptr_t)process.hProcess;
     launch->os_life = (uint64_t)(uintptr_t)job;
     return SLUICE_OK;
+}
+
+void client_launch_words(uint32_t os_error, char *ret_words, size_t size) {
+    static const struct {
+        DWORD error;
+        const char *words;
+    } known[] = {
+        {ERROR_FILE_NOT_FOUND, "there is no such file"},
+        {ERROR_PATH_NOT_FOUND, "there is no such folder"},
+        {ERROR_INVALID_NAME, "no path can be like that"},
+        {ERROR_ACCESS_DENIED, "no permission, or a folder"},
+        {ERROR_SHARING_VIOLATION, "another program has it for itself"},
+        {ERROR_FILENAME_EXCED_RANGE, "too long"},
+        {ERROR_BAD_EXE_FORMAT, "no program for this machine"},
+    };
+    const char *words = "the system refused";
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        words = known[i].error == os_error ? known[i].words : words;
+    }
+    (void)snprintf(ret_words, size, "%s (Windows error %lu)", words, (unsigned long)os_error);
 }
 
 /* CreateProcessW cannot be interrupted: it comes back, and the job ends what it has made. */
@@ -301,10 +328,38 @@ void client_launch_leave(client_launch *launch) {
 
 /* ---- the program ----------------------------------------------------------------------------- */
 
+/* A copy that may do only that, of a handle that may not, is refused [docs: DuplicateHandle, of a
+ * file that was opened to be read]. Nothing is asked of the file, so nothing waits. */
+static bool can_be_copied_with(HANDLE handle, DWORD access) {
+    HANDLE copy;
+    bool can =
+        DuplicateHandle(GetCurrentProcess(), handle, GetCurrentProcess(), &copy, access, FALSE, 0);
+    if (can) {
+        (void)CloseHandle(copy);
+    }
+    return can;
+}
+
+int client_launch_log_check(uint64_t log, const char **ret_wrong) {
+    HANDLE handle = (HANDLE)(uintptr_t)log;
+    if (can_be_copied_with(handle, FILE_APPEND_DATA) ||
+        can_be_copied_with(handle, FILE_WRITE_DATA)) {
+        return SLUICE_OK;
+    }
+    *ret_wrong = GetLastError() == ERROR_INVALID_HANDLE
+                     ? "private_log_handle: is not open"
+                     : "private_log_handle: cannot be written to";
+    return SLUICE_EINVAL;
+}
+
 uint64_t client_launch_standard_error(void) {
+    const char *wrong;
     HANDLE handle = GetStdHandle(STD_ERROR_HANDLE);
-    return handle == NULL || handle == INVALID_HANDLE_VALUE ? CLIENT_LOG_NOWHERE
-                                                            : (uint64_t)(uintptr_t)handle;
+    uint64_t log = (uint64_t)(uintptr_t)handle;
+    return handle != NULL && handle != INVALID_HANDLE_VALUE &&
+                   client_launch_log_check(log, &wrong) == SLUICE_OK
+               ? log
+               : CLIENT_LOG_NOWHERE;
 }
 
 int client_launch_log_copy(uint64_t log, uint64_t *ret_log) {
@@ -315,7 +370,7 @@ int client_launch_log_copy(uint64_t log, uint64_t *ret_log) {
     }
     if (!DuplicateHandle(GetCurrentProcess(), (HANDLE)(uintptr_t)log, GetCurrentProcess(), &copy, 0,
                          FALSE, DUPLICATE_SAME_ACCESS)) {
-        return GetLastError() == ERROR_INVALID_HANDLE ? SLUICE_EINVAL : SLUICE_EOSLIMIT;
+        return SLUICE_EOSLIMIT;
     }
     *ret_log = (uint64_t)(uintptr_t)copy;
     return SLUICE_OK;

@@ -19,7 +19,8 @@
  * since it may still hold what that one will be asked for (a listener's port). */
 #define BEFORE_NS (500 * SL_NS_PER_MS)
 /* So long after the beginning of its end, one that is still there is told and killed once more. */
-#define AGAIN_NS (1000 * SL_NS_PER_MS)
+#define AGAIN_NS    (1000 * SL_NS_PER_MS)
+#define WORDS_BYTES 80 /* a system's sentence */
 
 struct client_start {
     client_errand errand; /* the start; later the wait for the end */
@@ -123,12 +124,14 @@ static void end_before(client_start *s, uint64_t deadline_ns) {
 
 /* ---- a broker's start: the launch thread ----------------------------------------------------- */
 
-static void explain(client_start *s, const char *what, const char *which) {
+/* What is to be said, in parts; the last may be cut. */
+static void say(client_start *s, const char *const parts[], size_t count) {
     char detail[SLUICE_DETAIL_BYTES];
     sl_text text;
     sl_text_init(&text, detail, sizeof(detail) - 1);
-    sl_text_append(&text, what);
-    sl_text_append(&text, which);
+    for (size_t i = 0; i < count; i++) {
+        sl_text_append(&text, parts[i]);
+    }
     detail[text.length] = '\0';
     client_detail_copy(s->detail, sizeof(s->detail), detail);
 }
@@ -143,13 +146,33 @@ static int find(client_start *s) {
     }
     s->options.path[0] = '\0';
     tried_text[tried.length] = '\0';
-    explain(s, "no sluiced that can be trusted was found; set broker_path. Tried: ", tried_text);
+    const char *const parts[] = {
+        "no sluiced that can be trusted was found; set broker_path. Tried: ", tried_text};
+    say(s, parts, SL_ARRAY_COUNT(parts));
     return SLUICE_ENOBROKER;
 }
 
+/* Which file, and why not. Returns the status as the program is told it. */
+static int explain_refusal(client_start *s, int status, bool is_log) {
+    char words[WORDS_BYTES];
+    const client_launch_options *options = &s->options;
+    client_launch_words(s->os_error, words, sizeof(words));
+    if (!is_log && status == SLUICE_ENOTFOUND) {
+        const char *const absent[] = {"there is no program at ", options->path};
+        say(s, absent, SL_ARRAY_COUNT(absent));
+        return SLUICE_ENOBROKER;
+    }
+    bool is_handle = is_log && options->log_path[0] == '\0';
+    const char *const parts[] = {is_handle ? "the log cannot be copied"
+                                 : is_log  ? "private_log cannot be opened"
+                                           : "sluiced cannot be started",
+                                 ": ", words, ": ", is_log ? options->log_path : options->path};
+    say(s, parts, is_handle ? 3 : 5);
+    return status == SLUICE_ENOTFOUND ? SLUICE_EINVAL : status;
+}
+
 static int launch(client_start *s) {
-    static const char not_started[] = "the system does not start sluiced";
-    const char *detail = not_started;
+    bool is_log;
     int refused = SL_FAILPOINT(client, launch);
     if (refused != SLUICE_OK) {
         client_detail_copy(s->detail, sizeof(s->detail), "a failpoint");
@@ -167,17 +190,9 @@ static int launch(client_start *s) {
     if (status != SLUICE_OK) {
         return status;
     }
-    status = client_launch_start(&s->launch, &s->options, &detail, &s->os_error);
-    if (status == SLUICE_ENOTFOUND && detail == not_started) {
-        explain(s, "there is no program at ", s->options.path);
-        return SLUICE_ENOBROKER;
-    } else if (status == SLUICE_ENOTFOUND) {
-        status = SLUICE_EACCESS; /* no such folder, of the log */
-    }
-    if (status != SLUICE_OK) {
-        client_detail_copy(s->detail, sizeof(s->detail), detail);
-    }
-    return status; /* what there is of it stays: client_launch_interrupt may be looking at it */
+    status = client_launch_start(&s->launch, &s->options, &is_log, &s->os_error);
+    /* What there is of it stays: client_launch_interrupt may be looking at it. */
+    return status == SLUICE_OK ? status : explain_refusal(s, status, is_log);
 }
 
 static void run_start(client_errand *errand) {

@@ -107,15 +107,18 @@ static int take_launch_options(const sluice_open_options *options, client_launch
     }
     ret->log_level = options->private_log_level;
     uint64_t log = CLIENT_LOG_NOWHERE;
-    if (options->mode != SLUICE_MODE_SERVICE) {
-        log = options->private_log_handle != 0 ? options->private_log_handle
-                                               : client_launch_standard_error();
+    const char *wrong = "private_log_handle: there is no room for a copy of it";
+    if (options->mode != SLUICE_MODE_SERVICE && options->private_log_handle != 0) {
+        log = options->private_log_handle;
+        status = client_launch_log_check(log, &wrong);
+    } else if (options->mode != SLUICE_MODE_SERVICE) {
+        log = client_launch_standard_error();
+        wrong = "standard error: there is no room for a copy of it, which would be the log";
     }
-    status = client_launch_log_copy(log, &ret->log);
-    return status == SLUICE_OK ? SLUICE_OK
-                               : explain(options, status,
-                                         "private_log_handle: nothing that is open, or no more "
-                                         "descriptors");
+    if (status == SLUICE_OK) {
+        status = client_launch_log_copy(log, &ret->log);
+    }
+    return status == SLUICE_OK ? status : explain(options, status, wrong);
 }
 
 /* A name of our own making is made harmless; the caller's is the broker's to judge. */

@@ -149,12 +149,13 @@ typedef struct sluice_open_options {
     uint32_t detail_size;       /* its room in bytes */
     uint32_t private_log_level; /* SLUICE_LOG_* */
     const char *private_log;    /* PRIVATE, AUTO: where the log and the last words of a private
-                                   broker go: the absolute path of a file to append to; NULL = see
-                                   private_log_handle */
-    uint64_t private_log_handle; /* ... or a descriptor or HANDLE that can be written to; it is
-                                    copied. 0 = the program's standard error, or nowhere if that is
-                                    closed. Windows: a console of the program's may be closed to its
-                                    broker */
+                                   broker go: the absolute path of a file to append to, made if it
+                                   is not there; NULL = see private_log_handle. In a folder that is
+                                   not there it is SLUICE_EINVAL */
+    uint64_t private_log_handle; /* ... or a descriptor or HANDLE; it is copied, and stays yours.
+                                    One that cannot be written to is SLUICE_EINVAL. 0 = the
+                                    program's standard error, or nowhere if that is closed. Windows:
+                                    a console of the program's may be closed to its broker */
 } sluice_open_options;
 
 /* Opens a session; options may be NULL. Returns when the broker has greeted, and at the latest one
