@@ -56,6 +56,12 @@ void client_errand_settle(client_errand *errand) {
     }
 }
 
+uint64_t client_errand_part_ns(uint64_t deadline_ns) {
+    uint64_t now_ns = sl_clock_now_ns(sl_clock_system());
+    uint64_t part_ns = deadline_ns > now_ns ? (deadline_ns - now_ns) / CLIENT_ERRAND_PARTS : 0;
+    return now_ns + (part_ns < CLIENT_ERRAND_PART_MAX_NS ? part_ns : CLIENT_ERRAND_PART_MAX_NS);
+}
+
 uint32_t client_errand_left_count(void) {
     return client_tally_get(&left);
 }

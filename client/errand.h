@@ -15,6 +15,10 @@
 #include "base/thread.h"
 
 #define CLIENT_ERRANDS_LEFT_MAX 16u
+/* Where there is somewhere else to go on to, one place gets this part of the time that is left, and
+ * no more than that: a file system that has not answered in a second will not do anyway. */
+#define CLIENT_ERRAND_PARTS       4u
+#define CLIENT_ERRAND_PART_MAX_NS SL_NS_PER_S
 
 typedef struct client_errand {
     /* On its thread; may block. */
@@ -35,6 +39,9 @@ bool client_errand_leave(client_errand *errand);
 
 /* After on_done: its thread does not touch it any more. Waits for a few instructions. */
 void client_errand_settle(client_errand *errand);
+
+/* When the part for one place is over, of the time that begins now and ends at deadline_ns. */
+uint64_t client_errand_part_ns(uint64_t deadline_ns);
 
 /* So many were left in this process and have not come back. */
 uint32_t client_errand_left_count(void);

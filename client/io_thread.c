@@ -36,7 +36,7 @@ static void on_dropped(void *user, client_operation *op) {
 
 static void on_launch(void *user) {
     sluice_session *session = user;
-    client_launcher_start(&session->launcher, session->worker);
+    client_launcher_start(&session->launcher, session->worker, session->core.phase_deadline_ns);
 }
 
 static bool has_broker_ended(void *user) {

@@ -31,6 +31,7 @@ struct client_start {
     sl_random *random;
     client_launch_options options;
     client_start *before; /* to be ended first, or NULL */
+    uint64_t deadline_ns; /* so long somebody waits for it */
     /* What comes of it. */
     client_launch launch;
     int status;
@@ -185,8 +186,8 @@ static int launch(client_start *s) {
     }
     uint64_t random[2];
     s->random->fill(s->random, random, sizeof(random));
-    int status =
-        client_place_make(&s->launch.place, random, s->detail, sizeof(s->detail), &s->os_error);
+    int status = client_place_make(&s->launch.place, random, s->deadline_ns, s->detail,
+                                   sizeof(s->detail), &s->os_error);
     if (status != SLUICE_OK) {
         return status;
     }
@@ -248,7 +249,7 @@ static void on_refused(client_core *core, client_mail *mail) {
 }
 
 /* SLUICE_OK: `done` will come. */
-static int start(client_launcher *l) {
+static int start(client_launcher *l, uint64_t deadline_ns) {
     client_start *s = sl_allocator_system()->acquire(sl_allocator_system(), sizeof(*s));
     if (s == NULL) {
         return SLUICE_ENOMEM;
@@ -261,6 +262,7 @@ static int start(client_launcher *l) {
     s->random = l->random;
     s->options = l->options;
     s->before = l->broker;
+    s->deadline_ns = deadline_ns;
     s->os_error = 0;
     s->detail[0] = '\0';
     client_launch_init(&s->launch);
@@ -277,13 +279,13 @@ static int start(client_launcher *l) {
     return SLUICE_OK;
 }
 
-void client_launcher_start(client_launcher *l, engine_worker *worker) {
+void client_launcher_start(client_launcher *l, engine_worker *worker, uint64_t deadline_ns) {
     l->worker = worker;
     l->refused.on_core = on_refused;
     if (l->start != NULL) {
         return; /* the one before has yet to come back, and will do */
     }
-    int status = start(l);
+    int status = start(l, deadline_ns);
     if (status != SLUICE_OK && !l->is_refused) {
         l->is_refused = true;
         l->refusal = status;

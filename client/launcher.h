@@ -26,8 +26,9 @@ typedef struct client_launcher {
 void client_launcher_init(client_launcher *launcher, sl_random *random,
                           const client_launch_options *options);
 
-/* I/O thread: ends the broker before, if any, and starts another. client_core_launched follows. */
-void client_launcher_start(client_launcher *launcher, engine_worker *worker);
+/* I/O thread: ends the broker before, if any, and starts another, for somebody who waits until
+ * deadline_ns of the system clock. client_core_launched follows. */
+void client_launcher_start(client_launcher *launcher, engine_worker *worker, uint64_t deadline_ns);
 /* I/O thread, after that. */
 bool client_launcher_has_ended(const client_launcher *launcher);
 /* ... 0 = there is none. */

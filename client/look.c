@@ -9,11 +9,18 @@
 #include "base/list.h"
 #include "client/endpoint.h"
 #include "client/errand.h"
+#include "client/tally.h"
+
+static const char no_user[] = "expected_user: neither \"uid N\" nor a SID";
+
+/* Looks that the caller could do without, and that have not come back. */
+static client_tally silent;
 
 typedef struct look {
     client_errand errand;
     sl_event done;
     /* What is asked. */
+    bool is_optional;
     bool has_endpoint;
     bool has_user;
     char endpoint[ENGINE_PIPE_NAME_BYTES];
@@ -30,7 +37,7 @@ static void run_look(client_errand *errand) {
     l->status = client_endpoint_service(l->has_endpoint ? l->endpoint : NULL, l->found.endpoint,
                                         &l->found.reason);
     if (l->status == SLUICE_OK) {
-        l->detail = "expected_user: neither \"uid N\" nor a SID";
+        l->detail = no_user;
         l->status = client_trust_init(&l->found.trust, l->has_user ? l->user : NULL,
                                       l->has_endpoint ? l->found.endpoint : NULL);
         client_endpoint_reach(l->found.endpoint);
@@ -41,10 +48,18 @@ static void on_done(client_errand *errand) {
     sl_event_set(&SL_CONTAINER_OF(errand, look, errand)->done);
 }
 
-static void free_look(client_errand *errand) {
-    look *l = SL_CONTAINER_OF(errand, look, errand);
+static void free_look(look *l) {
     sl_event_deinit(&l->done);
     sl_allocator_system()->release(sl_allocator_system(), l, sizeof(*l));
+}
+
+/* It was left. */
+static void dispose(client_errand *errand) {
+    look *l = SL_CONTAINER_OF(errand, look, errand);
+    if (l->is_optional) {
+        client_tally_remove(&silent);
+    }
+    free_look(l);
 }
 
 /* false: it is longer than any that makes sense. */
@@ -74,7 +89,7 @@ static int begin(const char *endpoint, const char *expected_user, look **ret_loo
         *ret_detail = "endpoint: no name of a pipe or socket";
         status = SLUICE_ENAMETOOLONG;
     } else if (!copy(expected_user, l->user, sizeof(l->user), &l->has_user)) {
-        *ret_detail = "expected_user: neither \"uid N\" nor a SID";
+        *ret_detail = no_user;
         status = SLUICE_EINVAL;
     }
     if (status == SLUICE_OK) {
@@ -85,31 +100,69 @@ static int begin(const char *endpoint, const char *expected_user, look **ret_loo
         sl_allocator_system()->release(sl_allocator_system(), l, sizeof(*l));
         return status;
     }
-    l->errand = (client_errand){.run = run_look, .on_done = on_done, .dispose = free_look};
+    l->errand = (client_errand){.run = run_look, .on_done = on_done, .dispose = dispose};
     status = client_errand_start(&l->errand, "sluice-look");
     if (status != SLUICE_OK) {
-        free_look(&l->errand);
+        free_look(l);
         return status;
     }
     *ret_look = l;
     return SLUICE_OK;
 }
 
-int client_look(const char *endpoint, const char *expected_user, uint64_t deadline_ns,
-                client_found *ret_found, const char **ret_detail) {
+/* false: it is left, and not ours any more. */
+static bool await(look *l, bool is_optional, uint64_t deadline_ns) {
+    if (sl_event_wait_until(&l->done,
+                            is_optional ? client_errand_part_ns(deadline_ns) : deadline_ns)) {
+        return true;
+    }
+    l->is_optional = is_optional;
+    if (is_optional) {
+        client_tally_add(&silent); /* before it is left: its thread may take that back at once */
+    }
+    if (client_errand_leave(&l->errand)) {
+        return false;
+    }
+    if (is_optional) {
+        client_tally_remove(&silent);
+    }
+    return true;
+}
+
+int client_look(const char *endpoint, const char *expected_user, bool is_optional,
+                uint64_t deadline_ns, client_found *ret_found, const char **ret_detail) {
+    static const char no_answer[] = "the file system of the endpoint's folder does not answer";
     look *l;
+    if (is_optional && client_tally_get(&silent) != 0) {
+        *ret_detail = no_answer;
+        return SLUICE_ETIMEDOUT;
+    }
     int status = begin(endpoint, expected_user, &l, ret_detail);
     if (status != SLUICE_OK) {
         return status;
     }
-    if (!sl_event_wait_until(&l->done, deadline_ns) && client_errand_leave(&l->errand)) {
-        *ret_detail = "the file system of the endpoint's folder does not answer";
+    if (!await(l, is_optional, deadline_ns)) {
+        *ret_detail = no_answer;
         return SLUICE_ETIMEDOUT;
     }
     client_errand_settle(&l->errand);
     status = l->status;
     *ret_found = l->found;
     *ret_detail = l->detail != NULL ? l->detail : ret_found->reason.text;
-    free_look(&l->errand);
+    free_look(l);
+    return status;
+}
+
+int client_look_at_words(const char *endpoint, const char *expected_user, client_found *ret_found,
+                         const char **ret_detail) {
+    engine_identity user;
+    *ret_detail = ret_found->reason.text;
+    int status = endpoint == NULL
+                     ? SLUICE_OK
+                     : client_endpoint_service(endpoint, ret_found->endpoint, &ret_found->reason);
+    if (status == SLUICE_OK && expected_user != NULL) {
+        *ret_detail = no_user;
+        status = engine_identity_parse(expected_user, &user);
+    }
     return status;
 }

@@ -15,10 +15,12 @@ typedef struct client_place {
     int folder;                            /* Linux: a descriptor of the folder, with its lock */
 } client_place;
 
-/* A new one; `random` makes its name. May block: for the launch thread. SLUICE_OK; EACCESS,
- * ENOMEM, EOSLIMIT, EOS: with a detail that tells the places that were tried, and why not there. */
-int client_place_make(client_place *ret_place, const uint64_t random[2], char *ret_detail,
-                      size_t detail_size, uint32_t *ret_os_error);
+/* A new one; `random` makes its name. Each parent has a part of the time until deadline_ns of the
+ * system clock, by an errand of its own (errand.h); then the next one is tried. Waits: for the
+ * launch thread. SLUICE_OK; EACCESS, ENOMEM, EOSLIMIT, ETIMEDOUT, EOS: with a detail that tells the
+ * places that were tried, and why not there. */
+int client_place_make(client_place *ret_place, const uint64_t random[2], uint64_t deadline_ns,
+                      char *ret_detail, size_t detail_size, uint32_t *ret_os_error);
 
 /* Its broker has ended, or never was: removes whatever is left of it. Harmless without one. */
 void client_place_clear(client_place *place);

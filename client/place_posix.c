@@ -6,6 +6,9 @@
  *     /tmp/sluice-UID/p-...            if that is this user's alone
  *     /tmp/sluice-p-...
  *
+ * A parent may lie on a file system that does not answer. So each is visited by an errand, which is
+ * left when its part of the time is over; and while one has not come back, no other is sent there.
+ *
  * /tmp is everybody's: what is found there is looked at with lstat and never mended. A lock counts
  * only if its folder still has a name: in between a sweep may have taken the new folder for one
  * that was left behind.
@@ -22,7 +25,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
+#include "base/list.h"
 #include "base/own_fds.h"
+#include "client/errand.h"
+#include "client/tally.h"
 
 #define PLACES            3u
 #define PARENT_BYTES      96
@@ -189,6 +196,7 @@ static const char *why_not(int error) {
     case EPERM: return "is not this user's alone";
     case ENAMETOOLONG: return "is too long";
     case EACCES: return "is closed to us";
+    case ETIMEDOUT: return "does not answer";
     case ENOSPC:
     case EDQUOT: return "is full";
     case EROFS: return "is read-only";
@@ -196,11 +204,110 @@ static const char *why_not(int error) {
     }
 }
 
-int client_place_make(client_place *ret_place, const uint64_t random[2], char *ret_detail,
-                      size_t detail_size, uint32_t *ret_os_error) {
+/* ---- the search ------------------------------------------------------------------------------ */
+
+typedef struct visit {
+    client_errand errand;
+    sl_event done;
+    unsigned at;
+    uint64_t random;
+    /* What comes of it. */
+    client_place place;
+    int error;
+} visit;
+
+/* By parent: visits that were left and have not come back. */
+static client_tally silent[PLACES];
+
+static void run_visit(client_errand *errand) {
+    visit *v = SL_CONTAINER_OF(errand, visit, errand);
+    v->error = try_parent(v->at, &v->place, v->random);
+}
+
+static void on_visited(client_errand *errand) {
+    sl_event_set(&SL_CONTAINER_OF(errand, visit, errand)->done);
+}
+
+static void free_visit(visit *v) {
+    sl_event_deinit(&v->done);
+    sl_allocator_system()->release(sl_allocator_system(), v, sizeof(*v));
+}
+
+/* It was left. */
+static void dispose_visit(client_errand *errand) {
+    visit *v = SL_CONTAINER_OF(errand, visit, errand);
+    client_tally_remove(&silent[v->at]);
+    if (v->error == 0) {
+        client_place_clear(&v->place);
+    }
+    free_visit(v);
+}
+
+/* NULL: there is no memory for it, or no thread. */
+static visit *begin_visit(unsigned at, uint64_t random) {
+    visit *v = sl_allocator_system()->acquire(sl_allocator_system(), sizeof(*v));
+    if (v != NULL && sl_event_init(&v->done) != SLUICE_OK) {
+        sl_allocator_system()->release(sl_allocator_system(), v, sizeof(*v));
+        v = NULL;
+    }
+    if (v != NULL) {
+        v->errand =
+            (client_errand){.run = run_visit, .on_done = on_visited, .dispose = dispose_visit};
+        v->at = at;
+        v->random = random;
+        if (client_errand_start(&v->errand, "sluice-place") != SLUICE_OK) {
+            free_visit(v);
+            v = NULL;
+        }
+    }
+    return v;
+}
+
+/* false: it was left. Where there is no other parent to go on to, half of the time is for this one;
+ * the rest is for saying so. */
+static bool await_visit(visit *v, uint64_t deadline_ns) {
+    uint64_t now_ns = sl_clock_now_ns(sl_clock_system());
+    uint64_t half_ns = deadline_ns > now_ns ? (deadline_ns - now_ns) / 2 : 0;
+    uint64_t until_ns = v->at < PLACES - 1 ? client_errand_part_ns(deadline_ns)
+                                           : sl_clock_after_ns(now_ns, half_ns);
+    if (sl_event_wait_until(&v->done, until_ns)) {
+        return true;
+    }
+    client_tally_add(&silent[v->at]); /* before it is left: its thread takes that back */
+    if (client_errand_leave(&v->errand)) {
+        return false;
+    }
+    client_tally_remove(&silent[v->at]);
+    return true;
+}
+
+/* 0, or the errno. */
+static int visit_parent(unsigned at, client_place *ret_place, uint64_t random,
+                        uint64_t deadline_ns) {
+    if (client_tally_get(&silent[at]) != 0) {
+        return ETIMEDOUT;
+    }
+    visit *v = begin_visit(at, random);
+    if (v == NULL) {
+        return try_parent(at, ret_place, random); /* this thread can be spared, too */
+    }
+    if (!await_visit(v, deadline_ns)) {
+        return ETIMEDOUT;
+    }
+    client_errand_settle(&v->errand);
+    int error = v->error;
+    if (error == 0) {
+        *ret_place = v->place;
+    }
+    free_visit(v);
+    return error;
+}
+
+int client_place_make(client_place *ret_place, const uint64_t random[2], uint64_t deadline_ns,
+                      char *ret_detail, size_t detail_size, uint32_t *ret_os_error) {
     int errors[PLACES];
     for (unsigned i = 0; i < PLACES; i++) {
-        errors[i] = try_parent(i, ret_place, random[0] ^ random[1]);
+        errors[i] = visit_parent(i, ret_place, random[0] ^ random[1], deadline_ns);
         if (errors[i] == 0) {
             return SLUICE_OK;
         }
@@ -214,6 +321,7 @@ int client_place_make(client_place *ret_place, const uint64_t random[2], char *r
                    why_not(errors[2]));
     switch (errors[PLACES - 1]) {
     case ENOMEM: return SLUICE_ENOMEM;
+    case ETIMEDOUT: return SLUICE_ETIMEDOUT;
     case EMFILE:
     case ENFILE:
     case ENOSPC:

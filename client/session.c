@@ -141,6 +141,25 @@ static int copy_client_name(sluice_session *session, const char *name) {
     return SLUICE_OK;
 }
 
+/* Where the service is and whose, if one is wanted. In mode AUTO there can be none where none was
+ * named, and the default place is not to be had or does not answer: then *mode is PRIVATE. */
+static int find_service(const sluice_open_options *options, uint64_t deadline_ns, uint32_t *mode,
+                        client_found *ret_found, const char **ret_wrong) {
+    if (*mode == SLUICE_MODE_PRIVATE) {
+        return client_look_at_words(options->endpoint, options->expected_user, ret_found,
+                                    ret_wrong);
+    }
+    bool is_optional = *mode == SLUICE_MODE_AUTO && options->endpoint == NULL;
+    int status = client_look(options->endpoint, options->expected_user, is_optional, deadline_ns,
+                             ret_found, ret_wrong);
+    if (is_optional && (status == SLUICE_ENAMETOOLONG || status == SLUICE_EUNTRUSTED ||
+                        status == SLUICE_ETIMEDOUT)) {
+        *mode = SLUICE_MODE_PRIVATE;
+        status = SLUICE_OK;
+    }
+    return status;
+}
+
 static int take_options(sluice_session *session, const sluice_open_options *options,
                         uint64_t deadline_ns) {
     uint32_t mode = options->mode;
@@ -150,13 +169,7 @@ static int take_options(sluice_session *session, const sluice_open_options *opti
     if (status != SLUICE_OK) {
         wrong = "client_name: 1 to 64 bytes";
     } else {
-        status =
-            client_look(options->endpoint, options->expected_user, deadline_ns, &found, &wrong);
-    }
-    if (mode != SLUICE_MODE_SERVICE && options->endpoint == NULL &&
-        (status == SLUICE_ENAMETOOLONG || status == SLUICE_EUNTRUSTED)) {
-        mode = SLUICE_MODE_PRIVATE; /* there can be no service where none was named */
-        status = SLUICE_OK;
+        status = find_service(options, deadline_ns, &mode, &found, &wrong);
     }
     (void)explain(options, status, status != SLUICE_OK ? wrong : "");
     memcpy(session->service_endpoint, found.endpoint, sizeof(found.endpoint));

@@ -162,6 +162,47 @@ static void test_endpoint_on_a_hung_file_system(void **state) {
     await_errands();
 }
 
+/* The user's runtime folder says nothing. Nobody has to know where a private broker listens, so it
+ * goes elsewhere, in a part of the time; and as long as the first look there has not come back, no
+ * other is sent. */
+static void test_private_beside_a_hung_runtime(void **state) {
+    const uint32_t modes[] = {SLUICE_MODE_PRIVATE, SLUICE_MODE_AUTO};
+    (void)state;
+    if (geteuid() != 0 || !mount_hung()) {
+        skip();
+    }
+    assert_int_equal(setenv("XDG_RUNTIME_DIR", hung, 1), 0);
+    for (unsigned i = 0; i < 2 * (CLIENT_ERRANDS_LEFT_MAX + 1); i++) {
+        sluice_session *session = NULL;
+        char why[SLUICE_DETAIL_BYTES];
+        sluice_session_info info = {.size = sizeof(info)};
+        sluice_open_options options = {.mode = modes[i % 2], .broker_path = broker_path};
+        assert_int_equal(open_in_time(&options, why, &session), SLUICE_OK);
+        assert_string_equal(why, "");
+        assert_int_equal(sluice_session_get_info(session, &info), SLUICE_OK);
+        assert_int_equal(info.mode, SLUICE_MODE_PRIVATE);
+        assert_non_null(strstr(info.endpoint, "/tmp/sluice-0/p-")); /* which place it is */
+        assert_int_equal(sluice_ping(session, RIG_LONG_NS, NULL), SLUICE_OK);
+        assert_int_equal(sluice_session_close(session), SLUICE_OK);
+        /* That at the service's default endpoint, and that at the place. */
+        assert_int_equal(client_errand_left_count(), i == 0 ? 1 : 2);
+    }
+    unmount_hung();
+    await_errands();
+    assert_int_equal(setenv("XDG_RUNTIME_DIR", runtime_path, 1), 0);
+    for (unsigned i = 0; i < 2; i++) { /* it answers again */
+        sluice_session *session = NULL;
+        char why[SLUICE_DETAIL_BYTES];
+        sluice_session_info info = {.size = sizeof(info)};
+        sluice_open_options options = {.mode = modes[i], .broker_path = broker_path};
+        assert_int_equal(open_in_time(&options, why, &session), SLUICE_OK);
+        assert_int_equal(sluice_session_get_info(session, &info), SLUICE_OK);
+        assert_ptr_equal(strstr(info.endpoint, runtime_path), info.endpoint);
+        assert_int_equal(sluice_session_close(session), SLUICE_OK);
+    }
+    assert_int_equal(runtime_count(), 0);
+}
+
 /* The private broker's folder is on a file system that has fallen silent: its end is waited for in
  * time, and what it leaves behind is cleared away when there is an answer again. */
 static void test_close_on_a_hung_file_system(void **state) {
@@ -367,6 +408,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_halted_from_the_start),
         cmocka_unit_test(test_exec_does_not_come_back),
         cmocka_unit_test(test_endpoint_on_a_hung_file_system),
+        cmocka_unit_test(test_private_beside_a_hung_runtime),
         cmocka_unit_test(test_close_on_a_hung_file_system),
         cmocka_unit_test(test_too_many),
         cmocka_unit_test(test_new_pid_namespace),

@@ -83,7 +83,8 @@ typedef uint64_t sluice_handle;
 /* sluice_open_options.mode */
 enum {
     SLUICE_MODE_AUTO = 0,    /* the service if one that we trust and may use runs at the endpoint,
-                                else a private broker */
+                                else a private broker; so also if the folder of the default endpoint
+                                does not answer */
     SLUICE_MODE_PRIVATE = 1, /* a broker of our own, a process that ends with us */
     SLUICE_MODE_SERVICE = 2  /* the broker that runs at the endpoint; SLUICE_ENOBROKER if none */
 };
@@ -112,7 +113,8 @@ enum {
  * whatever way, and when the session gives it up. Nobody else gets to it: on Linux it listens in a
  * folder that only this user can enter, made for it and removed with it, in
  * $XDG_RUNTIME_DIR/sluice, else in /tmp/sluice-UID, else in /tmp, the first that is this user's
- * alone (sluice_session_info.endpoint tells which; `sluice ops --endpoint` looks inside). It is no
+ * alone and answers within a quarter of the time that is left, one second at most
+ * (sluice_session_info.endpoint tells which; `sluice ops --endpoint` looks inside). It is no
  * child that the program's wait() or SIGCHLD handler could see, but in a program that is process 1
  * or a PR_SET_CHILD_SUBREAPER: that gets it like any orphan. It keeps no folder busy, has none of
  * the program's descriptors or handles but its log, no console or terminal (Ctrl-C does not reach
