@@ -129,19 +129,22 @@ typedef struct sluice_open_options {
     uint32_t delivery;
     uint32_t credit_operations; /* calls in flight at most, as wish; 0 = the broker's choice */
     const char *endpoint;       /* of the service: a Windows pipe's name without \\.\pipe\, or the
-                                   path of a Unix socket; NULL = the default one of `sluiced --help`
-                                   (on Linux this user's, so /run/... is to be named; a folder for
-                                   it that is not this user's alone is SLUICE_EUNTRUSTED) */
+                                   absolute path of a Unix socket, at most 107 bytes; NULL = the
+                                   default one of `sluiced --help` (on Linux this user's, so
+                                   /run/... is to be named; a folder for it that is not this user's
+                                   alone is SLUICE_EUNTRUSTED) */
     const char *broker_path;    /* PRIVATE, AUTO: absolute path of sluiced; NULL = beside the
                                    library (or in ../bin, as installed), else beside the
-                                   executable; never by PATH or the current folder */
+                                   executable; never by PATH or the current folder; and on Linux
+                                   only one that is root's, this user's or of whoever owns the other,
+                                   and that others cannot write to */
     const char *client_name;    /* 1 to 64 bytes, shown by `sluice ops`; NULL = the program's */
     uint64_t open_timeout_ns;   /* to find, start, connect and greet; 0 = 10 s. Also limits
                                    reconnects. A broker that does not greet is given up after 5 s
-                                   anyway */
+                                   anyway, also with SLUICE_NO_TIMEOUT */
     /* SERVICE, AUTO: whose the service must be, as `sluice status` shows users: "uid 998" or
      * "S-1-5-80-...". No names: looking one up may block. NULL = our own user, root or LocalSystem;
-     * on Linux also the owner of a named endpoint's directory if nobody but him, root and us can
+     * on Linux also the owner of a named endpoint's directory if only that owner, root and we can
      * write to it and to those above, and none is a symbolic link; on Windows also any virtual
      * account of a service. Anybody else is SLUICE_EUNTRUSTED, and is not sent a byte. A private
      * broker must be our own user's. */
@@ -163,7 +166,8 @@ typedef struct sluice_open_options {
 /* Opens a session; options may be NULL. Returns when the broker has greeted, and at the latest one
  * second after open_timeout_ns, whatever the broker, the start of its program or the file system of
  * the endpoint does. What does not come back in time is left to a thread of the library, which ends
- * it when it does; with 16 of those nothing is started any more (EOSLIMIT).
+ * it when it does; with 16 of those nothing is started any more (EOSLIMIT). What the options point
+ * at is copied. EOSLIMIT names the limit, RLIMIT_NOFILE of this process for example, and its value.
  * SLUICE_OK; ENOBROKER, EACCESS, EUNTRUSTED, EVERSION, ETIMEDOUT, EUNRESPONSIVE (it does not
  * greet), ESHUTDOWN (it is stopping), EQUOTA (it has no room for a session), EPROTOCOL,
  * ENAMETOOLONG, EINVAL, ENOMEM, EOSLIMIT, EOS.
@@ -198,10 +202,10 @@ typedef struct sluice_session_info {
     uint64_t credit_bytes;      /* their bytes at most */
     uint32_t handles;           /* open at a time at most */
     uint32_t reserved;
-    uint64_t call_grace_ns;
-    uint64_t ping_interval_ns;
-    uint64_t unresponsive_ns;
-    char endpoint[768];
+    uint64_t call_grace_ns;    /* a call returns at most this long after its timeout */
+    uint64_t ping_interval_ns; /* a broker that owes an answer and is silent so long is pinged, */
+    uint64_t unresponsive_ns;  /* and after so long given up: SLUICE_EUNRESPONSIVE */
+    char endpoint[768];        /* where the broker listens; of a private one: which place it got */
     char broker_version[64];
     char engine_name[32];
     char broker_user[184]; /* whose broker it is, as the system says: "uid 998", or a SID */
@@ -209,7 +213,8 @@ typedef struct sluice_session_info {
                                          known of that */
 } sluice_session_info;
 
-/* Does not wait. SLUICE_OK, EINVAL (size), EFORKED. */
+/* What is known of a session, into memory of the caller's, which stays as it is on failure. Does
+ * not wait. SLUICE_OK, EINVAL (NULL; no size), EFORKED. */
 SLUICE_API int32_t sluice_session_get_info(sluice_session *session, sluice_session_info *ret_info);
 
 /* ---- results --------------------------------------------------------------------------------- */
@@ -401,7 +406,8 @@ SLUICE_API void sluice_release(sluice_operation *operation);
 SLUICE_API int32_t sluice_waitable(sluice_session *session, uint64_t *ret_waitable);
 
 /* Runs up to max_callbacks callbacks that are due (0 = all that are due now) and says how many;
- * does not wait. One thread at a time: others get EBUSY. ret_count may be NULL.
+ * does not wait, but for what they do. One thread at a time: others get EBUSY. ret_count may be
+ * NULL, and is written on success only.
  * SLUICE_OK, EINVAL (NULL), ENOTSUP (another delivery), EDEADLK (inside a callback), EBUSY,
  * EFORKED. */
 SLUICE_API int32_t sluice_dispatch(sluice_session *session, uint32_t max_callbacks,
@@ -427,10 +433,10 @@ typedef struct sluice_broker_info {
     uint64_t protocol_violations;
     char broker_version[64];
     char engine_name[32];
-    uint64_t user_zombies; /* of this user, in all his sessions */
+    uint64_t user_zombies; /* of this user, in all its sessions */
     uint32_t sees_all;     /* 1: sluice_ops shows everybody's operations, not only this user's */
     uint32_t reserved;
-    char user[184]; /* whom the broker takes us for: "uid 1000", or a SID */
+    char user[184]; /* who we are to the broker: "uid 1000", or a SID */
     /* Windows: completions that are no operation's, dropped. Somebody forges them, or a driver
      * errs. */
     uint64_t stray_packets;
@@ -438,7 +444,7 @@ typedef struct sluice_broker_info {
     uint64_t user_opens_given_up; /* of this user */
 } sluice_broker_info;
 
-/* The broker's counters. EACCESS. */
+/* The broker's counters, written on success only. EACCESS. */
 SLUICE_API int32_t sluice_broker_status(sluice_session *session, uint64_t timeout_ns,
                                         sluice_broker_info *ret_info);
 
@@ -480,8 +486,9 @@ typedef struct sluice_ops_query {
     uint32_t reserved;
 } sluice_ops_query;
 
-/* A page of the operations of the sessions that this user may see: his own; everybody's if he is
- * the broker's user or an administrator. Up to `capacity` rows (at most 64 come). What is left of a
+/* A page of the operations of the sessions that this user may see: its own; everybody's if it is
+ * the broker's user or an administrator. Up to `capacity` rows (at most 64 come), each row_size
+ * bytes behind the one before; nothing is written but on success. What is left of a
  * session that ended, and that the system does not let go, is a close with operation_id 0; handle 0
  * is the session's connection. *ret_next_cursor 0 = that was the last page. query may be NULL.
  * EACCESS. */
