@@ -14,7 +14,7 @@ uint64_t rig_now_ns(void) {
 static int32_t open_session(rig *r, uint32_t delivery, const char *expected_user) {
     sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_SERVICE,
                                    .delivery = delivery, .endpoint = r->fake.endpoint,
-                                   .client_name = "test", .open_timeout_ns = 3 * SL_NS_PER_S,
+                                   .client_name = "test", .open_timeout_ns = RIG_LONG_NS,
                                    .expected_user = expected_user};
     sl_alloc_failpoint_init(&r->memory, sl_allocator_system(), 0, false);
     client_tuning tuning = {.allocator = &r->memory.allocator,
