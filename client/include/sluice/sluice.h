@@ -136,8 +136,8 @@ typedef struct sluice_open_options {
     const char *broker_path;    /* PRIVATE, AUTO: absolute path of sluiced; NULL = beside the
                                    library (or in ../bin, as installed), else beside the
                                    executable; never by PATH or the current folder; and on Linux
-                                   only one that is root's, this user's or of whoever owns the other,
-                                   and that others cannot write to */
+                                   only one that is root's, this user's, or of whoever owns what it
+                                   lies beside, and that others cannot write to */
     const char *client_name;    /* 1 to 64 bytes, shown by `sluice ops`; NULL = the program's */
     uint64_t open_timeout_ns;   /* to find, start, connect and greet; 0 = 10 s. Also limits
                                    reconnects. A broker that does not greet is given up after 5 s
