@@ -134,6 +134,9 @@ static void on_failed(client_core *core, int status, uint32_t os_error) {
         status = SLUICE_ENOBROKER;
     } else if (status == SLUICE_EUNREACHABLE) {
         status = SLUICE_EOS; /* a system without such pipes: nothing that waiting could mend */
+    } else if (status == SLUICE_ETIMEDOUT && core->is_absent) {
+        status = SLUICE_ENOBROKER; /* the time was over in one attempt of many */
+        client_connect_explain(core, NULL);
     }
     core->down_status = status;
     core->down_os_error = os_error;
