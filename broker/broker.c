@@ -98,6 +98,7 @@ static void init_books(broker *b) {
     const sl_limits *limits = &own->limits;
     bool has_one_user = own->access == NULL && own->allow_count == 0;
     descriptors_init(&b->descriptors, own->descriptors, b->worker_count, !has_one_user);
+    pipes_init(&b->pipes, has_one_user ? 0 : own->pipe_pages);
     broker_user_limits each = {.memory_bytes = limits->user_memory_bytes,
                                .sessions = limits->user_sessions,
                                .handles = limits->user_handles};
@@ -188,6 +189,7 @@ int broker_destroy(broker *b, uint64_t grace_ns) {
     sl_event_deinit(&b->started);
     sl_mutex_deinit(&b->gate);
     descriptors_check_empty(&b->descriptors);
+    pipes_check_empty(&b->pipes);
     users_deinit(&b->users);
     book_check_empty(&b->sessions);
     book_check_empty(&b->memory);

@@ -56,6 +56,7 @@ typedef struct broker_options {
     const char *version; /* at most SL_VERSION_BYTES; NULL = "0". Must outlive the broker */
     uint64_t process_id; /* for Status; 0 = not told */
     uint64_t descriptors; /* the process may have so many; 0 = no such limit (descriptors.h) */
+    uint64_t pipe_pages; /* so many the pipes of its user may have; 0 = no limit (pipes.h) */
     uint64_t epoch;      /* HelloReply.epoch; 0 = from `random` */
     /* Called once, when every worker has ended after a drain, or has given up; on a worker's
      * thread. It may post to the control loop, not call the broker. May be NULL. */

@@ -64,6 +64,17 @@ void handle_abandon_close(broker_op *closer) {
     op_finish(closer, SLUICE_EABANDONED, 0);
 }
 
+/* A pipe has its pages until its last end is closed. */
+static void leave_pair(broker_handle *handle) {
+    broker_session *session = handle->session;
+    if (handle->partner != NULL) {
+        handle->partner->pages = handle->pages;
+        handle->partner->partner = NULL;
+    } else {
+        pipes_release(&session->worker->broker->pipes, &session->user->pipe_pages, handle->pages);
+    }
+}
+
 void close_on_completion(broker_target *target, const engine_completion *completion) {
     (void)completion;
     broker_handle *handle = SL_CONTAINER_OF(target, struct broker_handle, close_target);
@@ -84,6 +95,7 @@ void close_on_completion(broker_target *target, const engine_completion *complet
     session->quota.handles--;
     book_give(&session->user->handles, 1);
     kernel_release(handle);
+    leave_pair(handle);
     charge_close_handle(handle);
     descriptors_release(&worker->broker->descriptors, &session->user->descriptors,
                         handle->descriptors);

@@ -41,6 +41,8 @@ struct broker_handle {
     bool has_paid_close; /* of what is charged for it, the Close's operation has its part */
     sl_list in_starving; /* its reads wait for a buffer (charge.h) */
     uint8_t descriptors; /* counted for it (descriptors.h) */
+    uint8_t pages;       /* of a pair's pipe: of the end that is closed last (pipes.h) */
+    broker_handle *partner; /* the other end of a pair, while both are open */
 
     /* kernel.c */
     uint64_t unsent_bytes; /* charged for what is written */

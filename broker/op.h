@@ -49,6 +49,7 @@ struct broker_op {
     uint8_t opened_count;
     uint8_t reserved_handles;
     uint8_t reserved_descriptors; /* for these */
+    uint8_t reserved_pages;       /* of a pair's pipe (pipes.h) */
     bool is_all;
     bool has_paid; /* a write: for what the kernel will hold of it (kernel.c) */
     bool has_credit;

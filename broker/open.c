@@ -98,6 +98,7 @@ static int prepare(broker_op *op, const char *address) {
 
 void open_pair(broker_op *op) {
     engine_behalf behalf = behalf_of(op);
+    behalf.pair_bytes = op->reserved_pages == 1 ? PIPES_SMALL_BYTES : 0;
     op->target.on_completion = on_completion;
     submitted(op, engine_pair(op->session->worker->engine, &behalf, &op->target, &op->request));
 }
@@ -174,10 +175,13 @@ static void on_failed(broker_op *op, const engine_completion *completion) {
 }
 
 static void on_opened(broker_op *op, const engine_completion *completion) {
-    for (unsigned i = 0; i < 2; i++) {
-        if (completion->opened[i] != NULL) {
-            handle_open(op, completion->opened[i]);
-        }
+    broker_handle *first = handle_open(op, completion->opened[0]);
+    if (completion->opened[1] != NULL) {
+        broker_handle *second = handle_open(op, completion->opened[1]);
+        first->partner = second;
+        second->partner = first;
+        first->pages = second->pages = op->reserved_pages;
+        op->reserved_pages = 0;
     }
     op_finish(op, SLUICE_OK, 0);
 }

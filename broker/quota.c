@@ -110,10 +110,26 @@ static int pay_for_handles(broker_session *session, uint32_t count, sl_reason *r
     return SLUICE_OK;
 }
 
+/* What the system has a limited number of. SLUICE_OK or EQUOTA. */
+static int take_systems(broker_op *op, uint32_t count, uint32_t descriptors,
+                        sl_reason *ret_reason) {
+    broker_session *session = op->session;
+    broker *b = session->worker->broker;
+    int status = descriptors_take_handles(&b->descriptors, &session->user->descriptors, descriptors,
+                                          session->quota.handles, ret_reason);
+    if (status == SLUICE_OK && op->kind == SL_REQUEST_PAIR) {
+        SL_CHECK(count == 2, "a pair has two ends");
+        status = pipes_take(&b->pipes, &session->user->pipe_pages, &op->reserved_pages, ret_reason);
+        if (status != SLUICE_OK) {
+            descriptors_release(&b->descriptors, &session->user->descriptors, descriptors);
+        }
+    }
+    return status;
+}
+
 int quota_promise_handles(broker_op *op, uint32_t count, sl_reason *ret_reason) {
     broker_session *session = op->session;
     uint64_t zombies = worker_limits(session->worker)->zombies;
-    broker *b = session->worker->broker;
     if (count > session->limits.handles - session->quota.handles) {
         return sl_limit_reached(ret_reason, SL_LIMIT_SESSION, "handles", session->limits.handles);
     }
@@ -127,8 +143,7 @@ int quota_promise_handles(broker_op *op, uint32_t count, sl_reason *ret_reason) 
     uint32_t descriptors = op->kind == SL_REQUEST_LISTEN ? DESCRIPTORS_LISTENER : count;
     int status = pay_for_handles(session, count, ret_reason);
     if (status == SLUICE_OK) {
-        status = descriptors_take_handles(&b->descriptors, &session->user->descriptors, descriptors,
-                                          session->quota.handles, ret_reason);
+        status = take_systems(op, count, descriptors, ret_reason);
         if (status != SLUICE_OK) {
             charge_give_handles(session, count);
         }
@@ -150,8 +165,11 @@ void quota_release_handles(broker_op *op) {
     charge_give_handles(op->session, op->reserved_handles);
     descriptors_release(&op->session->worker->broker->descriptors, &op->session->user->descriptors,
                         op->reserved_descriptors);
+    pipes_release(&op->session->worker->broker->pipes, &op->session->user->pipe_pages,
+                  op->reserved_pages);
     op->reserved_handles = 0;
     op->reserved_descriptors = 0;
+    op->reserved_pages = 0;
 }
 
 void quota_check_empty(const broker_session *session) {

@@ -256,6 +256,7 @@ static sluiced_exit start_broker(run *r) {
     uint64_t inherited = 0;
     o.descriptors = startup_descriptors(&inherited);
     o.descriptors -= inherited;
+    o.pipe_pages = startup_pipe_pages();
     o.on_end = control_on_end;
     o.user = r->control;
     const char *detail = NULL;

@@ -321,6 +321,22 @@ uint64_t startup_descriptors(uint64_t *ret_inherited) {
     return limit == UINT64_MAX ? 0 : limit;
 }
 
+/* pipe(7); it binds nobody with CAP_SYS_RESOURCE, who is counted all the same. */
+uint64_t startup_pipe_pages(void) {
+    char text[32];
+    size_t length = 0;
+    uint64_t pages = 0;
+    config_error error;
+    if (startup_read_file("/proc/sys/fs/pipe-user-pages-soft", text, sizeof(text), &length,
+                          &error) != SLUICE_OK) {
+        return 0;
+    }
+    for (size_t i = 0; i < length && i < 18 && text[i] >= '0' && text[i] <= '9'; i++) {
+        pages = pages * 10 + (uint64_t)(text[i] - '0');
+    }
+    return pages;
+}
+
 uint64_t startup_process_id(void) {
     return (uint64_t)getpid();
 }

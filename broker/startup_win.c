@@ -281,6 +281,10 @@ uint64_t startup_descriptors(uint64_t *ret_inherited) {
     return 0; /* 16 million handles: the sessions' own limits come first */
 }
 
+uint64_t startup_pipe_pages(void) {
+    return 0;
+}
+
 uint64_t startup_process_id(void) {
     return GetCurrentProcessId();
 }

@@ -32,6 +32,7 @@ _Static_assert(BROKER_USERS_MAX <= UINT64_C(1) << 32, "a place's number fits bel
 static void init(broker_user *user, const broker_user_limits *limits) {
     atomic_init(&user->zombies, 0);
     atomic_init(&user->descriptors, 0);
+    atomic_init(&user->pipe_pages, 0);
     engine_share_init(&user->share);
     book_init(&user->memory, limits->memory_bytes);
     book_init(&user->sessions, limits->sessions);
@@ -40,9 +41,10 @@ static void init(broker_user *user, const broker_user_limits *limits) {
 
 /* Nothing is charged to it; the openers have nothing of its either. */
 static bool is_empty(const broker_user *user) {
-    return atomic_load(&user->descriptors) == 0 && atomic_load(&user->zombies) == 0 &&
-           engine_share_given_up(&user->share) == 0 && book_used(&user->memory) == 0 &&
-           book_used(&user->sessions) == 0 && book_used(&user->handles) == 0;
+    return atomic_load(&user->descriptors) == 0 && atomic_load(&user->pipe_pages) == 0 &&
+           atomic_load(&user->zombies) == 0 && engine_share_given_up(&user->share) == 0 &&
+           book_used(&user->memory) == 0 && book_used(&user->sessions) == 0 &&
+           book_used(&user->handles) == 0;
 }
 
 void users_init(broker_users *users, sl_account *account, const broker_user_limits *limits) {

@@ -21,6 +21,7 @@ typedef struct broker_user {
     engine_identity identity;  /* nobody: the common account; constant while a session holds it */
     uint32_t place;            /* in the table */
     sl_atomic_u64 descriptors; /* of the process (descriptors.h) */
+    sl_atomic_u64 pipe_pages;  /* of its pairs (pipes.h) */
     sl_atomic_u32 zombies;     /* handles and requests that the system does not let go */
     broker_book memory;        /* bytes (charge.h) */
     broker_book sessions;

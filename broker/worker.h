@@ -11,6 +11,7 @@
 #include "broker/broker.h"
 #include "broker/chunk.h"
 #include "broker/descriptors.h"
+#include "broker/pipes.h"
 #include "broker/refusal.h"
 #include "broker/types.h"
 #include "broker/user.h"
@@ -119,6 +120,7 @@ struct broker {
     broker_book sessions; /* connections of all workers */
     broker_book memory;   /* bytes that all sessions have (charge.h) */
     broker_descriptors descriptors;
+    broker_pipes pipes;
     sl_atomic_u32 reported_count;
     sl_atomic_u64 stuck_count;
     sl_atomic_bool has_ended;

@@ -413,6 +413,7 @@ typedef struct engine_rights engine_rights;
 struct engine_behalf {
     engine_share *share;  /* outlives the engine; NULL: the engine's own */
     engine_rights *rights; /* what it may open; outlives the request. NULL: all that we may */
+    uint32_t pair_bytes; /* a pair's pipe holds so many, rounded up (epoll); 0: the system's */
 };
 
 /* The user as which this process runs. Any thread. Does not wait. SLUICE_OK, EOS. */

@@ -116,9 +116,6 @@ static ALWAYS_INLINE void stream_read(engine_epoll_handle *self, engine_request 
         bool is_drained = (size_t)count < room && self->is_registered &&
                           !self->has_ended[ENGINE_IN] && !self->has_marks;
         self->readiness[ENGINE_IN] = is_drained ? ENGINE_EPOLL_BLOCKED : ENGINE_EPOLL_MAYBE;
-        if (self->buffers == ENGINE_EPOLL_SELF) {
-            engine_epoll_buffers_look(self, (size_t)count);
-        }
         engine_request_finish(request, SLUICE_OK, 0, (size_t)count, 0);
     } else if (count == 0) {
         self->has_ended[ENGINE_IN] = true;
@@ -484,6 +481,7 @@ static void worker_close(engine_worker *base) {
 
 static int engine_open(engine *e) {
     (void)e;
+    engine_epoll_buffers_open();
     return SLUICE_OK;
 }
 

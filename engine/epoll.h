@@ -126,10 +126,9 @@ typedef enum engine_epoll_readiness {
 
 /* Who decides how large the kernel's receive buffer becomes (epoll_buffers.c). */
 typedef enum engine_epoll_buffers {
-    ENGINE_EPOLL_FIXED, /* nobody any more; or it is not TCP, or the kernel is too old */
-    ENGINE_EPOLL_SMALL, /* as it was opened: we */
-    ENGINE_EPOLL_MORE,  /* as much as a program may ask for: we */
-    ENGINE_EPOLL_SELF   /* the kernel, until we have seen that it is large enough */
+    ENGINE_EPOLL_FIXED, /* not we any more; or it is not TCP, or the kernel is too old */
+    ENGINE_EPOLL_SMALL, /* as it was opened */
+    ENGINE_EPOLL_MORE   /* as much as a program may ask for */
 } engine_epoll_buffers;
 
 typedef struct engine_epoll_member engine_epoll_member; /* epoll_endpoint.c */
@@ -148,7 +147,6 @@ typedef struct engine_epoll_handle {
     bool wants_out;     /* registered for EPOLLOUT too */
     bool is_tcp;
     engine_epoll_buffers buffers;
-    uint32_t received_bytes;     /* SELF: since we have looked */
     int error;                   /* errno that ended a stream; the kernel tells it only once */
     int held_fd;                 /* listeners: accepted, but not made a handle yet; or -1 */
     engine_epoll_more *more;     /* TCP listeners: the sockets of further addresses, or NULL */
@@ -211,12 +209,12 @@ void engine_epoll_close_more(engine_epoll_handle *self);
  * socket, file and names of 4 KiB; half of a pipe of 16 pages takes no more. */
 #define ENGINE_EPOLL_HANDLE_BYTES (36u * 1024)
 
+/* How large the kernel may make one. */
+void engine_epoll_buffers_open(void);
 /* A fresh TCP socket: small, before it connects or listens; what it accepts is so, too. */
 void engine_epoll_buffers_narrow(int fd);
 /* It is connected: it does not grow by itself. */
 void engine_epoll_buffers_lock(engine_epoll_handle *self);
-/* SELF: it has received so much more. */
-void engine_epoll_buffers_look(engine_epoll_handle *self, size_t received);
 uint32_t engine_epoll_receive_step(engine_handle *handle);
 void engine_epoll_widen(engine_handle *handle);
 bool engine_epoll_sends_more(engine_handle *handle);

@@ -26,7 +26,6 @@ void engine_epoll_handle_init(engine_epoll_handle *self, engine_epoll_role role,
     self->wants_out = false;
     self->is_tcp = false;
     self->buffers = ENGINE_EPOLL_FIXED;
-    self->received_bytes = 0;
     self->error = 0;
     self->held_fd = -1;
     self->peer_fd = -1;

@@ -362,10 +362,13 @@ void engine_epoll_send_to(engine_epoll_handle *self, engine_request *request) {
 
 /* ---- anonymous pipes ------------------------------------------------------------------------ */
 
-static int open_pair(engine_handle *opening[2]) {
+static int open_pair(engine_handle *opening[2], uint32_t bytes) {
     int fds[2];
     if (CALLS.pipe2(fds, O_NONBLOCK | O_CLOEXEC) != 0) {
         return errno;
+    }
+    if (bytes != 0) { /* it only makes an empty pipe smaller: refused to nobody */
+        (void)fcntl(fds[0], F_SETPIPE_SZ, (int)bytes);
     }
     for (unsigned i = 0; i < 2; i++) {
         engine_epoll_handle_init(engine_epoll_handle_of(opening[i]), ENGINE_EPOLL_PIPE, fds[i]);
@@ -376,7 +379,7 @@ static int open_pair(engine_handle *opening[2]) {
 void engine_epoll_pair(engine_epoll_handle *self) {
     engine_request *request = self->opening;
     self->opening = NULL;
-    int error = open_pair(request->opening);
+    int error = open_pair(request->opening, request->behalf.pair_bytes);
     if (error != 0) {
         engine_request_finish(request, engine_epoll_status(error), (uint32_t)error, 0, 0);
         return;

@@ -34,6 +34,7 @@ static void open_broker(test_rig *rig, const rig_options *options, const sim_opt
     settings.allow = options->allow;
     settings.allow_count = options->allow_count;
     settings.descriptors = options->descriptors;
+    settings.pipe_pages = options->pipe_pages;
     if (options->limits != NULL) {
         settings.limits = *options->limits;
     }

@@ -45,6 +45,7 @@ typedef struct rig_options {
     unsigned allow_count;
     bool refuses_itself;  /* as a broker of its own process does (broker_options.serves_itself) */
     uint64_t descriptors; /* of the broker's process; 0 = no limit */
+    uint64_t pipe_pages;  /* of the broker's user; 0 = no limit */
 } rig_options;
 
 void rig_open(test_rig *rig, const rig_options *options);

@@ -2,8 +2,10 @@
  * suite_inside_posix.c - what can only be provoked from inside the epoll backend: a connect to
  * which the system gives the very port that it is for; and what the kernel holds for a socket.
  */
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/buffers.h"
 #include "engine/epoll.h"
@@ -94,6 +96,10 @@ static void drain(rig *r, engine_handle *handle) {
     }
 }
 
+static int pipe_bytes(engine_handle *end) {
+    return fcntl(engine_epoll_handle_of(end)->fd, F_GETPIPE_SZ);
+}
+
 /* A TCP socket that nobody reads holds what its handle costs, and after each step that much more;
  * in both directions of a connection. What is not sent is told, and is nothing when it was read. */
 static void kernel_buffers(void) {
@@ -126,7 +132,14 @@ static void kernel_buffers(void) {
     }
     rig_stream(r, STREAM_PAIR, ends);
     EXPECT(!engine_sends_more(ends[1]) && engine_receive_step(ends[0]) == 0);
+    EXPECT(pipe_bytes(ends[0]) <= 2 * (int)engine_handle_bytes(r->engine));
     rig_close_stream(r, ends);
+    engine_behalf behalf = {.pair_bytes = 1};
+    engine_request_id id = 0;
+    EXPECT_STATUS(engine_pair(r->worker, &behalf, NULL, &id), SLUICE_OK);
+    engine_completion pair = rig_await(r, id);
+    EXPECT(pipe_bytes(pair.opened[0]) == sysconf(_SC_PAGESIZE));
+    rig_close_stream(r, pair.opened);
     rig_close(r);
 }
 

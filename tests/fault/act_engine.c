@@ -222,7 +222,8 @@ void act_stream(script *s, engine_handle *reader, engine_handle *writer, bool ha
 
 static void pair(script *s) {
     engine_request_id id = 0;
-    if (!script_submitted(s, "engine_pair", engine_pair(s->worker, NULL, NULL, &id))) {
+    engine_behalf small = {.pair_bytes = 4096};
+    if (!script_submitted(s, "engine_pair", engine_pair(s->worker, &small, NULL, &id))) {
         return;
     }
     engine_completion opened = script_await(s, id);
