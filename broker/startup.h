@@ -66,8 +66,7 @@ SL_NORETURN void startup_exit(int code);
  * many of these were taken when it began, besides the standard streams. */
 uint64_t startup_descriptors(uint64_t *ret_inherited);
 
-/* So many pages the pipes of this process's user may have; 0 = the system has no such limit, or
- * does not say. */
+/* So many pages the pipes of this process's user may have; 0 = the system has no such limit. */
 uint64_t startup_pipe_pages(void);
 
 #endif

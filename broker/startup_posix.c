@@ -321,7 +321,10 @@ uint64_t startup_descriptors(uint64_t *ret_inherited) {
     return limit == UINT64_MAX ? 0 : limit;
 }
 
-/* pipe(7); it binds nobody with CAP_SYS_RESOURCE, who is counted all the same. */
+/* pipe(7); it binds nobody with CAP_SYS_RESOURCE, who is counted all the same. A service may not
+ * see /proc/sys (systemd's ProcSubset): it has what Linux comes with. */
+#define PIPE_PAGES_UNKNOWN 16384
+
 uint64_t startup_pipe_pages(void) {
     char text[32];
     size_t length = 0;
@@ -329,7 +332,7 @@ uint64_t startup_pipe_pages(void) {
     config_error error;
     if (startup_read_file("/proc/sys/fs/pipe-user-pages-soft", text, sizeof(text), &length,
                           &error) != SLUICE_OK) {
-        return 0;
+        return PIPE_PAGES_UNKNOWN;
     }
     for (size_t i = 0; i < length && i < 18 && text[i] >= '0' && text[i] <= '9'; i++) {
         pages = pages * 10 + (uint64_t)(text[i] - '0');

@@ -31,9 +31,11 @@
 
 /* That of the second: the third figure of tcp_rmem, which the kernel never passes by itself (Linux
  * tcp_rcv_space_adjust, tcp_clamp_window). In one step it may be ten times what it was, so looking
- * how large it has become would be too late. 0: not known, and the step is not offered. */
-#define TCP_RMEM "/proc/sys/net/ipv4/tcp_rmem"
-static sl_atomic_u32 receive_max;
+ * how large it has become would be too late. A service may not see /proc/sys (ProcSubset in
+ * systemd.exec(5)); then it is the most that a kernel was seen with, 6.18; others have 6 MiB. */
+#define TCP_RMEM         "/proc/sys/net/ipv4/tcp_rmem"
+#define TCP_RMEM_UNKNOWN (32u << 20)
+static sl_atomic_u32 receive_max = TCP_RMEM_UNKNOWN;
 
 _Static_assert(ENGINE_EPOLL_HANDLE_BYTES >= 2 * SMALL_BYTES + 4096, "the handle and its buffer");
 
@@ -62,7 +64,7 @@ static uint32_t third_figure(const char *text, size_t length) {
         }
         count += !is_digit && i > 0 && text[i - 1] >= '0' && text[i - 1] <= '9';
     }
-    return figure < INT32_MAX ? (uint32_t)figure : 0;
+    return figure > 0 && figure < INT32_MAX ? (uint32_t)figure : TCP_RMEM_UNKNOWN;
 }
 
 void engine_epoll_buffers_open(void) {

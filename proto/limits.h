@@ -52,7 +52,7 @@ typedef enum sl_unit { SL_UNIT_NS, SL_UNIT_BYTES, SL_UNIT_COUNT } sl_unit;
     X(credit_bytes, 16 * SL_MIB, SL_MIB, SL_GIB, BYTES, \
       "the payload bytes of these requests together, at most") \
     X(memory_bytes, SL_GIB, 16 * SL_MIB, 1024 * SL_GIB, BYTES, \
-      "memory that the broker holds for all its sessions together") \
+      "memory that the broker and the kernel hold for all its sessions together") \
     X(user_memory_bytes, 256 * SL_MIB, SL_MIB, 1024 * SL_GIB, BYTES, \
       "memory that it holds for the sessions of one user; not used where only one may connect") \
     X(handles, 16384, 16, 65536, COUNT, "open handles of a session") \
