@@ -86,6 +86,7 @@ void case_private(place *at);
 void case_drain(place *at);
 void case_drain_now(place *at);
 void case_hostile(place *at);
+void case_listeners(place *at);
 void case_flood(place *at);
 void case_deadlines(place *at);
 void case_slow_reader(place *at);
