@@ -395,6 +395,8 @@ $(json_value bytes_ratio) of the clean parts; memory's slope: ${part:-too short 
     return $code
 }
 
+BUSY_MAX=10 # a machine that does nothing else does not do more
+
 # What others do on this machine, in per cent of all processors, within a second.
 busy_percent() {
     local first
@@ -409,7 +411,7 @@ busy_percent() {
 # Why a figure of time that was missed says nothing; or nothing.
 excuse() {
     grep -qE 'P99 MISSED|SPEED MISSED' "$(row_log)" || return 1
-    if [ "${busy[$name]}" -gt 10 ]; then
+    if [ "${busy[$name]}" -gt $BUSY_MAX ]; then
         printf 'the machine was %d %% busy with other things' "${busy[$name]}"
     elif [ "$(nproc)" -lt 2 ]; then
         printf 'it has one processor'
@@ -448,8 +450,13 @@ result_cell() {
     local notes=()
     [ -z "${short[$1]:-}" ] || notes+=("short run")
     [ -z "${unjudged[$1]:-}" ] || notes+=("${unjudged[$1]} not judged")
+    if [ "${results[$1]}" = FAILED ] && [ "${busy[$1]}" -gt $BUSY_MAX ]; then
+        notes+=("the machine was ${busy[$1]} % busy")
+    fi
     printf '%s' "${results[$1]}"
-    [ ${#notes[@]} = 0 ] || printf ' (%s%s)' "${notes[0]}" "${notes[1]:+, ${notes[1]}}"
+    [ ${#notes[@]} = 0 ] || printf ' (%s' "${notes[0]}"
+    [ ${#notes[@]} -le 1 ] || printf ', %s' "${notes[@]:1}"
+    [ ${#notes[@]} = 0 ] || printf ')'
 }
 cells() {
     local row
