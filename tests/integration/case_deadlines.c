@@ -9,6 +9,7 @@
  */
 #include <stdio.h>
 
+#include "base/stats.h"
 #include "tests/integration/place.h"
 #include "tests/integration/versus.h"
 
@@ -88,10 +89,9 @@ static uint64_t run_reads(scene *s, uint32_t first, uint32_t count, uint32_t per
     return took_ns;
 }
 
-/* The p99 of these reads, which are sorted. */
+/* The p99 of these reads, which it sorts. */
 static double p99_of(uint32_t first, uint32_t count) {
-    versus_sort(late_ns + first, count);
-    return versus_percentile(late_ns + first, count, 99);
+    return sl_stats_quantile(late_ns + first, count, 0.99);
 }
 
 static void print_histogram(uint32_t count) {
@@ -109,8 +109,8 @@ static void print_histogram(uint32_t count) {
     }
 }
 
-/* The loaded reads are in their places, sorted, when this returns; each p99 of the reference and of
- * the load has gone to `v`. Returns how long it took to start the loaded ones. */
+/* The loaded reads are in their places when this returns; each p99 of the reference and of the load
+ * has gone to `v`. Returns how long it took to start the loaded ones. */
 static uint64_t run_rounds(scene *s, uint32_t count, uint32_t per_step, versus *v) {
     uint32_t rounds = versus_rounds();
     uint64_t took_ns = 0;
@@ -127,7 +127,6 @@ static uint64_t run_rounds(scene *s, uint32_t count, uint32_t per_step, versus *
         printf("round %2u: p99 behind the deadline: %.2f ms, of %u a second %.2f ms\n", i + 1,
                loaded_ns / 1e6, PER_STEP_REFERENCE * 1000, reference_ns / 1e6);
     }
-    versus_sort(late_ns, count);
     return took_ns;
 }
 
@@ -147,12 +146,12 @@ void case_deadlines(place *at) {
         }
     }
     uint64_t took_ns = run_rounds(&s, count, per_step, &v);
-    double p99_ns = versus_percentile(late_ns, count, 99);
+    double p99_ns = p99_of(0, count);
     double latest_ns = late_ns[count - 1];
     printf("figure: %u reads of 30 ms, %.0f a second (wanted: %u); behind the deadline: p50 %.2f, "
            "p99 %.2f, latest %.2f ms\n",
            count, count / ((double)took_ns / 1e9), per_step * 1000,
-           versus_median(late_ns, count) / 1e6, p99_ns / 1e6, latest_ns / 1e6);
+           sl_stats_quantile(late_ns, count, 0.5) / 1e6, p99_ns / 1e6, latest_ns / 1e6);
     print_histogram(count);
     EXPECT(latest_ns <= (double)(is_slow && !at->is_long ? LATE_SLOW_NS : LATE_MAX_NS));
     EXPECT(!at->is_long || p99_ns <= (double)P99_MAX_NS);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/stats.h"
 #include "tests/integration/flood.h"
 #include "tests/integration/pings.h"
 #include "tests/integration/versus.h"
@@ -168,9 +169,8 @@ void case_flood(place *at) {
     for (uint32_t i = 0; i < rounds; i++) {
         measure_round(&s, i);
     }
-    versus_sort(s.alone_ratios, rounds);
     printf("by that alone on the machine: %.2f times (not judged)\n",
-           versus_median(s.alone_ratios, rounds));
+           sl_stats_spread(s.alone_ratios, rounds).median);
     EXPECT(versus_judge(&s.judged, at->is_long));
     process_continue_input(&s.flooder);
     EXPECT(process_wait(&s.flooder, PROCESS_PATIENCE_NS) && s.flooder.exit_code == 0);

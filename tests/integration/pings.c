@@ -3,7 +3,7 @@
  */
 #include "tests/integration/pings.h"
 
-#include "tests/integration/versus.h"
+#include "base/stats.h"
 
 #define SAMPLES_MAX (1u << 19) /* of each */
 #define TURN        50u        /* pings of one before the other's turn */
@@ -14,10 +14,10 @@
 static double samples[2][SAMPLES_MAX];
 
 static pings_window window_of(double *values, uint32_t count) {
-    versus_sort(values, count);
-    return (pings_window){.p50_ns = versus_median(values, count),
-                          .p99_ns = versus_percentile(values, count, 99),
-                          .max_ns = values[count - 1],
+    sl_spread spread = sl_stats_spread(values, count);
+    return (pings_window){.p50_ns = spread.median,
+                          .p99_ns = sl_stats_quantile(values, count, 0.99),
+                          .max_ns = spread.most,
                           .count = count};
 }
 

@@ -4,9 +4,9 @@
 #include "tests/integration/versus.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/stats.h"
 #include "tests/integration/process.h"
 
 #define ROUNDS_SHOWN  2u /* where it is not judged */
@@ -39,38 +39,15 @@ bool versus_judge(const versus *v, bool is_long) {
     double most = is_long ? v->bound : VERSUS_CI_FACTOR * v->bound;
     EXPECT(v->rounds == versus_rounds());
     memcpy(sorted, v->ratios, v->rounds * sizeof(sorted[0]));
-    versus_sort(sorted, v->rounds);
-    double figure = versus_median(sorted, v->rounds);
+    sl_spread spread = sl_stats_spread(sorted, v->rounds);
+    double figure = spread.median;
     bool is_good = !versus_is_judged() || figure <= most;
     printf("figure: %s: %.2f times (median of %u rounds, quartiles %.2f and %.2f)\n", v->what,
-           figure, v->rounds, versus_percentile(sorted, v->rounds, 25),
-           versus_percentile(sorted, v->rounds, 75));
+           figure, v->rounds, spread.lower_quartile,
+           sl_stats_quantile(sorted, v->rounds, 0.75));
     printf("bound: %.1f times; judged here at %.1f: %s\n", v->bound, most,
            !versus_is_judged() ? "not judged (Wine or a sanitizer)"
            : is_good           ? "passed"
                                : "P99 MISSED");
     return is_good;
-}
-
-/* ---- statistics ---- */
-
-static int compare(const void *a, const void *b) {
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-void versus_sort(double *values, uint32_t count) {
-    qsort(values, count, sizeof(values[0]), compare);
-}
-
-double versus_percentile(const double *sorted, uint32_t count, uint32_t percent) {
-    EXPECT(count > 0 && percent <= 100);
-    uint64_t rank = ((uint64_t)count * percent + 99) / 100; /* from 1 on */
-    return sorted[rank == 0 ? 0 : rank - 1];
-}
-
-double versus_median(const double *sorted, uint32_t count) {
-    EXPECT(count > 0);
-    return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
 }

@@ -39,13 +39,4 @@ void versus_add(versus *v, double loaded_ns, double reference_ns);
 /* Prints the figure, the bound and a verdict; false: it is too high. */
 bool versus_judge(const versus *v, bool is_long);
 
-/* ---- statistics ---- */
-
-/* Sorts, upwards. */
-void versus_sort(double *values, uint32_t count);
-/* Of sorted values: the least that at least so many per cent of them do not exceed. */
-double versus_percentile(const double *sorted, uint32_t count, uint32_t percent);
-/* Of sorted values: the middle one, or the mean of the two in the middle. */
-double versus_median(const double *sorted, uint32_t count);
-
 #endif
