@@ -20,7 +20,7 @@ static const cli_command commands[] = {
     {"hangtest", "does what hangs Windows programs, through the broker or not", command_hangtest},
     {"status", "the broker's counters", command_status},
     {"ops", "what it is working on, and what is stuck", command_ops},
-    {"bench", "what a call through the broker costs, against the bare system", command_bench},
+    {"bench", "what a call through the broker costs, beside the bare system", command_bench},
     {"selftest", "on Windows: what only its kernel can certify", command_selftest},
 };
 

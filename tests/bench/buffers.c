@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "bench.h"
+#include "loops.h"
 
 #define PAGE_BYTES 4096u
 #define LINE_BYTES 64u
 
-void bench_buffers_init(bench_buffers *self, size_t count, size_t size) {
+void loops_buffers_init(loops_buffers *self, size_t count, size_t size) {
     self->stride = size + LINE_BYTES;
     self->base = malloc(count * self->stride + PAGE_BYTES);
     SL_CHECK(self->base != NULL, "out of memory");
@@ -19,7 +19,7 @@ void bench_buffers_init(bench_buffers *self, size_t count, size_t size) {
     memset(self->first, 1, count * self->stride);
 }
 
-void bench_buffers_deinit(bench_buffers *self) {
+void loops_buffers_deinit(loops_buffers *self) {
     free(self->base);
     self->base = NULL;
 }

@@ -22,7 +22,7 @@ static HANDLE join_port(HANDLE pipe, HANDLE port, ULONG_PTR key) {
     return INVALID_HANDLE_VALUE;
 }
 
-HANDLE bench_pipe_create(const char *name, HANDLE port, ULONG_PTR key) {
+HANDLE loops_pipe_create(const char *name, HANDLE port, ULONG_PTR key) {
     wchar_t wide[NAME_CHARACTERS];
     if (!widen(name, wide)) {
         return INVALID_HANDLE_VALUE;
@@ -30,11 +30,11 @@ HANDLE bench_pipe_create(const char *name, HANDLE port, ULONG_PTR key) {
     DWORD open_mode = PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED;
     DWORD pipe_mode = PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_REJECT_REMOTE_CLIENTS;
     HANDLE pipe = CreateNamedPipeW(wide, open_mode, pipe_mode, PIPE_UNLIMITED_INSTANCES,
-                                   BENCH_PIPE_BUFFER_BYTES, BENCH_PIPE_BUFFER_BYTES, 0, NULL);
+                                   LOOPS_PIPE_BUFFER_BYTES, LOOPS_PIPE_BUFFER_BYTES, 0, NULL);
     return join_port(pipe, port, key);
 }
 
-HANDLE bench_pipe_open(const char *name, HANDLE port, ULONG_PTR key) {
+HANDLE loops_pipe_open(const char *name, HANDLE port, ULONG_PTR key) {
     wchar_t wide[NAME_CHARACTERS];
     if (!widen(name, wide)) {
         return INVALID_HANDLE_VALUE;
@@ -48,7 +48,7 @@ HANDLE bench_pipe_open(const char *name, HANDLE port, ULONG_PTR key) {
             sl_clock_now_ns(sl_clock_system()) > deadline_ns) {
             break;
         }
-        sl_thread_yield(); /* the peer makes its next instance just now */
+        sl_thread_yield(); /* the next instance is being made */
     }
     return join_port(pipe, port, key);
 }

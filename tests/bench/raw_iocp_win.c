@@ -3,7 +3,7 @@
  * completion port and one thread.
  *
  * OVERLAPPEDs live in the connections, one per direction (the bulk writer has several); the
- * completion key is the connection; GetQueuedCompletionStatusEx takes up to BENCH_EVENTS packets
+ * completion key is the connection; GetQueuedCompletionStatusEx takes up to LOOPS_EVENTS packets
  * per call. As in the engine, hEvent is NULL and completions are not skipped on success
  * (WINDOWS-IO: its corners differ by handle and driver), so that every request has its packet on
  * both sides.
@@ -17,14 +17,14 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "bench.h"
+#include "loops.h"
 
 #define STATUS_OF_CANCELLED ((ULONG_PTR)0xC0000120u) /* STATUS_CANCELLED */
 
 typedef struct end {
     HANDLE pipe;
     OVERLAPPED read;
-    OVERLAPPED write[BENCH_BULK_WRITES];
+    OVERLAPPED write[LOOPS_BULK_WRITES];
     bool is_client;
     bool is_sampled;
     bool is_writing; /* `out` is the kernel's */
@@ -32,33 +32,33 @@ typedef struct end {
     size_t got;
     uint64_t sequence;
     uint64_t sent_ns;
-    unsigned char out[BENCH_MESSAGE_BYTES];
+    unsigned char out[BENCH_BYTES];
     unsigned char *in;
     size_t in_bytes;
 } end;
 
 typedef struct raw_loop {
-    const bench_setup *setup;
+    const bench_case *what;
     HANDLE port;
     unsigned client_count;
     unsigned end_count;
-    unsigned outstanding; /* requests whose packet has not come */
-    end *ends;            /* clients first, then, when they are ours, their far ends */
-    bench_buffers buffers; /* of the ends */
-    bench_buffers source;  /* what the bulk writer sends */
+    unsigned outstanding;  /* requests whose packet has not come */
+    end *ends;             /* clients first, then their far ends */
+    loops_buffers buffers; /* of the ends */
+    loops_buffers source;  /* what the bulk writer sends */
     uint64_t random_state;
     uint64_t started;
     uint64_t done;
     uint64_t units;
-    histogram *latency;
-    OVERLAPPED_ENTRY entries[BENCH_EVENTS];
+    sl_histogram *latency;
+    OVERLAPPED_ENTRY entries[LOOPS_EVENTS];
 } raw_loop;
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
 static unsigned dequeue(raw_loop *self) {
     ULONG count = 0;
-    BOOL taken = GetQueuedCompletionStatusEx(self->port, self->entries, BENCH_EVENTS, &count,
+    BOOL taken = GetQueuedCompletionStatusEx(self->port, self->entries, LOOPS_EVENTS, &count,
                                              INFINITE, FALSE);
     SL_CHECK(taken, "GetQueuedCompletionStatusEx failed");
     self->outstanding -= count;
@@ -89,22 +89,19 @@ static void issue_write(raw_loop *self, end *to, const void *bytes, DWORD count,
 
 /* ---- opening and closing --------------------------------------------------------------------- */
 
-static bool open_pair(raw_loop *self, unsigned index, bool with_peer) {
+static bool open_pair(raw_loop *self, unsigned index) {
     static unsigned serial;
     end *near_end = &self->ends[index];
     near_end->is_client = true;
-    if (with_peer) {
-        near_end->pipe = bench_pipe_open(self->setup->peer_name, self->port, (ULONG_PTR)near_end);
-        return near_end->pipe != INVALID_HANDLE_VALUE;
-    }
-    char name[128];
-    (void)snprintf(name, sizeof name, "%s-raw-%u", self->setup->own_name, serial++);
+    char name[128], purpose[32];
+    (void)snprintf(purpose, sizeof purpose, "raw-%u", serial++);
+    loops_pipe_name(name, sizeof name, purpose);
     end *far_end = &self->ends[self->client_count + index];
-    far_end->pipe = bench_pipe_create(name, self->port, (ULONG_PTR)far_end);
+    far_end->pipe = loops_pipe_create(name, self->port, (ULONG_PTR)far_end);
     if (far_end->pipe == INVALID_HANDLE_VALUE) {
         return false;
     }
-    near_end->pipe = bench_pipe_open(name, self->port, (ULONG_PTR)near_end);
+    near_end->pipe = loops_pipe_open(name, self->port, (ULONG_PTR)near_end);
     if (near_end->pipe == INVALID_HANDLE_VALUE) {
         return false;
     }
@@ -133,47 +130,47 @@ static void raw_close(void *context) {
     }
     (void)CloseHandle(self->port);
     free(self->ends);
-    bench_buffers_deinit(&self->buffers);
-    bench_buffers_deinit(&self->source);
+    loops_buffers_deinit(&self->buffers);
+    loops_buffers_deinit(&self->source);
     free(self);
 }
 
 static void allocate(raw_loop *self) {
-    bench_kind kind = self->setup->what->kind;
-    size_t in_bytes = kind == BENCH_BULK     ? BENCH_BLOCK_BYTES
-                      : kind == BENCH_CANCEL ? BENCH_MESSAGE_BYTES
-                                             : BENCH_RECEIVE_BYTES;
-    self->client_count = self->setup->what->connections;
+    bench_work work = self->what->work;
+    size_t in_bytes = work == BENCH_LOOP_BULK     ? LOOPS_BLOCK_BYTES
+                      : work == BENCH_LOOP_CANCEL ? BENCH_BYTES
+                                                  : LOOPS_RECEIVE_BYTES;
+    self->client_count = self->what->flight;
     self->ends = calloc((size_t)self->client_count * 2, sizeof *self->ends);
     SL_CHECK(self->ends != NULL, "out of memory");
-    bench_buffers_init(&self->buffers, (size_t)self->client_count * 2, in_bytes);
-    bench_buffers_init(&self->source, 1, BENCH_BLOCK_BYTES);
+    loops_buffers_init(&self->buffers, (size_t)self->client_count * 2, in_bytes);
+    loops_buffers_init(&self->source, 1, LOOPS_BLOCK_BYTES);
     for (unsigned index = 0; index < self->client_count * 2; index++) {
         self->ends[index].pipe = INVALID_HANDLE_VALUE;
-        self->ends[index].in = bench_buffer(&self->buffers, index);
+        self->ends[index].in = loops_buffer(&self->buffers, index);
         self->ends[index].in_bytes = in_bytes;
     }
 }
 
-static int raw_open(const bench_setup *setup, void **ret_self) {
+static int raw_open(bench_stage *stage, const bench_case *what, void **ret_self) {
+    (void)stage;
     raw_loop *self = calloc(1, sizeof *self);
     SL_CHECK(self != NULL, "out of memory");
-    self->setup = setup;
+    self->what = what;
     allocate(self);
     self->port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
     SL_CHECK(self->port != NULL, "no completion port");
-    bool with_peer = setup->two_cpu && setup->what->kind != BENCH_CANCEL;
-    self->end_count = self->client_count * (with_peer ? 1 : 2);
+    self->end_count = self->client_count * 2;
     for (unsigned index = 0; index < self->client_count; index++) {
-        if (!open_pair(self, index, with_peer)) {
+        if (!open_pair(self, index)) {
             raw_close(self);
             return SLUICE_EOSLIMIT;
         }
     }
     for (unsigned index = 0; index < self->end_count; index++) {
         bool is_client = index < self->client_count;
-        bench_kind kind = setup->what->kind;
-        if (kind == BENCH_PINGPONG || (kind == BENCH_CANCEL) == is_client) {
+        bench_work work = what->work;
+        if (work == BENCH_LOOP_ECHO || (work == BENCH_LOOP_CANCEL) == is_client) {
             issue_read(self, &self->ends[index]);
         }
     }
@@ -185,14 +182,14 @@ static int raw_open(const bench_setup *setup, void **ret_self) {
 
 static void send_out(raw_loop *self, end *from) {
     from->is_writing = true;
-    issue_write(self, from, from->out, BENCH_MESSAGE_BYTES, &from->write[0]);
+    issue_write(self, from, from->out, BENCH_BYTES, &from->write[0]);
 }
 
 static void ping(raw_loop *self, end *client) {
     self->started++;
     client->sequence++;
     memcpy(client->out, &client->sequence, sizeof client->sequence);
-    client->is_sampled = client->sequence % BENCH_SAMPLE_EVERY == 0;
+    client->is_sampled = client->sequence % LOOPS_SAMPLE_EVERY == 0;
     if (client->is_sampled) {
         client->sent_ns = sl_clock_now_ns(sl_clock_system());
     }
@@ -205,7 +202,7 @@ static void handle_message(raw_loop *self, end *to) {
     to->is_due = false;
     to->got = 0;
     if (!to->is_client) {
-        memcpy(to->out, to->in, BENCH_MESSAGE_BYTES);
+        memcpy(to->out, to->in, BENCH_BYTES);
         send_out(self, to);
     } else if (self->started < self->units) {
         ping(self, to);
@@ -218,18 +215,18 @@ static void check_pong(raw_loop *self, end *client) {
     memcpy(&sequence, client->in, sizeof sequence);
     SL_CHECK(sequence == client->sequence, "a pong came back changed or out of order");
     if (client->is_sampled) {
-        histogram_add(self->latency, sl_clock_now_ns(sl_clock_system()) - client->sent_ns);
+        sl_histogram_add(self->latency, sl_clock_now_ns(sl_clock_system()) - client->sent_ns);
     }
     self->done++;
 }
 
 static void on_read(raw_loop *self, end *to, size_t bytes) {
     to->got += bytes;
-    if (to->got < BENCH_MESSAGE_BYTES) {
+    if (to->got < BENCH_BYTES) {
         issue_read(self, to);
         return;
     }
-    SL_CHECK(to->got == BENCH_MESSAGE_BYTES, "more than one message in flight");
+    SL_CHECK(to->got == BENCH_BYTES, "more than one message in flight");
     if (to->is_client) {
         check_pong(self, to);
     }
@@ -277,13 +274,13 @@ static void run_pingpong(raw_loop *self) {
 /* ---- bulk ------------------------------------------------------------------------------------ */
 
 static void run_bulk(raw_loop *self) {
-    uint64_t total_bytes = self->units * BENCH_BLOCK_BYTES;
+    uint64_t total_bytes = self->units * LOOPS_BLOCK_BYTES;
     end *writer = &self->ends[0];
-    end *reader = self->end_count > 1 ? &self->ends[1] : NULL;
-    uint64_t received_bytes = reader != NULL ? 0 : total_bytes;
-    while (self->started < self->units && self->started < BENCH_BULK_WRITES) {
+    end *reader = &self->ends[1];
+    uint64_t received_bytes = 0;
+    while (self->started < self->units && self->started < LOOPS_BULK_WRITES) {
         OVERLAPPED *how = &writer->write[self->started];
-        issue_write(self, writer, self->source.first, BENCH_BLOCK_BYTES, how);
+        issue_write(self, writer, self->source.first, LOOPS_BLOCK_BYTES, how);
         self->started++;
     }
     while (self->done < self->units || received_bytes < total_bytes) {
@@ -298,7 +295,7 @@ static void run_bulk(raw_loop *self) {
             }
             self->done++;
             if (self->started < self->units) {
-                issue_write(self, writer, self->source.first, BENCH_BLOCK_BYTES,
+                issue_write(self, writer, self->source.first, LOOPS_BLOCK_BYTES,
                             entry->lpOverlapped);
                 self->started++;
             }
@@ -319,14 +316,14 @@ static void cancel_one(raw_loop *self, end *victim) {
 
 static void run_cancel(raw_loop *self) {
     for (uint64_t unit = 0; unit < self->units; unit++) {
-        end *victim = &self->ends[bench_draw(&self->random_state, self->client_count)];
-        if (unit % BENCH_SAMPLE_EVERY != 0) {
+        end *victim = &self->ends[loops_draw(&self->random_state, self->client_count)];
+        if (unit % LOOPS_SAMPLE_EVERY != 0) {
             cancel_one(self, victim);
             continue;
         }
         uint64_t start_ns = sl_clock_now_ns(sl_clock_system());
         cancel_one(self, victim);
-        histogram_add(self->latency, sl_clock_now_ns(sl_clock_system()) - start_ns);
+        sl_histogram_add(self->latency, sl_clock_now_ns(sl_clock_system()) - start_ns);
     }
 }
 
@@ -334,14 +331,14 @@ static void run_cancel(raw_loop *self) {
 static void check_delivery(raw_loop *self) {
     end *near_end = &self->ends[0];
     end *far_end = &self->ends[self->client_count];
-    issue_write(self, far_end, far_end->out, BENCH_MESSAGE_BYTES, &far_end->write[0]);
+    issue_write(self, far_end, far_end->out, BENCH_BYTES, &far_end->write[0]);
     for (unsigned seen = 0; seen < 2;) {
         unsigned count = dequeue(self);
         for (unsigned at = 0; at < count; at++) {
             const OVERLAPPED_ENTRY *entry = &self->entries[at];
             SL_CHECK(entry->lpOverlapped == &near_end->read || end_of(entry) == far_end,
                      "another request ended");
-            SL_CHECK(entry->dwNumberOfBytesTransferred == BENCH_MESSAGE_BYTES,
+            SL_CHECK(entry->dwNumberOfBytesTransferred == BENCH_BYTES,
                      "the reader did not get its bytes");
             seen++;
         }
@@ -349,20 +346,22 @@ static void check_delivery(raw_loop *self) {
     issue_read(self, near_end);
 }
 
-static void raw_run(void *context, uint64_t units, histogram *latency) {
+static int raw_run(void *context, uint64_t units, sl_histogram *latency) {
     raw_loop *self = context;
     self->units = units;
     self->started = 0;
     self->done = 0;
     self->latency = latency;
-    switch (self->setup->what->kind) {
-    case BENCH_PINGPONG: run_pingpong(self); break;
-    case BENCH_BULK: run_bulk(self); break;
-    case BENCH_CANCEL:
+    switch (self->what->work) {
+    case BENCH_LOOP_ECHO: run_pingpong(self); break;
+    case BENCH_LOOP_BULK: run_bulk(self); break;
+    case BENCH_LOOP_CANCEL:
         run_cancel(self);
         check_delivery(self);
         break;
+    default: return SLUICE_ENOTSUP;
     }
+    return SLUICE_OK;
 }
 
-const bench_subject bench_raw = {"raw", raw_open, raw_run, raw_close};
+const bench_way loops_raw = {"raw loop", raw_open, raw_run, raw_close, NULL};

@@ -4,13 +4,13 @@
  *
  * The same work as the raw loops: on each connection one read is always outstanding; a ping-pong's
  * bytes are copied out before the read is submitted again, because the buffer is the engine's
- * until the next completion. The bulk writer keeps BENCH_BULK_WRITES blocks queued.
+ * until the next completion. The bulk writer keeps LOOPS_BULK_WRITES blocks queued.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
-#include "bench.h"
+#include "loops.h"
 #include "tests/engine/listen_now.h"
 
 typedef struct end {
@@ -23,27 +23,27 @@ typedef struct end {
     size_t got;
     uint64_t sequence;
     uint64_t sent_ns;
-    unsigned char out[BENCH_MESSAGE_BYTES];
+    unsigned char out[BENCH_BYTES];
     unsigned char *in;
     size_t in_bytes;
 } end;
 
 typedef struct engine_subject {
-    const bench_setup *setup;
+    const bench_case *what;
     engine *engine;
     engine_worker *worker;
     engine_handle *listener;
     unsigned client_count;
     unsigned end_count;
-    end *ends; /* clients first, then, when they are ours, their far ends */
-    bench_buffers buffers; /* of the ends */
-    bench_buffers source;  /* what the bulk writer sends */
+    end *ends;             /* clients first, then their far ends */
+    loops_buffers buffers; /* of the ends */
+    loops_buffers source;  /* what the bulk writer sends */
     uint64_t random_state;
     uint64_t started; /* units of this run */
     uint64_t done;
     uint64_t units;
-    histogram *latency;
-    engine_completion completions[BENCH_EVENTS];
+    sl_histogram *latency;
+    engine_completion completions[LOOPS_EVENTS];
 } engine_subject;
 
 static void must(int status, const char *what) {
@@ -51,7 +51,7 @@ static void must(int status, const char *what) {
 }
 
 static unsigned poll(engine_subject *self) {
-    return engine_poll(self->worker, self->completions, BENCH_EVENTS, SL_CLOCK_NEVER);
+    return engine_poll(self->worker, self->completions, LOOPS_EVENTS, SL_CLOCK_NEVER);
 }
 
 static void submit_read(end *which) {
@@ -62,16 +62,15 @@ static void submit_read(end *which) {
 
 /* ---- opening and closing --------------------------------------------------------------------- */
 
-/* The next connection: its near end, and its far end unless that is the peer's. */
+/* The next connection: its near and its far end. */
 static int open_connection(engine_subject *self, unsigned index, const engine_address *address) {
-    bool own_far = self->listener != NULL;
     end *near_end = &self->ends[index];
-    end *far_end = own_far ? &self->ends[self->client_count + index] : NULL;
-    int status = own_far ? engine_accept(self->listener, far_end, NULL) : SLUICE_OK;
+    end *far_end = &self->ends[self->client_count + index];
+    int status = engine_accept(self->listener, far_end, NULL);
     if (status == SLUICE_OK) {
         status = engine_connect(self->worker, address, SL_CLOCK_NEVER, NULL, near_end, NULL);
     }
-    unsigned wanted = own_far ? 2 : 1;
+    unsigned wanted = 2;
     while (wanted > 0 && status == SLUICE_OK) {
         unsigned count = poll(self);
         for (unsigned at = 0; at < count; at++) {
@@ -112,17 +111,17 @@ static void subject_close(void *context) {
     must(engine_worker_destroy(self->worker), "something is left on the worker");
     must(engine_destroy(self->engine, 5 * SL_NS_PER_S), "something is left in the engine");
     free(self->ends);
-    bench_buffers_deinit(&self->buffers);
-    bench_buffers_deinit(&self->source);
+    loops_buffers_deinit(&self->buffers);
+    loops_buffers_deinit(&self->source);
     free(self);
 }
 
 static int open_connections(engine_subject *self) {
-    const bench_setup *setup = self->setup;
-    bool with_peer = setup->two_cpu && setup->what->kind != BENCH_CANCEL;
     engine_address address;
-    int status = engine_address_pipe(&address, with_peer ? setup->peer_name : setup->own_name);
-    if (status == SLUICE_OK && !with_peer) {
+    char name[64];
+    loops_pipe_name(name, sizeof name, "engine");
+    int status = engine_address_pipe(&address, name);
+    if (status == SLUICE_OK) {
         status = listen_now(self->worker, &address, 1, NULL, &self->listener);
     }
     for (unsigned index = 0; index < self->client_count && status == SLUICE_OK; index++) {
@@ -131,11 +130,11 @@ static int open_connections(engine_subject *self) {
     if (status != SLUICE_OK) {
         return status;
     }
-    bench_kind kind = setup->what->kind;
+    bench_work work = self->what->work;
     for (unsigned index = 0; index < self->end_count; index++) {
         bool is_client = index < self->client_count;
         self->ends[index].is_client = is_client;
-        if (kind == BENCH_PINGPONG || (kind == BENCH_CANCEL) == is_client) {
+        if (work == BENCH_LOOP_ECHO || (work == BENCH_LOOP_CANCEL) == is_client) {
             submit_read(&self->ends[index]);
         }
     }
@@ -143,46 +142,41 @@ static int open_connections(engine_subject *self) {
 }
 
 static void allocate(engine_subject *self) {
-    bench_kind kind = self->setup->what->kind;
-    bool with_peer = self->setup->two_cpu && kind != BENCH_CANCEL;
-    size_t in_bytes = kind == BENCH_BULK     ? BENCH_BLOCK_BYTES
-                      : kind == BENCH_CANCEL ? BENCH_MESSAGE_BYTES
-                                             : BENCH_RECEIVE_BYTES;
-    self->client_count = self->setup->what->connections;
-    self->end_count = with_peer ? self->client_count : self->client_count * 2;
+    bench_work work = self->what->work;
+    size_t in_bytes = work == BENCH_LOOP_BULK     ? LOOPS_BLOCK_BYTES
+                      : work == BENCH_LOOP_CANCEL ? BENCH_BYTES
+                                                  : LOOPS_RECEIVE_BYTES;
+    self->client_count = self->what->flight;
+    self->end_count = self->client_count * 2;
     self->ends = calloc((size_t)self->client_count * 2, sizeof *self->ends);
     SL_CHECK(self->ends != NULL, "out of memory");
-    bench_buffers_init(&self->buffers, (size_t)self->client_count * 2, in_bytes);
-    bench_buffers_init(&self->source, 1, BENCH_BLOCK_BYTES);
+    loops_buffers_init(&self->buffers, (size_t)self->client_count * 2, in_bytes);
+    loops_buffers_init(&self->source, 1, LOOPS_BLOCK_BYTES);
     for (unsigned index = 0; index < self->client_count * 2; index++) {
-        self->ends[index].in = bench_buffer(&self->buffers, index);
+        self->ends[index].in = loops_buffer(&self->buffers, index);
         self->ends[index].in_bytes = in_bytes;
     }
 }
 
-static int subject_open(const bench_setup *setup, void **ret_self) {
+static int subject_open(bench_stage *stage, const bench_case *what, void **ret_self) {
+    (void)stage;
     engine_subject *self = calloc(1, sizeof *self);
     SL_CHECK(self != NULL, "out of memory");
-    self->setup = setup;
+    self->what = what;
     allocate(self);
-    int status = engine_create(setup->backend, NULL, &self->engine);
+    int status = engine_create(engine_backend_find(NULL), NULL, &self->engine);
     if (status == SLUICE_OK) {
         status = engine_worker_create(self->engine, &self->worker);
     }
     must(status, "no engine or no worker");
-    status = open_connections(self);
-    if (status != SLUICE_OK) {
-        subject_close(self);
-        return status;
-    }
     *ret_self = self;
-    return SLUICE_OK;
+    return open_connections(self);
 }
 
 /* ---- ping-pong ------------------------------------------------------------------------------- */
 
 static void send_out(end *from) {
-    engine_buffer buffer = {from->out, BENCH_MESSAGE_BYTES};
+    engine_buffer buffer = {from->out, BENCH_BYTES};
     from->is_writing = true;
     must(engine_write(from->handle, &buffer, 1, from, NULL), "a write was refused");
 }
@@ -191,7 +185,7 @@ static void ping(engine_subject *self, end *client) {
     self->started++;
     client->sequence++;
     memcpy(client->out, &client->sequence, sizeof client->sequence);
-    client->is_sampled = client->sequence % BENCH_SAMPLE_EVERY == 0;
+    client->is_sampled = client->sequence % LOOPS_SAMPLE_EVERY == 0;
     if (client->is_sampled) {
         client->sent_ns = sl_clock_now_ns(sl_clock_system());
     }
@@ -204,7 +198,7 @@ static void handle_message(engine_subject *self, end *to) {
     to->is_due = false;
     to->got = 0;
     if (!to->is_client) {
-        memcpy(to->out, to->in, BENCH_MESSAGE_BYTES);
+        memcpy(to->out, to->in, BENCH_BYTES);
         send_out(to);
     } else if (self->started < self->units) {
         ping(self, to);
@@ -217,7 +211,7 @@ static void check_pong(engine_subject *self, end *client) {
     memcpy(&sequence, client->in, sizeof sequence);
     SL_CHECK(sequence == client->sequence, "a pong came back changed or out of order");
     if (client->is_sampled) {
-        histogram_add(self->latency, sl_clock_now_ns(sl_clock_system()) - client->sent_ns);
+        sl_histogram_add(self->latency, sl_clock_now_ns(sl_clock_system()) - client->sent_ns);
     }
     self->done++;
 }
@@ -226,11 +220,11 @@ static void on_read(engine_subject *self, const engine_completion *read) {
     end *to = read->user;
     must(read->status, "a read failed");
     to->got += read->bytes;
-    if (to->got < BENCH_MESSAGE_BYTES) {
+    if (to->got < BENCH_BYTES) {
         submit_read(to);
         return;
     }
-    SL_CHECK(to->got == BENCH_MESSAGE_BYTES, "more than one message in flight");
+    SL_CHECK(to->got == BENCH_BYTES, "more than one message in flight");
     if (to->is_client) {
         check_pong(self, to);
     }
@@ -279,16 +273,16 @@ static void run_pingpong(engine_subject *self) {
 
 static void write_block(engine_subject *self) {
     end *writer = &self->ends[0];
-    engine_buffer buffer = {self->source.first, BENCH_BLOCK_BYTES};
+    engine_buffer buffer = {self->source.first, LOOPS_BLOCK_BYTES};
     self->started++;
     must(engine_write(writer->handle, &buffer, 1, writer, NULL), "a write was refused");
 }
 
 static void run_bulk(engine_subject *self) {
-    uint64_t total_bytes = self->units * BENCH_BLOCK_BYTES;
-    end *reader = self->end_count > 1 ? &self->ends[1] : NULL;
-    uint64_t received_bytes = reader != NULL ? 0 : total_bytes;
-    while (self->started < self->units && self->started < BENCH_BULK_WRITES) {
+    uint64_t total_bytes = self->units * LOOPS_BLOCK_BYTES;
+    end *reader = &self->ends[1];
+    uint64_t received_bytes = 0;
+    while (self->started < self->units && self->started < LOOPS_BULK_WRITES) {
         write_block(self);
     }
     while (self->done < self->units || received_bytes < total_bytes) {
@@ -321,14 +315,14 @@ static void cancel_one(engine_subject *self, end *victim) {
 
 static void run_cancel(engine_subject *self) {
     for (uint64_t unit = 0; unit < self->units; unit++) {
-        end *victim = &self->ends[bench_draw(&self->random_state, self->client_count)];
-        if (unit % BENCH_SAMPLE_EVERY != 0) {
+        end *victim = &self->ends[loops_draw(&self->random_state, self->client_count)];
+        if (unit % LOOPS_SAMPLE_EVERY != 0) {
             cancel_one(self, victim);
             continue;
         }
         uint64_t start_ns = sl_clock_now_ns(sl_clock_system());
         cancel_one(self, victim);
-        histogram_add(self->latency, sl_clock_now_ns(sl_clock_system()) - start_ns);
+        sl_histogram_add(self->latency, sl_clock_now_ns(sl_clock_system()) - start_ns);
     }
 }
 
@@ -343,7 +337,7 @@ static void check_delivery(engine_subject *self) {
         for (unsigned at = 0; at < count; at++) {
             const engine_completion *ended = &self->completions[at];
             must(ended->status, "the reader did not get its bytes");
-            SL_CHECK(ended->bytes == BENCH_MESSAGE_BYTES, "the reader got other bytes");
+            SL_CHECK(ended->bytes == BENCH_BYTES, "the reader got other bytes");
             read = read || ended->user == near_end;
             written = written || ended->kind == ENGINE_WRITE;
         }
@@ -351,20 +345,22 @@ static void check_delivery(engine_subject *self) {
     submit_read(near_end);
 }
 
-static void subject_run(void *context, uint64_t units, histogram *latency) {
+static int subject_run(void *context, uint64_t units, sl_histogram *latency) {
     engine_subject *self = context;
     self->units = units;
     self->started = 0;
     self->done = 0;
     self->latency = latency;
-    switch (self->setup->what->kind) {
-    case BENCH_PINGPONG: run_pingpong(self); break;
-    case BENCH_BULK: run_bulk(self); break;
-    case BENCH_CANCEL:
+    switch (self->what->work) {
+    case BENCH_LOOP_ECHO: run_pingpong(self); break;
+    case BENCH_LOOP_BULK: run_bulk(self); break;
+    case BENCH_LOOP_CANCEL:
         run_cancel(self);
         check_delivery(self);
         break;
+    default: return SLUICE_ENOTSUP;
     }
+    return SLUICE_OK;
 }
 
-const bench_subject bench_engine = {"engine", subject_open, subject_run, subject_close};
+const bench_way loops_engine = {"engine", subject_open, subject_run, subject_close, NULL};
