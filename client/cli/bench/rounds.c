@@ -214,7 +214,7 @@ static unsigned processors_needed(const bench_case *what, bench_topology topolog
 
 /* The processes that keep two processors awake. */
 static void keep_awake(const bench_stage *stage, bench_far far[2]) {
-    if (stage->topology == BENCH_TWO) {
+    if (stage->topology == BENCH_TWO && stage->processors > 1) {
         (void)bench_far_start(stage, BENCH_ROLE_AWAKE, BENCH_HOME, NULL, &far[0]);
         (void)bench_far_start(stage, BENCH_ROLE_AWAKE, BENCH_AWAY, NULL, &far[1]);
     }
