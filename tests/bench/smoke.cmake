@@ -13,6 +13,16 @@ macro(run code)
     endif()
 endmacro()
 
+# places(alike|apart): the processors of program and broker in the run's JSON.
+function(places wanted)
+    string(JSON home GET "${output}" processors 0)
+    string(JSON away GET "${output}" processors 1)
+    if((home EQUAL away AND NOT wanted STREQUAL "alike") OR
+       (NOT home EQUAL away AND wanted STREQUAL "alike"))
+        message(FATAL_ERROR "processors ${home} and ${away} are not ${wanted}")
+    endif()
+endfunction()
+
 # Every row measured, but for a lack that it names. Sets `measured`.
 function(check_rows least)
     string(JSON count LENGTH "${output}" cases)
@@ -58,6 +68,7 @@ endfunction()
 set(tiny --rounds 2 --units 2 --json)
 run(0 --case engine ${tiny})
 check_rows(6)
+places(alike)
 if(COUNTED)
     return()
 endif()
@@ -80,7 +91,11 @@ else()
         message(FATAL_ERROR "a read that waits takes ${per_read} bytes in the broker's books")
     endif()
     run(0 --topology two-processors ${tiny})
-    check_rows(10)
+    cmake_host_system_information(RESULT processors QUERY NUMBER_OF_LOGICAL_CORES)
+    if(processors GREATER 1)
+        check_rows(10)
+        places(apart)
+    endif()
 endif()
 
 # For people: with aims; what is not measurable is said.

@@ -8,7 +8,7 @@
  * per round: what disturbs the machine disturbs both. The figure is the median of the rounds, and
  * the lower quartile beside it is what other load has disturbed least (base/stats.h). What is
  * compared in a round is the p50 of the units' latencies; where many are in flight, or a unit is
- * too short to be timed, the time of all by their number.
+ * too short to be timed, the median of the slices' times by their units.
  *
  * TOPOLOGIES
  *  one-processor   every process is bound to one processor. A figure is work and switches between
@@ -95,7 +95,8 @@ struct bench_case {
 struct bench_stage {
     bench_topology topology;
     unsigned processors;        /* of the machine that this program may use */
-    unsigned home, away, third; /* their numbers; `third` = `home` if there are but two */
+    unsigned home, away, third; /* their numbers; all alike for BENCH_ONE; two alike if there are
+                                   but two */
     const char *endpoint;       /* of the broker */
     const char *broker_path;    /* NULL = beside the program */
     uint64_t broker_process;    /* 0 = not known */

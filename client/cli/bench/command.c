@@ -120,15 +120,15 @@ static bool choose(command *self) {
 /* Before anything is started: what we start inherits our processor. */
 static bool set_stage(command *self) {
     bench_stage *stage = &self->plan.stage;
+    stage->topology = self->attach ? BENCH_ANY : stage->topology;
     stage->processors = sl_thread_cpu_count();
-    stage->home = os_processor(0);
-    stage->away = os_processor(1);
-    stage->third = stage->processors > 2 ? os_processor(2) : stage->home;
+    stage->home = stage->away = stage->third = os_processor(0);
+    if (stage->topology == BENCH_TWO) {
+        stage->away = os_processor(1);
+        stage->third = stage->processors > 2 ? os_processor(2) : stage->home;
+    }
     stage->broker_path = self->choice.broker_path;
     stage->is_private = !self->attach;
-    if (self->attach) {
-        stage->topology = BENCH_ANY;
-    }
     if (stage->topology != BENCH_ANY && !bench_machine_pin(os_process_id(), stage->home)) {
         out_complain("%s: cannot be bound to a processor here: --topology any\n",
                      self->plan.program->name);

@@ -324,6 +324,11 @@ static void print_json(const bench_plan *plan, out_text *text) {
     out_json_bool(&json, "private_broker", plan->stage.is_private);
     out_json_string(&json, "topology", bench_topology_words[plan->stage.topology]);
     out_json_string(&json, "machine", plan->machine);
+    out_json_array(&json, "processors"); /* of the program, the broker, a third process */
+    out_json_u64(&json, NULL, plan->stage.home);
+    out_json_u64(&json, NULL, plan->stage.away);
+    out_json_u64(&json, NULL, plan->stage.third);
+    out_json_end_array(&json);
     out_json_bool(&json, "quiet", is_quiet(plan));
     out_json_f64(&json, "busy_before", plan->busy_before);
     out_json_f64(&json, "busy_after", plan->busy_after);

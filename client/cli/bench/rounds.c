@@ -19,8 +19,8 @@ typedef struct side {
     bool is_wanted;
     uint64_t units; /* of a slice */
     /* of the round at work */
-    uint64_t round_units;
-    double round_ns;
+    double slice_ns[SLICES]; /* of a unit, in each slice */
+    unsigned slices;
     sl_histogram round_latency;
     /* of all */
     uint64_t all_units, cpu_ns, partner_cpu_ns, calls;
@@ -57,16 +57,15 @@ static int run_slice(row *self, side *at, uint64_t units) {
     at->cpu_ns += bench_machine_cpu_ns(os_process_id()) - cpu_ns;
     at->partner_cpu_ns += partner_cpu_ns(at) - partner_ns;
     at->calls += program->calls != NULL ? program->calls() - calls : 0;
-    at->round_ns += (double)took_ns;
-    at->round_units += units;
+    at->slice_ns[at->slices++] = (double)took_ns / (double)units;
+    at->all_units += units;
     return status;
 }
 
 /* Ends a round that was not measured. */
 static void forget(side *at) {
     memset(&at->round_latency, 0, sizeof(at->round_latency));
-    at->round_ns = 0;
-    at->round_units = 0;
+    at->slices = 0;
 }
 
 /* How long so many units take: the shortest of three trials, or the first that is shorter than
@@ -77,7 +76,7 @@ static int try_units(row *self, side *at, uint64_t least_ns, uint64_t *ret_took_
     for (unsigned trial = 0; status == SLUICE_OK && trial < TRIALS && *ret_took_ns >= least_ns;
          trial++) {
         status = run_slice(self, at, at->units);
-        uint64_t took_ns = (uint64_t)at->round_ns + 1;
+        uint64_t took_ns = (uint64_t)(at->slice_ns[0] * (double)at->units) + 1;
         *ret_took_ns = took_ns < *ret_took_ns ? took_ns : *ret_took_ns;
         forget(at);
     }
@@ -153,9 +152,8 @@ static int run_round(row *self, unsigned round) {
         }
         at->p99_ns[round] = sl_histogram_quantile(&at->round_latency, 0.99);
         at->unit_ns[round] = is_by_number(self->what)
-                                 ? at->round_ns / (double)at->round_units
+                                 ? sl_stats_quantile(at->slice_ns, at->slices, 0.5)
                                  : sl_histogram_quantile(&at->round_latency, 0.5);
-        at->all_units += at->round_units;
         sl_histogram_merge(&at->latency, &at->round_latency);
         forget(at);
     }
@@ -194,7 +192,7 @@ static int prepare(row *self) {
         }
         if (status == SLUICE_OK && at->is_wanted) {
             status = calibrate(self, at);
-            at->cpu_ns = at->partner_cpu_ns = at->calls = 0;
+            at->cpu_ns = at->partner_cpu_ns = at->calls = at->all_units = 0;
         }
         if (self->in_turn) {
             close_side(at);
