@@ -155,6 +155,7 @@ typedef struct bench_plan {
     uint64_t units;   /* of a slice, instead of a time; 0 = by time */
     const char *only; /* "subject" or "model": that one alone, for profilers; NULL = both */
     bool json, strict, with_memory;
+    bool fell_asleep; /* BENCH_TWO: nothing could be started to keep the processors awake */
     char engine_name[32], broker_version[64];
     char machine[160];
     double busy_before, busy_after; /* share of the machine's time that others took; below 0 = ? */

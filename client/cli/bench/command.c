@@ -258,6 +258,7 @@ static int run(command *self) {
     int status = sl_event_init(&self->done);
     if (status == SLUICE_OK && needs_broker(plan) && open_broker(self) != SLUICE_OK) {
         sl_event_deinit(&self->done);
+        (void)sluice_session_close(self->holder);
         return CLI_EXIT_NOBROKER;
     }
     if (status == SLUICE_OK) {

@@ -196,6 +196,9 @@ static void add_heading(const bench_plan *plan, out_text *text) {
     } else if (plan->stage.topology == BENCH_TWO) {
         out_print(text, " (%u, %u)", plan->stage.home, plan->stage.away);
     }
+    if (plan->fell_asleep) {
+        out_print(text, " NOT KEPT AWAKE");
+    }
     out_print(text, ", %llu rounds, took %s\n%s\n", (unsigned long long)plan->rounds,
               out_duration(plan->took_ns, took), plan->machine);
     if (plan->busy_before < 0) {
@@ -333,6 +336,7 @@ static void print_json(const bench_plan *plan, out_text *text) {
     out_json_f64(&json, "busy_before", plan->busy_before);
     out_json_f64(&json, "busy_after", plan->busy_after);
     out_json_f64(&json, "stolen", plan->stolen);
+    out_json_bool(&json, "kept_awake", !plan->fell_asleep);
     out_json_array(&json, "cases");
     for (unsigned i = 0; i < plan->row_count; i++) {
         json_row(plan, &json, &plan->results[i]);

@@ -227,19 +227,18 @@ static unsigned processors_needed(const bench_case *what, bench_topology topolog
     return what->spins ? 2 : 1;
 }
 
-/* The processes that keep two processors awake. */
-static void keep_awake(const bench_stage *stage, bench_far far[2]) {
-    if (stage->topology == BENCH_TWO && stage->processors > 1) {
-        (void)bench_far_start(stage, BENCH_ROLE_AWAKE, BENCH_HOME, NULL, &far[0]);
-        (void)bench_far_start(stage, BENCH_ROLE_AWAKE, BENCH_AWAY, NULL, &far[1]);
-    }
+/* The processes that keep two processors awake; false: they could not be started. */
+static bool keep_awake(const bench_stage *stage, bench_far far[2]) {
+    return stage->topology != BENCH_TWO || stage->processors < 2 ||
+           (bench_far_start(stage, BENCH_ROLE_AWAKE, BENCH_HOME, NULL, &far[0]) == SLUICE_OK &&
+            bench_far_start(stage, BENCH_ROLE_AWAKE, BENCH_AWAY, NULL, &far[1]) == SLUICE_OK);
 }
 
 void bench_measure(bench_plan *plan, bench_progress *progress) {
     static row at;
     bench_far awake[2] = {{0}, {0}};
     unsigned processors = plan->stage.topology == BENCH_ONE ? 1 : plan->stage.processors;
-    keep_awake(&plan->stage, awake);
+    plan->fell_asleep = !keep_awake(&plan->stage, awake);
     for (unsigned i = 0; i < plan->row_count; i++) {
         const bench_case *what = plan->rows[i];
         bench_result *result = &plan->results[i];
