@@ -84,7 +84,7 @@ static bool configure(const char *text, char ret_error[SL_FAILPOINT_ERROR_BYTES]
     return is_right;
 }
 
-/* The first who comes by reads the environment; the others wait a moment for him. */
+/* The first thread that comes by reads the environment; the others wait a moment for it. */
 static void begin(void) {
     if (atomic_load(&state) == READY) {
         return;

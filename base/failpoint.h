@@ -33,7 +33,7 @@
     X(broker, start, 1, "the broker is about to be made; return: it is not") \
     X(broker, worker, 1, "a worker's thread has started; return: it cannot open") \
     X(broker, started, 0, "all workers run; nobody was told yet") \
-    X(broker, accept, 1, "a client has connected; return: his connection is closed at once") \
+    X(broker, accept, 1, "a client has connected; return: its connection is closed at once") \
     X(broker, accepted, 0, "a session was made of a connection") \
     X(broker, submit, 1, "a request for work has its operation; return: it ends with that") \
     X(broker, submitted, 0, "a request for work was given to its handle or the engine") \

@@ -202,8 +202,8 @@ int broker_destroy(broker *b, uint64_t grace_ns) {
 
 /* ---- threads ---- */
 
-/* Whom a worker has answered waits for a processor, often for the very one that the worker runs on,
- * and a worker that one client floods does not sleep. Linux takes the processor from it after
+/* A client that has its answer waits for a processor, often for the very one of the worker, and a
+ * worker that one client floods does not sleep. Linux takes the processor from it after
  * milliseconds only, so it offers it by itself; where that costs it no more than a short slice, for
  * beside programs that never sleep it would else lose most of its share (docs/design.md, "a
  * worker's turns are short"). */

@@ -41,7 +41,7 @@ typedef struct broker_options {
     const char *endpoint;    /* the pipe's name as the engine takes it (engine_address_endpoint) */
     const char *access;      /* engine_listen_options.access; NULL = this user only */
     /* Who is let in of those who can connect, besides the broker's own user and administrators:
-     * users and groups. None = whom `access` lets in. Copied. */
+     * users and groups. None = those that `access` lets in. Copied. */
     const engine_identity *allow;
     unsigned allow_count;    /* at most BROKER_ALLOW_MAX */
     /* Also clients in this very process (tests). Otherwise such a peer is the broker itself, sent

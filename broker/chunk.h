@@ -6,7 +6,7 @@
  * sizes to each power of 2, from 256 bytes to 1 MiB, so that a chunk is at most a quarter longer
  * than what was asked for (CHUNK_BYTES_MIN and more), and payload credit tells what memory it may
  * cost. A pool keeps a bounded number of free ones, so steady traffic costs no heap. Contents are
- * not cleared between uses: whoever has a chunk knows which bytes are his. One thread, its
+ * not cleared between uses: whoever has a chunk knows which of its bytes count. One thread, its
  * worker's.
  */
 #ifndef SLUICE_BROKER_CHUNK_H

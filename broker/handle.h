@@ -2,8 +2,9 @@
  * handle.h - an open pipe end, socket or listener of a session.
  *
  * READING. One standing receive at most, into the handle's own chunk, armed when somebody wants
- * data and left armed when he goes away. Readers wait in a queue and are served from the chunk; its
- * end (end of file or an error) is latched, served after the bytes and then to every later read.
+ * data and left armed when the reader goes away. Readers wait in a queue and are served from the
+ * chunk; its end (end of file or an error) is latched, served after the bytes and then to every
+ * later read.
  * WRITING. A queue; the first is sent stream_chunk_bytes at a time. A write that ended in the
  * middle leaves the stream torn: those behind it end ETORN.
  * ACCEPTING. A queue of accepts, one standing accept of the system's, and the connection that came

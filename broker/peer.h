@@ -1,5 +1,5 @@
 /*
- * peer.h - who a session's client is, whether he is let in, what he may see, what he is charged.
+ * peer.h - who a session's client is, whether it is let in, what it may see, what it is charged.
  */
 #ifndef SLUICE_BROKER_PEER_H
 #define SLUICE_BROKER_PEER_H

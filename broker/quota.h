@@ -11,7 +11,7 @@
  *   handles   from the promise (a Pair promises two) until the system has let go of them; those of
  *             all sessions of a user have a limit, too
  *   zombies   a new handle is refused while so many handles and requests of its user are stuck, in
- *             all his sessions on all workers (user.h); a stuck close is its handle's, and not one
+ *             all sessions on all workers (user.h); a stuck close is its handle's, and not one
  *             more
  */
 #ifndef SLUICE_BROKER_QUOTA_H

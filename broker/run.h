@@ -23,7 +23,7 @@ sluiced_exit run_broker(const sluiced_options *options, const run_hooks *hooks);
 /* The configuration file and what the command line says. Complains on standard error. */
 sluiced_exit run_load_config(const sluiced_options *options, sluiced_config *ret_config);
 
-/* Whom the allow list names. Complains, of the command line or of the file's line. */
+/* The users and groups of the allow list. Complains, of the command line or of the file's line. */
 sluiced_exit run_find_allowed(const sluiced_options *options, const sluiced_config *config,
                               startup_allowed *ret_allowed);
 

@@ -10,11 +10,6 @@ add_library(sluiced_config STATIC
 target_link_libraries(sluiced_config PUBLIC sluice_proto sluice_engine sluice_base sluice_options)
 sluice_failpoints_copy(sluiced_config)
 
-# Until the core is there, there is no program.
-if(NOT TARGET sluice_broker)
-    return()
-endif()
-
 add_executable(sluiced
     ${CMAKE_CURRENT_LIST_DIR}/control.c
     ${CMAKE_CURRENT_LIST_DIR}/main.c
@@ -41,6 +36,12 @@ sluice_failpoints_copy(sluiced)
 include(GNUInstallDirs)
 install(TARGETS sluiced RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT broker)
 if(NOT WIN32)
-    install(FILES "${PROJECT_SOURCE_DIR}/deploy/sluice.service"
-        DESTINATION lib/systemd/system COMPONENT broker)
+    # It starts what is installed with it. Where that is, only the installation knows (--prefix).
+    set(unit "${CMAKE_CURRENT_BINARY_DIR}/sluice.service")
+    install(CODE "
+        file(READ \"${PROJECT_SOURCE_DIR}/deploy/sluice.service\" text)
+        string(REPLACE \"=/usr/local/bin/sluiced \"
+            \"=\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/sluiced \" text \"\${text}\")
+        file(WRITE \"${unit}\" \"\${text}\")" COMPONENT broker)
+    install(FILES "${unit}" DESTINATION lib/systemd/system COMPONENT broker)
 endif()

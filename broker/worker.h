@@ -125,7 +125,7 @@ struct broker {
     sl_atomic_u64 stuck_count;
     sl_atomic_bool has_ended;
     sl_atomic_bool is_draining;
-    engine_identity own; /* whom the broker runs as */
+    engine_identity own; /* the user that the broker runs as */
     broker_users users;
     engine_identity allow[BROKER_ALLOW_MAX];
     char access[256];
@@ -170,7 +170,7 @@ int worker_close(broker_worker *worker);
 void worker_trim(broker_worker *worker);
 
 /* What a client or a stranger can provoke is logged through here: so many lines of a kind about a
- * user, and the number of the others (log_gate.h). `whom` NULL = nobody known. */
+ * user, and the number of the others (log_gate.h). `whom` NULL = no user known. */
 void worker_log(broker_worker *worker, const engine_identity *whom, sl_log_level level,
                 const char *message, const char *text, const sl_log_field *fields,
                 unsigned field_count);

@@ -63,7 +63,7 @@ static void explain_end(client_core *core, int status, uint32_t os_error) {
 }
 
 /* Ends all who wait for a connection. What is known of the session is told first: who asks for it
- * after his call has ended must not see what was before. */
+ * after its call has ended must not see what was before. */
 static void give_up(client_core *core, int status, uint32_t os_error) {
     explain_end(core, status, os_error);
     core->phase = CLIENT_DOWN;

@@ -20,7 +20,7 @@
 #include "client/operation.h"
 #include "client/trust.h"
 
-/* Asked for when the Hello's reply does not say. */
+/* Completions that a poll takes at most. */
 #define CLIENT_POLL_BATCH 64u
 
 typedef enum client_phase {

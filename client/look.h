@@ -1,5 +1,5 @@
 /*
- * look.h - where the service is, and whom a session trusts there.
+ * look.h - where the service is, and which user a session trusts there.
  *
  * Both may look at paths, and a path on a dead network file system may never answer. So they are
  * looked at by an errand (errand.h), and the caller waits until its deadline.

@@ -7,7 +7,7 @@ include(CMakePackageConfigHelpers)
 # ---- the static library: one object, in which only what exports.txt names is global --------------
 # Thus protobuf-c, and names of ours such as engine_*, cannot meet a program's own. It takes the
 # linker and objcopy of binutils; without them (MSVC, clang for Windows), or with the sanitizers'
-# objects, there is only the shared one.
+# objects or those of SLUICE_LTO, which are no machine code, there is only the shared one.
 
 # The archive behind a target of dependencies.cmake, or "".
 function(archive_of target ret_archive)
@@ -27,7 +27,8 @@ function(archive_of target ret_archive)
 endfunction()
 
 archive_of(sluice::protobuf-c protobuf_c)
-if(protobuf_c AND CMAKE_OBJCOPY AND CMAKE_C_COMPILER_ID STREQUAL "GNU" AND NOT SLUICE_SANITIZE)
+if(protobuf_c AND CMAKE_OBJCOPY AND CMAKE_C_COMPILER_ID STREQUAL "GNU" AND NOT SLUICE_SANITIZE
+    AND NOT SLUICE_LTO)
     set(object "${CMAKE_CURRENT_BINARY_DIR}/sluice_whole${CMAKE_C_OUTPUT_EXTENSION}")
     set(parts sluice_proto sluice_engine sluice_base)
     list(TRANSFORM parts REPLACE "(.+)" "$<TARGET_FILE:\\1>" OUTPUT_VARIABLE files)
@@ -97,3 +98,6 @@ install(FILES "${CMAKE_CURRENT_BINARY_DIR}/sluice.pc"
     DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig" COMPONENT development)
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}"
     COMPONENT library)
+# What the headers name.
+install(FILES "${PROJECT_SOURCE_DIR}/docs/abi.md" "${PROJECT_SOURCE_DIR}/docs/errors.md"
+    DESTINATION "${CMAKE_INSTALL_DOCDIR}" COMPONENT development)

@@ -10,6 +10,7 @@
 
 #include "client/core.h"
 #include "client/handles.h"
+#include "proto/version.h"
 
 typedef struct filler {
     client_core *core;
@@ -42,8 +43,8 @@ static void put_hello(filler *f) {
     client_core *core = f->core;
     core->hello_is_due = false;
     sl_request request = {.id = client_wire_next_id(core), .kind = SL_REQUEST_HELLO};
-    request.as.hello.version_min = 1;
-    request.as.hello.version_max = 1;
+    request.as.hello.version_min = SL_VERSION_MIN;
+    request.as.hello.version_max = SL_VERSION_MAX;
     request.as.hello.client_name = core->settings.client_name;
     request.as.hello.limits.credit_operations = core->settings.credit_operations;
     request.as.hello.process_id = core->settings.process_id;

@@ -3,8 +3,8 @@
  * connect, before a byte is sent (engine_peer_identity).
  *
  * A private broker: ours, the one that was started for us, runs as our own user; so nobody else
- * does. A service: whom the caller names, and only him; else our own user, or one who could not
- * have taken the endpoint's name without an administrator's help (client_trust_platform).
+ * does. A service: the user that the caller names, and no other; else our own user, or one that
+ * could not have taken the endpoint's name without an administrator's help (client_trust_platform).
  */
 #ifndef SLUICE_CLIENT_TRUST_H
 #define SLUICE_CLIENT_TRUST_H
@@ -20,8 +20,8 @@ typedef struct client_trust {
     const char *family; /* of SIDs, as the beginning of their text; NULL = none. Static */
 } client_trust;
 
-/* Whom a session trusts that is opened with these options; `endpoint` NULL: the default one. May
- * look at the endpoint's directory, so on the caller's thread. SLUICE_OK, or EINVAL:
+/* Which users a session that is opened with these options trusts; `endpoint` NULL: the default
+ * one. May look at the endpoint's directory, so on the caller's thread. SLUICE_OK, or EINVAL:
  * `expected_user` names nobody. */
 int client_trust_init(client_trust *ret_trust, const char *expected_user, const char *endpoint);
 

@@ -3,10 +3,10 @@
  * have put the endpoint there.
  *
  * A service under a user of its own has its socket in a directory that root made for it
- * (/run/sluice). So its owner is trusted when the directory and all above it belong to him, to root
+ * (/run/sluice). So its owner is trusted when the directory and all above it belong to it, to root
  * or to us, and no group and nobody else may write to any of them. In /tmp that never holds:
  * anybody can make a directory there before the service does. Nor does it hold by way of a symbolic
- * link: in /tmp anybody could have made the link, to a directory of his own that is safe in itself.
+ * link: in /tmp anybody could have made the link, to a directory of its own that is safe in itself.
  * Nor of the default endpoint, which is this user's: another user's folder has no business there.
  */
 #include "client/trust.h"

@@ -1,7 +1,7 @@
 /*
  * trust_win.c - on Windows: LocalSystem, and the virtual accounts of services (NT SERVICE\NAME),
  * since only an administrator installs a service. That is weaker than it sounds: the name of
- * another product's service is as good, should that be broken into. Who knows his broker's account
+ * another product's service is as good, should that be broken into. Who knows the broker's account
  * names it (expected_user; `sc showsid NAME`).
  */
 #include "client/trust.h"

@@ -430,13 +430,13 @@ typedef struct engine_peer {
 /*
  * Who is at the other end of a pipe that was accepted or connected by name; asked of the kernel, at
  * any time until the handle closes. Does not wait, submits nothing. The worker's thread.
- *   Linux: SO_PEERCRED. Of an accepted pipe who connected, of a connected one who listened, as he
+ *   Linux: SO_PEERCRED. Of an accepted pipe who connected, of a connected one who listened, as it
  *   was at that moment, whoever has the descriptor now.
- *   Windows, accepted: the token with which the client connected (ImpersonateNamedPipeClient). He
+ *   Windows, accepted: the token with which the client connected (ImpersonateNamedPipeClient). It
  *   decides what is shown: SECURITY_ANONYMOUS is EACCESS; with SECURITY_CONTEXT_TRACKING, and by
- *   the documentation always, it is EBUSY until something was read from him: ask again then.
+ *   the documentation always, it is EBUSY until something was read from it: ask again then.
  *   Windows, connected: the owner of the pipe object, whom only its first server sets. It must be
- *   that server's user, or a group that may own in his name (Administrators, by default of their
+ *   that server's user, or a group that may own in its name (Administrators, by default of their
  *   members); only an administrator can name somebody else. A server's process id would say less:
  *   it is of whoever made this instance, and may be another process's by the time one looks.
  * SLUICE_OK; ENOTSUP (an anonymous pipe, a socket, a listener), ECLOSED (closing, or the peer has
@@ -445,7 +445,7 @@ typedef struct engine_peer {
 int engine_peer_identity(engine_handle *handle, engine_peer *ret_peer);
 
 /* Is the peer of an accepted pipe one of these users, or a member of one of these groups? As it was
- * when he connected. Errors as engine_peer_identity. */
+ * when it connected. Errors as engine_peer_identity. */
 int engine_peer_is_among(engine_handle *handle, const engine_identity *whom, unsigned count,
                          bool *ret_is_among);
 

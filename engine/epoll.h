@@ -279,7 +279,7 @@ int engine_epoll_peer_rights(engine_handle *handle, engine_rights **ret_rights);
 
 /* ---- on behalf of another user (epoll_access.c) --------------------------------------------- */
 
-/* Whom the kernel knew when he connected. */
+/* The user that the kernel noted when the peer connected. */
 typedef struct engine_epoll_user {
     engine_rights rights; /* first */
     uid_t uid;

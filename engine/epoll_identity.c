@@ -27,7 +27,7 @@ static int read_credentials(engine_handle *handle, struct ucred *ret_credentials
     if (CALLS.getsockopt(self->fd, SOL_SOCKET, SO_PEERCRED, ret_credentials, &length) != 0) {
         return engine_epoll_status(errno);
     }
-    /* A user of no meaning in our namespace reads as 65534, like everybody of that kind: he is
+    /* A user of no meaning in our namespace reads as 65534, like everybody of that kind: it is
      * refused or let in together with all of them. Nobody connected: -1. */
     return ret_credentials->uid != (uid_t)-1 ? SLUICE_OK : SLUICE_ECLOSED;
 }

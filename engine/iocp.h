@@ -23,7 +23,7 @@
  * dequeued packet clears it.
  *
  * THE PORT RULE. What a packet says is not believed: whoever has a handle to a file object that is
- * joined to our port can bring packets there with an lpOverlapped of his own [docs:
+ * joined to our port can bring packets there with an lpOverlapped of its own [docs:
  * CreateIoCompletionPort], and one that comes late may name what has gone. So the completion key is
  * the id of an iocp_file, which a stale one does not find, and lpOverlapped is a number that must
  * equal that of one of this file's own operations in the kernel. What does not is counted and

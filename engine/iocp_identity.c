@@ -1,7 +1,7 @@
 /*
  * iocp_identity.c - who is at the other end of a pipe.
  *
- * Of a client: his token, seen by taking his part for a moment. Between ImpersonateNamedPipeClient
+ * Of a client: its token, seen by impersonating it for a moment. Between ImpersonateNamedPipeClient
  * and RevertToSelf the thread does nothing but open the token; a thread that cannot go back must
  * not go on [docs: RevertToSelf]. The file system control behind it is answered by the pipe driver
  * at once and, having no OVERLAPPED of ours, queues no packet. Looking at a token asks the kernel

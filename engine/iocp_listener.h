@@ -17,7 +17,7 @@ typedef struct iocp_instance {
     sl_list link;  /* in listener->connected */
     HANDLE os;     /* the client's pipe or SOCKET; NULL: empty */
     iocp_file *file; /* pipes: its */
-    HANDLE target; /* whom the operation was asked of: the pipe, or the listening socket */
+    HANDLE target; /* where the operation was asked: the pipe, or the listening socket */
     struct iocp_listener *listener;
     unsigned place; /* index in listener->places */
 } iocp_instance;

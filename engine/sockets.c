@@ -88,7 +88,7 @@ int engine_sockets_open(engine_worker *worker, const engine_sockets_ops *ops,
         if (status == SLUICE_OK) {
             return SLUICE_OK;
         }
-        /* EACCESS: on Windows somebody has it for himself [docs: SO_EXCLUSIVEADDRUSE]. */
+        /* EACCESS: on Windows another program has it alone [docs: SO_EXCLUSIVEADDRUSE]. */
         bool was_unlucky = (status == SLUICE_EADDRINUSE || status == SLUICE_EACCESS) &&
                            addresses[0].port == 0 && ret_sockets->count > 0;
         close_all(worker, ops, ret_sockets);

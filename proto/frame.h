@@ -49,7 +49,7 @@ sl_frame_result sl_frame_parse(const uint8_t *bytes, size_t count, const sl_fram
  * there; ret_frame has what there is of the payload. ret_needed is what it takes for that. */
 bool sl_frame_begin(const uint8_t *bytes, size_t count, sl_frame *ret_frame, size_t *ret_needed);
 
-/* Writes a header. Whoever writes one has kept to the limits himself. */
+/* Writes a header. Whoever writes one has kept to the limits. */
 void sl_frame_header(uint8_t header[SL_FRAME_HEADER_BYTES], uint32_t control_length,
                      uint32_t payload_length);
 

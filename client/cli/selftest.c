@@ -165,7 +165,7 @@ static const selftest_check checks[] = {
     {"apc-hang", "a cancel while the application's thread is in synchronous I/O", SELFTEST_NOTHING,
      check_apc},
     {"client-killed", "1,000 pending reads of a killed client", SELFTEST_NOTHING, check_killed},
-    {"pipe-first-instance", "nobody can make himself the first server of a name in use",
+    {"pipe-first-instance", "nobody can become the first server of a name in use",
      SELFTEST_FIRST_INSTANCE, NULL},
     {"pipe-other-user", "another user cannot open a broker's pipe", SELFTEST_OTHER_USER, NULL},
     {"pipe-low-integrity", "a process of low integrity cannot either", SELFTEST_LOW_INTEGRITY,

@@ -143,7 +143,7 @@ static void account(const service *s, selftest_result *ret_result) {
     }
 }
 
-/* An administrator may end others' processes when he says that he debugs. */
+/* An administrator may end others' processes when it says that it debugs. */
 static void may_debug(void) {
     HANDLE token;
     TOKEN_PRIVILEGES wish = {.PrivilegeCount = 1};

@@ -1,8 +1,8 @@
 /*
  * selftest_win.c - see selftest.h: programs, and what others can do to a broker's pipe.
  *
- * "Another user" is this user's own token in which he is good for denying only: what grants him
- * access does not count any more, as for somebody whom nobody has named. Synchronous calls on the
+ * "Another user" is this user's own token in which it is good for denying only: what grants it
+ * access does not count any more, as for a user that nobody has named. Synchronous calls on the
  * main thread, impersonation: the tool's raw side.
  */
 #include "client/cli/selftest_win.h"

@@ -15,7 +15,7 @@ typedef union selftest_sid {
     BYTE bytes[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
 } selftest_sid;
 
-/* Our token, in which we and the administrators count for denying only: another user, to whom
+/* Our token, in which we and the administrators count for denying only: another user, that
  * nobody has granted anything. To be closed; NULL: refused. */
 HANDLE selftest_other_user(void);
 

@@ -24,8 +24,8 @@ static const char *advice(const session_choice *choice, int status) {
                                   : "Look at --endpoint: is that a pipe's name, or a path? And\n"
                                     "--broker-user wants \"uid N\" or a SID.";
     case SLUICE_EACCESS:
-        return "This user may not use that broker: it lets in its own user, and whom its --allow\n"
-               "names (on Linux they also have to get into the directory of the socket).";
+        return "This user may not use that broker: it lets in its own user, and those that its\n"
+               "--allow names (on Linux they also have to get into the directory of the socket).";
     case SLUICE_EVERSION:
         return "Broker and tool are of different versions: install both from one release.";
     case SLUICE_EUNTRUSTED:

@@ -106,7 +106,7 @@ static void expect_counted(raw_client *c, uint64_t given_up) {
     EXPECT(reply.counters.zombies == 0 && reply.counters.user_zombies == 0);
 }
 
-/* Half of the openers is one user's, over all his sessions. What waits behind that ends when its
+/* Half of the openers is one user's, over all its sessions. What waits behind that ends when its
  * time is up, or at a cancel, and gives its credit back at once. */
 static void test_waiting(test_rig *rig, raw_client *first, raw_client *second,
                          uint64_t held[HALF]) {

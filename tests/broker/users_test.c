@@ -203,7 +203,7 @@ static void test_admission(uint64_t seed) {
     /* A user's number is no group's, and the other way round. */
     EXPECT(try_as(&u, MALLORY, ALICE, true) == SLUICE_EACCESS);
     EXPECT(try_as(&u, CREW, MALLORY, true) == SLUICE_EACCESS);
-    /* Refused before a byte of his was read. */
+    /* Refused before a byte of its was read. */
     EXPECT(try_as(&u, MALLORY, MALLORY, false) == SLUICE_EACCESS);
     close_rig(&u);
     open_rig(&u, seed, NULL, NULL, 0);
@@ -212,7 +212,7 @@ static void test_admission(uint64_t seed) {
     close_rig(&u);
 }
 
-/* Who is known only when something was read is looked at again in his Hello; then it must do. */
+/* Who is known only when something was read is looked at again in its Hello; then it must do. */
 static void test_late_identity(uint64_t seed) {
     users_rig u;
     engine_identity allow;

@@ -38,7 +38,7 @@ static chaos_client *pick_client(chaos *c, uint32_t from) {
     return NULL;
 }
 
-/* false: there is nobody whom it could strike now. */
+/* false: there is nothing that it could strike now. */
 static bool do_deed(chaos *c, chaos_deed deed) {
     chaos_client *client;
     switch (deed) {

@@ -7,7 +7,7 @@
  *
  * confused_deputy: a client of a broker that runs as root tries to be root by way of it. The parent
  * is root: it starts the broker, and has sockets and folders that are root's. The child is a
- * stranger whom the broker lets in. What it asks for, each with an answer that it must get, is in
+ * stranger that the broker lets in. What it asks for, each with an answer that it must get, is in
  * attack(). Then the parent looks whether anything was made, removed or connected to.
  *
  * listener_is_its_users: a broker with a user of its own listens for a client. That client's user

@@ -131,7 +131,7 @@ static void test_not_opened(void **state) {
     sluice_open_options refused = {.mode = SLUICE_MODE_SERVICE, .endpoint = r->fake.endpoint};
     fake_set_mode(&r->fake, FAKE_BAD_VERSION);
     expect_no_session(&refused, SLUICE_EVERSION, FAKE_DETAIL);
-    /* A broker that has no room is one: nobody is given a private one behind his back. */
+    /* A broker that has no room is one: nobody is given a private one unasked. */
     fake_set_mode(&r->fake, FAKE_FULL);
     sluice_open_options full = {.mode = SLUICE_MODE_SERVICE, .endpoint = r->fake.endpoint};
     expect_no_session(&full, SLUICE_EQUOTA, FAKE_IS_FULL);
@@ -149,7 +149,7 @@ static void test_not_opened(void **state) {
     expect_no_session(&gone, SLUICE_ENOBROKER, "there is no program at " FAKE_NO_PROGRAM);
 }
 
-/* Whose server it is that is not trusted, so that somebody can judge whether he should be. */
+/* Whose server it is that is not trusted, so that a person can judge whether it should be. */
 static void test_not_trusted(void **state) {
     rig *r = *state;
     sluice_session_info info = {.size = sizeof(info)};

@@ -377,7 +377,7 @@ static void test_foreign_places(void **state) {
     told t = run("closed", "0", &(setting){.runtime = foreign});
     assert_true(is_below(t.endpoint, "/tmp/sluice-0"));
     assert_int_equal(rmdir(foreign), 0);
-    /* Somebody else's /tmp/sluice-UID, for a user of whom nobody else is. */
+    /* Somebody else's /tmp/sluice-UID, for a user that has no other process. */
     (void)snprintf(taken, sizeof(taken), "/tmp/sluice-%u", STRANGER);
     (void)rmdir(taken);
     assert_int_equal(mkdir(taken, 0700), 0);

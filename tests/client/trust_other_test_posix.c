@@ -178,14 +178,14 @@ static void not_trusted(void **state) {
     expect_untrusted(&s, NULL);
     expect_untrusted(&s, "uid 0");
     expect_trusted(&s, STRANGER_TEXT);
-    /* Who takes what there is gets a broker of his own. */
+    /* Who takes what there is gets a broker of its own. */
     assert_int_equal(try_open(&s, SLUICE_MODE_AUTO, NULL, &mode), SLUICE_OK);
     assert_int_equal(mode, SLUICE_MODE_PRIVATE);
     assert_int_equal(next_report(&s), 0);
     stop_in(&s);
 }
 
-/* A directory of the stranger's that is safe in itself, but we come to it by a link that he could
+/* A directory of the stranger's that is safe in itself, but we come to it by a link that it could
  * have made. */
 static void expect_untrusted_by_link(const server *s) {
     server by_link = *s;
@@ -232,7 +232,7 @@ static void visit(const char *endpoint) {
 }
 
 /* The default endpoint is this user's own, whatever XDG_RUNTIME_DIR says, as after `su`: that of
- * another user is not even connected to, however safe his folder is. */
+ * another user is not even connected to, however safe its folder is. */
 static void not_his_default(void **state) {
     (void)state;
     server s = {.is_pipe = false};

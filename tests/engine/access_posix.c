@@ -291,7 +291,7 @@ static void as_the_kernel(void **state) {
             }
             may += ours == 0;
             may_not += ours == EACCES;
-            /* With his groups unknown never more. */
+            /* With the groups unknown never more. */
             assert_true(ask_ours(half_known, paths[i]) != 0 || ours == 0);
         }
         assert_int_equal(ask_folder(user), kernel[PATHS]);

@@ -83,7 +83,7 @@ static void forge_all(forger *f) {
     forge(f, key_of(f->pipe[1]), pipe_read);
     forge(f, (ULONG_PTR)listener->places[0].file->key, pipe_read);
     forge(f, pipe_key, f->stale_overlapped);
-    /* an operation of somebody's, and no key of his */
+    /* somebody's operation, and no key of it */
     forge(f, f->stale_key, f->stale_overlapped);
     forge(f, f->stale_key, pipe_read);
     forge(f, 1, pipe_read);

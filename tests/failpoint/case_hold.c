@@ -143,7 +143,7 @@ void case_stuck(place *at) {
     process_set_environment(SCENE_VARIABLE, "broker.drain=1*pause");
     place_start_broker(at, 2, short_limits);
     process_set_environment(SCENE_VARIABLE, NULL);
-    process_continue_input(&waiter); /* whom the broker is for: it ends */
+    process_continue_input(&waiter); /* the process that the broker is for: it ends */
     EXPECT(process_wait(&waiter, PROCESS_PATIENCE_NS));
     process_deinit(&waiter);
     scene_expect_met(&at->broker, "broker.drain", "pause");

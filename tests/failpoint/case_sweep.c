@@ -109,7 +109,7 @@ static void kill_at_stop(scene *s, const char *name, work *w) {
     w->session = s->session;
     work_round(w);
     EXPECT(!w->is_lost);
-    process_continue_input(&waiter); /* whom the broker is for: it ends */
+    process_continue_input(&waiter); /* the process that the broker is for: it ends */
     EXPECT(process_wait(&waiter, PROCESS_PATIENCE_NS));
     process_deinit(&waiter);
     work_until_death(s, name, w);

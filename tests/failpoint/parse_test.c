@@ -197,7 +197,7 @@ static void run_waiter(void *context) {
     sl_event_set(&w->over);
 }
 
-/* Whoever waits goes on when his point is set to anything, and is not disturbed by other points. */
+/* A waiter goes on when its point is set to anything, and is not disturbed by other points. */
 static void a_pause_lasts_until_it_is_let_go(void **state) {
     waiter w = {.step = 0};
     sl_thread thread;

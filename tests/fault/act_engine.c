@@ -280,7 +280,7 @@ bool act_meet(script *s, engine_handle *listener, const engine_address *address,
 
 #define LEGAL_PEER (S(ENOTSUP) | S(ECLOSED) | S(EBUSY) | S(EACCESS) | S(EOSLIMIT) | S(EOS))
 
-/* Who is there is known of a pipe that has a name; of who connected only once he has spoken. */
+/* Who is there is known of a pipe that has a name; of an accepted one only after a read. */
 static void look_at_peers(script *s, engine_handle *ends[2]) {
     engine_peer peer;
     engine_identity whom;
@@ -302,7 +302,7 @@ static void look_at_peers(script *s, engine_handle *ends[2]) {
                      LEGAL_PEER)) {
         EXPECT(peer.user.kind != ENGINE_IDENTITY_NONE);
     }
-    /* Nobody's, so that all of his groups are looked at. */
+    /* Nobody's, so that all of the peer's groups are looked at. */
     EXPECT(engine_identity_parse(act_nobody, &whom) == SLUICE_OK);
     (void)script_check(s, "engine_peer_is_among",
                        engine_peer_is_among(ends[1], &whom, 1, &is_among), LEGAL_PEER);

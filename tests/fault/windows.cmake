@@ -147,4 +147,4 @@ add_test(NAME fault.imports
     COMMAND ${CMAKE_COMMAND} -E env NM=${CMAKE_NM} "${CMAKE_CURRENT_SOURCE_DIR}/imports.sh"
             "${CMAKE_CURRENT_BINARY_DIR}/objects.txt" "${CMAKE_CURRENT_SOURCE_DIR}/calls_win.h"
             "${CMAKE_CURRENT_SOURCE_DIR}/exempt_win.txt" ${callers})
-set_tests_properties(fault.imports PROPERTIES LABELS fault TIMEOUT 120)
+set_tests_properties(fault.imports PROPERTIES LABELS "fault;fast" TIMEOUT 120)

@@ -20,7 +20,7 @@ typedef struct place {
     bool is_long;        /* the issue's own sizes */
     process broker;
     char endpoint[PLACE_ENDPOINT_BYTES];
-    const char *private_for; /* whom the next broker ends with; NULL = nobody */
+    const char *private_for; /* the process that the next broker ends with; NULL = none */
 } place;
 
 uint64_t place_now_ns(void);

@@ -155,7 +155,7 @@ typedef struct sim_options {
     /* The user of the engine that is made with these options, also on another's world; 0 is root.
      * Presets: SIM_USER. Connections remember it on both sides (engine_peer_identity). */
     uint32_t user_id;
-    uint32_t group_id; /* his only one (engine_peer_is_among) */
+    uint32_t group_id; /* its only one (engine_peer_is_among) */
     unsigned peer_busy_count; /* so many times who accepts asks in vain (EBUSY), as on Windows */
     uint16_t per_mille[SIM_FAULT_COUNT];
     const sim_host *hosts; /* must outlive the world */
@@ -261,7 +261,7 @@ bool sim_thread_is_blocked(sim_world *world, uint32_t number);
 void sim_sync_begin(sim_world *world, const char *call, uint32_t ender);
 /* It has ended: whoever waited for that thread goes on. */
 void sim_sync_end(sim_world *world, uint32_t number);
-/* Do threads wait for each other in a circle? Then in words, who for whom. */
+/* Do threads wait for each other in a circle? Then in words, which for which. */
 bool sim_thread_circle(sim_world *world, char *text, size_t size);
 
 /* Every worker gets a packet that is no operation's (Windows: the port rule). */

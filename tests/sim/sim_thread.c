@@ -88,7 +88,7 @@ void sim_sync_end(sim_world *world, uint32_t number) {
     }
 }
 
-/* Whom a thread waits for, and in which words; 0 = nobody. */
+/* The thread that a thread waits for, and in which words; 0 = none. */
 static uint32_t waits_for(sim_world *world, uint32_t number, char *text, size_t size) {
     const sim_thread *thread = thread_at(world, number);
     uint32_t other = thread->waits_for != 0 ? thread->waits_for : thread->ender;

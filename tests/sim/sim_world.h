@@ -333,7 +333,7 @@ sim_stream *sim_stream_out(sim_handle *handle);
 typedef enum sim_place { SIM_PLACE_LOCAL, SIM_PLACE_SILENT, SIM_PLACE_UNREACHABLE } sim_place;
 sim_place sim_place_of(const engine_address *address);
 
-/* Whom a packet to this address reaches, or NULL. */
+/* The socket that a packet to this address reaches, or NULL. */
 sim_binding *sim_binding_find(sim_world *world, sim_transport transport,
                               const engine_address *address);
 /* Takes a name or address; port 0 is replaced. */

@@ -301,7 +301,7 @@ allow)
     start --endpoint "$work/e" --allow-as-root --allow "uid 4001" --allow "gid 4002" --allow daemon
     until_line listening
     as 4001 4003 4003 ok
-    as 4003 4002 4002 ok # his first group
+    as 4003 4002 4002 ok # its first group
     as 4003 4003 4004,4002 ok # a further one
     as "$(id -u daemon)" 4003 4003 ok
     as 4003 4001 4001 EACCESS # a user's number is no group's

@@ -7,7 +7,7 @@ BEGIN {
     MAX_LINE = 100
     MAX_FILE = 600
     MAX_FUNCTION = 70
-    # Who may include whom: base <- engine <- proto <- {broker, client}; tests may include all.
+    # What may include what: base <- engine <- proto <- {broker, client}; tests may include all.
     may["base"] = " base "
     may["engine"] = " base engine "
     may["proto"] = " base engine proto "

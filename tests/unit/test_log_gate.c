@@ -95,7 +95,7 @@ static void test_it_opens_again(void **state) {
         field.value = (int64_t)s;
         sl_log_gate_record(&gate, s * SL_NS_PER_S, 1, SL_LOG_INFO, "again", "a", &field, 1);
     }
-    /* Another one's is his own, another kind too. */
+    /* Another user has a rate of its own, another kind too. */
     sl_log_gate_record(&gate, 100 * SL_NS_PER_S, 2, SL_LOG_INFO, "again", "b", NULL, 0);
     sl_log_gate_record(&gate, 100 * SL_NS_PER_S, 1, SL_LOG_INFO, "other", "a", NULL, 0);
     sl_log_gate_tell(&gate, 100 * SL_NS_PER_S);

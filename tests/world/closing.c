@@ -60,7 +60,7 @@ static const world_call *open_call(const world_client *client, const world_end *
     return NULL;
 }
 
-/* An accept for a listener; a read for whom it is not known which wire he is on. false: there is no
+/* An accept for a listener; a read of which it is not known which wire it is on. false: there is no
  * place or no credit, or a read waits for more than a name. */
 static bool harvest(world_client *client, world_end *end) {
     if (end->is_listener && open_call(client, end, SL_REQUEST_ACCEPT) == NULL) {

@@ -29,7 +29,7 @@ static world_block *block_of(void *bytes) {
 static void check_fences(world_block *block) {
     uint64_t behind;
     memcpy(&behind, bytes_of(block) + block->size, sizeof(behind));
-    SL_CHECK(block->fence == FENCE && behind == FENCE, "nobody writes beside his memory");
+    SL_CHECK(block->fence == FENCE && behind == FENCE, "nobody writes beside its memory");
 }
 
 /* Of a block of so many bytes, with what is before and behind them. */

@@ -22,7 +22,7 @@ static bool ends_reading(int32_t status) {
     }
 }
 
-/* Who accepted learns whom he has got. */
+/* An acceptor learns which connection it has got. */
 static void bind(world_life *life, world_end *end, uint8_t number) {
     EXPECT(number < life->wire_count);
     world_wire *wire = &life->wires[number];
@@ -101,7 +101,7 @@ static void end_write(world_client *client, const world_call *call) {
     if (call->is_name) {
         call->end->wait_name = false;
         call->end->owes_name = !is_ok && result->in_doubt == 0;
-        call->end->has_ended_writing = result->in_doubt != 0; /* has he got it? */
+        call->end->has_ended_writing = result->in_doubt != 0; /* has the peer got it? */
     } else {
         model_write_end(out_of(call->end), call->write_index, is_ok, result->done,
                         result->in_doubt);

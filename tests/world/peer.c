@@ -358,7 +358,7 @@ void peers_check(world_life *life) {
     for (unsigned i = LISTENERS; i < WORLD_PEERS_MAX; i++) {
         const world_peer *peer = &life->peers[i];
         if (is_open(peer) && peer->wire != NULL && !peer->is_cut && peer->wire->is_bound) {
-            EXPECT(!calls_write_waits(life, peer->wire, 1 - peer->side)); /* while he reads */
+            EXPECT(!calls_write_waits(life, peer->wire, 1 - peer->side)); /* while the peer reads */
         }
         if (!is_open(peer) || !peer->has_said_name || peer->is_cut || peer->wire->is_bound) {
             continue;

@@ -16,11 +16,11 @@
  *
  * What is checked, all the time: each call ends once, with a status that can be, by its deadline
  * and the grace; what comes through a stream is what was sent, in order, each write's bytes within
- * what its result says (model.h); nobody touches what he has given back (memory.h). At the end the
- * faults stop, and everything must end, and all books must be at 0.
+ * what its result says (model.h); nobody touches memory that was given back (memory.h). At the end
+ * the faults stop, and everything must end, and all books must be at 0.
  *
  * A "wire" is a connection between two ends as the tests see it. Who connects sends the wire's
- * number as the first byte: that is how who accepts learns whom he has got.
+ * number as the first byte: so an acceptor learns which connection it has got.
  */
 #ifndef SLUICE_TESTS_WORLD_WORLD_H
 #define SLUICE_TESTS_WORLD_WORLD_H

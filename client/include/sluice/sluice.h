@@ -246,10 +246,10 @@ typedef struct sluice_result {
  * opened: SLUICE_EINVAL). Besides what a call names, each can return ETIMEDOUT, EINVAL, ENOMEM,
  * EQUOTA (no credit came free in time), EBROKERLOST, EUNRESPONSIVE, ESHUTDOWN, EPROTOCOL, ESTALE,
  * EBADHANDLE, ECLOSED, EFORKED, EOSLIMIT; and EDEADLK, at once, in a callback of an INLINE session.
- * docs/errors.md says what each can return, and when. Once a call has returned, the library does
- * not touch the caller's memory any more, also after a timeout. A call that needs a connection
- * which is lost makes a new one first, within its timeout; if that fails, it returns what
- * sluice_open would.
+ * errors.md (in share/doc/sluice, if installed) says what each can return, and when. Once a call
+ * has returned, the library does not touch the caller's memory any more, also after a timeout. A
+ * call that needs a connection which is lost makes a new one first, within its timeout; if that
+ * fails, it returns what sluice_open would.
  */
 
 /* An anonymous pipe: handles[0] reads what handles[1] writes. EABANDONED (the system did
@@ -519,7 +519,7 @@ SLUICE_API const char *sluice_status_name(int32_t status);
 /* One sentence for people, without a full stop. Static, never NULL. */
 SLUICE_API const char *sluice_status_sentence(int32_t status);
 
-/* The library's version, "0.1.0"; and the ABI's: the number in libsluice.so.N (docs/abi.md). */
+/* The library's version, "0.1.0"; and the ABI's: the number in libsluice.so.N (abi.md). */
 SLUICE_API const char *sluice_version(void);
 SLUICE_API uint32_t sluice_abi_version(void);
 
