@@ -18,28 +18,14 @@ static int by_value(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
-static int by_value_u64(const void *left, const void *right) {
-    uint64_t a = *(const uint64_t *)left;
-    uint64_t b = *(const uint64_t *)right;
-    return (a > b) - (a < b);
-}
-
-/* Where the share falls among `count` sorted values: at *ret_index, and so far on to the next. */
-static double place(size_t count, double share, size_t *ret_index) {
-    double at = share * (double)(count - 1);
-    size_t index = at > 0 ? (size_t)at : 0;
-    if (index >= count - 1) {
-        *ret_index = count - 1;
-        return 0;
-    }
-    *ret_index = index;
-    return at > 0 ? at - (double)index : 0;
-}
-
+/* Between two neighbours in proportion. */
 static double of_sorted(const double *values, size_t count, double share) {
-    size_t index;
-    double part = place(count, share, &index);
-    return part > 0 ? values[index] + part * (values[index + 1] - values[index]) : values[index];
+    double at = share > 0 ? share * (double)(count - 1) : 0;
+    size_t index = (size_t)at;
+    if (index >= count - 1) {
+        return values[count - 1];
+    }
+    return values[index] + (at - (double)index) * (values[index + 1] - values[index]);
 }
 
 double sl_stats_quantile(double *values, size_t count, double share) {
@@ -48,17 +34,6 @@ double sl_stats_quantile(double *values, size_t count, double share) {
     }
     qsort(values, count, sizeof(*values), by_value);
     return of_sorted(values, count, share);
-}
-
-double sl_stats_quantile_u64(uint64_t *values, size_t count, double share) {
-    size_t index;
-    if (count == 0) {
-        return 0;
-    }
-    qsort(values, count, sizeof(*values), by_value_u64);
-    double part = place(count, share, &index);
-    double value = (double)values[index];
-    return part > 0 ? value + part * (double)(values[index + 1] - values[index]) : value;
 }
 
 sl_spread sl_stats_spread(double *values, size_t count) {

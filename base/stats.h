@@ -15,8 +15,6 @@
 /* Sorts the values. The value below which that share (0 to 1) of them lies, between two neighbours
  * in proportion: share 0.5 of {1, 2} is 1.5. 0 when there are none. */
 double sl_stats_quantile(double *values, size_t count, double share);
-/* The same for samples such as nanoseconds. */
-double sl_stats_quantile_u64(uint64_t *values, size_t count, double share);
 
 typedef struct sl_spread {
     double least, lower_quartile, median, most;

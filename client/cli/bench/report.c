@@ -100,8 +100,12 @@ static void add_row(const bench_plan *plan, out_table *table, const bench_result
     cpu_cell(table, model);
     if (plan->program->aim != NULL) {
         double aim = aim_of(plan, what);
-        out_table_cell(table, aim > 0 ? "%.2f%s" : "", aim,
-                       bench_missed(plan, result) ? " MISSED" : "");
+        char most[OUT_NUMBER_BYTES] = "";
+        if (aim > 0) {
+            (void)snprintf(most, sizeof(most), "%.2f%s", aim,
+                           bench_missed(plan, result) ? " MISSED" : "");
+        }
+        out_table_cell(table, "%s", most);
     }
 }
 
