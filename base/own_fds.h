@@ -27,4 +27,8 @@ void sl_own_fds_remove(int fd);
 /* In the child, by the handler that fork runs there: closes them all, and forgets them. */
 void sl_own_fds_close(void);
 
+/* In a child that notices late that it is one (_Fork(), clone(2)): its copies stay open until it
+ * ends, for the numbers may be others by now. */
+void sl_own_fds_forget(void);
+
 #endif

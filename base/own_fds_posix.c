@@ -43,6 +43,14 @@ void sl_own_fds_remove(int fd) {
     }
 }
 
+void sl_own_fds_forget(void) {
+    for (unsigned i = 0; i < SL_OWN_FDS_MAX; i++) {
+        if (atomic_load_explicit(&table[i], memory_order_relaxed) != 0) {
+            atomic_store_explicit(&table[i], 0, memory_order_relaxed);
+        }
+    }
+}
+
 /* Forgotten as well: a child of this child finds only what this one has added. */
 void sl_own_fds_close(void) {
     int error = errno;

@@ -16,6 +16,11 @@ typedef struct sl_thread {
 
 typedef void (*sl_thread_fn)(void *context);
 
+/* A thread's stack has so much room at least, whatever the program or the user has set for its own
+ * (ulimit -s, a linker's option): system functions that we call, such as getaddrinfo, take a good
+ * part of 100 KiB. It is address space; what is not used costs no memory. */
+#define SL_THREAD_STACK_BYTES_MIN (1024u * 1024u)
+
 /* Starts a joinable thread. `name` is for debuggers and must be static (15 bytes are kept on
  * Linux). The thread takes no asynchronous signals. SLUICE_OK, SLUICE_EOSLIMIT, SLUICE_ENOMEM. */
 int sl_thread_start(sl_thread *ret_thread, const char *name, sl_thread_fn run, void *context);

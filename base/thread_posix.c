@@ -75,6 +75,24 @@ static void block_signals(sigset_t *ret_before) {
     (void)pthread_sigmask(SIG_SETMASK, &blocked, ret_before);
 }
 
+/* A larger one that the program has set as its default is kept: callbacks run here as well. */
+static int create(pthread_t *ret_thread, thread_record *record) {
+    pthread_attr_t attributes;
+    size_t stack_bytes = 0;
+    if (pthread_attr_init(&attributes) != 0) {
+        return ENOMEM;
+    }
+    int error = pthread_attr_getstacksize(&attributes, &stack_bytes);
+    if (error == 0 && stack_bytes < SL_THREAD_STACK_BYTES_MIN) {
+        error = pthread_attr_setstacksize(&attributes, SL_THREAD_STACK_BYTES_MIN);
+    }
+    if (error == 0) {
+        error = pthread_create(ret_thread, &attributes, thread_main, record);
+    }
+    (void)pthread_attr_destroy(&attributes);
+    return error;
+}
+
 int sl_thread_start(sl_thread *ret_thread, const char *name, sl_thread_fn run, void *context) {
     thread_record *record = sl_allocator_system()->acquire(sl_allocator_system(), sizeof(*record));
     if (record == NULL) {
@@ -90,7 +108,7 @@ int sl_thread_start(sl_thread *ret_thread, const char *name, sl_thread_fn run, v
     sigset_t before;
     pthread_t thread;
     block_signals(&before);
-    int error = pthread_create(&thread, NULL, thread_main, record);
+    int error = create(&thread, record);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0) {
         drop_record(record);

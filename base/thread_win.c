@@ -13,6 +13,7 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 /* After windows.h. */
+#include <limits.h>
 #include <process.h>
 
 #include "base/alloc.h"
@@ -81,6 +82,16 @@ static unsigned __stdcall thread_main(void *context) {
     return 0;
 }
 
+/* A larger one that the program was linked with is kept: callbacks run here as well. */
+static unsigned stack_bytes(void) {
+    const unsigned char *image = (const unsigned char *)GetModuleHandleW(NULL);
+    const IMAGE_DOS_HEADER *head = (const IMAGE_DOS_HEADER *)(const void *)image;
+    const IMAGE_NT_HEADERS *body = (const IMAGE_NT_HEADERS *)(const void *)(image + head->e_lfanew);
+    uint64_t own = body->OptionalHeader.SizeOfStackReserve;
+    return own > SL_THREAD_STACK_BYTES_MIN && own <= UINT_MAX ? (unsigned)own
+                                                              : SL_THREAD_STACK_BYTES_MIN;
+}
+
 int sl_thread_start(sl_thread *ret_thread, const char *name, sl_thread_fn run, void *context) {
     thread_record *record = sl_allocator_system()->acquire(sl_allocator_system(), sizeof(*record));
     if (record == NULL) {
@@ -89,7 +100,8 @@ int sl_thread_start(sl_thread *ret_thread, const char *name, sl_thread_fn run, v
     record->run = run;
     record->context = context;
     record->name = name;
-    uintptr_t handle = _beginthreadex(NULL, 0, thread_main, record, 0, NULL);
+    uintptr_t handle = _beginthreadex(NULL, stack_bytes(), thread_main, record,
+                                      STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
     if (handle == 0) {
         free_record(record);
         return SLUICE_EOSLIMIT;

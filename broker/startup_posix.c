@@ -84,6 +84,7 @@ int startup_process(int argc, char **argv, int *ret_argc, char ***ret_argv,
     inherited_count = count_inherited(get_limit());
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void)sigaction(SIGPIPE, &ignore, NULL);
+    (void)sigaction(SIGXFSZ, &ignore, NULL); /* a write fails with EFBIG then (RLIMIT_FSIZE) */
     return SLUICE_OK;
 }
 

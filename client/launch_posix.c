@@ -44,6 +44,7 @@
 #include "base/clock.h"
 #include "base/own_fds.h"
 #include "base/status.h"
+#include "base/thread.h"
 #include "client/include/sluice/sluice.h"
 
 extern char **environ;
@@ -304,8 +305,9 @@ static int stand_between(void *context) {
     return 0;
 }
 
-/* 0, or the errno. */
+/* 0, or the errno. The launch thread's own stack has the room, whatever the program's have. */
 static int start_process(starter *s) {
+    _Static_assert(2 * STACK_BYTES <= SL_THREAD_STACK_BYTES_MIN / 4, "both are a small part");
     _Alignas(16) unsigned char stacks[2][STACK_BYTES];
     sigset_t all;
     sigset_t before;

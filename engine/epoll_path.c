@@ -171,6 +171,16 @@ static void leave_folder(engine_epoll_name *name) {
     }
 }
 
+/* What the status does not say. */
+static const char *why_not_taken(int error) {
+    switch (error) {
+    case ENOENT: return "the folder that it would be in does not exist";
+    case EFBIG:
+        return "the limit of a file's size (ulimit -f) has no room for the name's lock file";
+    default: return NULL;
+    }
+}
+
 int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf,
                            const char **ret_detail, int *ret_error) {
     struct sockaddr_storage storage;
@@ -199,8 +209,8 @@ int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf,
         return SLUICE_OK;
     }
     leave_folder(name);
-    if (error == ENOENT && *ret_detail == NULL) {
-        *ret_detail = "the folder that it would be in does not exist";
+    if (*ret_detail == NULL) {
+        *ret_detail = why_not_taken(error);
     }
     return error == EADDRINUSE ? SLUICE_ENAMETAKEN : engine_epoll_status(error);
 }

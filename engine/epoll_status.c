@@ -129,6 +129,8 @@ static const status_entry entries[] = {
     {ENOMEM, SLUICE_EOSLIMIT, SLUICE_EOSLIMIT}, /* the kernel's memory, not ours */
     {ENOSPC, SLUICE_EOSLIMIT, SLUICE_EOSLIMIT}, /* epoll_ctl(2): max_user_watches; a full disk */
     {EDQUOT, SLUICE_EOSLIMIT, SLUICE_EOSLIMIT},
+    {EFBIG, SLUICE_EOSLIMIT,
+     SLUICE_EOSLIMIT}, /* RLIMIT_FSIZE; SIGXFSZ is the process's to ignore */
     {ENOLCK, SLUICE_EOSLIMIT, SLUICE_EOSLIMIT},
     {EAGAIN, SLUICE_EOSLIMIT, SLUICE_EOSLIMIT}, /* connect(2): no free local port */
     {EINVAL, SLUICE_EINVAL, SLUICE_EOS},

@@ -9,10 +9,12 @@
  * session waits in vain, and the test fails.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,7 +22,7 @@
 #include "tests/client/rig.h"
 
 #define PAIRS   5
-#define NUMBERS 256  /* descriptors looked at */
+#define NUMBERS 256 /* descriptors looked at */
 #define ALARM_S 60u /* a forgotten process ends by itself */
 
 static const char *broker_path;
@@ -29,8 +31,10 @@ static pid_t broker;
 static sluice_session *watcher;
 
 static sluice_session *open_service(uint32_t delivery) {
-    sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_SERVICE,
-                                   .delivery = delivery, .endpoint = endpoint};
+    sluice_open_options options = {.size = sizeof(options),
+                                   .mode = SLUICE_MODE_SERVICE,
+                                   .delivery = delivery,
+                                   .endpoint = endpoint};
     sluice_session *session = NULL;
     uint64_t deadline_ns = rig_now_ns() + RIG_LONG_NS;
     while (sluice_open(&options, &session) == SLUICE_ENOBROKER && rig_now_ns() < deadline_ns) {
@@ -129,6 +133,58 @@ static void test_closed_by_the_child(void **state) {
     assert_true(comes_to(1, 0));
 }
 
+static bool are_open(const int *fds, unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        if (fcntl(fds[i], F_GETFD) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* No handler of fork's runs in these. What the library had, it leaves alone: the child may have
+ * closed it and have something else by that number. */
+static pid_t fork_by(bool is_raw) {
+    return is_raw ? (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) : _Fork();
+}
+
+/* Reused numbers stay open; sessions of a child's own are its own, and not its child's. */
+static bool is_raw_child_well(sluice_session *session, bool is_raw) {
+    int own[NUMBERS];
+    (void)alarm(ALARM_S);
+    (void)close_range(STDERR_FILENO + 1, UINT_MAX, 0);
+    for (int i = 0; i < NUMBERS; i++) {
+        own[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+    if (sluice_ping(session, RIG_LONG_NS, NULL) != SLUICE_EFORKED ||
+        sluice_session_close(session) != SLUICE_EFORKED || !are_open(own, NUMBERS)) {
+        return false;
+    }
+    pid_t next = fork_by(is_raw);
+    if (next == 0) {
+        _exit(sluice_ping(session, RIG_LONG_NS, NULL) == SLUICE_EFORKED ? 0 : 1);
+    }
+    int status = -1;
+    return waitpid(next, &status, 0) == next && status == 0;
+}
+
+static void test_raw_child(void **state) {
+    (void)state;
+    for (int is_raw = 0; is_raw < 2; is_raw++) {
+        sluice_session *session = open_service(SLUICE_DELIVERY_THREAD);
+        pid_t child = fork_by(is_raw != 0);
+        if (child == 0) {
+            _exit(is_raw_child_well(session, is_raw != 0) ? 0 : 1);
+        }
+        int status = -1;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        assert_int_equal(sluice_ping(session, RIG_LONG_NS, NULL), SLUICE_OK);
+        assert_int_equal(sluice_session_close(session), SLUICE_OK);
+        assert_true(comes_to(1, 0));
+    }
+}
+
 static void test_killed(void **state) {
     (void)state;
     int tell[2];
@@ -168,15 +224,6 @@ static void note_open(bool ret_is_open[NUMBERS]) {
     for (int fd = 0; fd < NUMBERS; fd++) {
         ret_is_open[fd] = fcntl(fd, F_GETFD) >= 0;
     }
-}
-
-static bool are_open(const int *fds, unsigned count) {
-    for (unsigned i = 0; i < count; i++) {
-        if (fcntl(fds[i], F_GETFD) < 0) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /* In the child: `library` has numbers of the parent's session. Some of them are free now; what the
@@ -221,8 +268,8 @@ static void become_other(bool is_private, bool kills_broker, int tell) {
     (void)alarm(ALARM_S); /* exec keeps it: alarm(2) */
     must(pipe(child_tells) == 0);
     note_open(before);
-    sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_PRIVATE,
-                                   .broker_path = broker_path};
+    sluice_open_options options = {
+        .size = sizeof(options), .mode = SLUICE_MODE_PRIVATE, .broker_path = broker_path};
     sluice_session *session = NULL;
     if (is_private) {
         must(sluice_open(&options, &session) == SLUICE_OK);
@@ -299,8 +346,8 @@ static void test_other_program_folder(void **state) {
     pid_t parent = start_becoming(true, true, &b);
     assert_true(outside_is_gone(b.broker));
     *strrchr(b.endpoint, '/') = '\0';
-    sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_PRIVATE,
-                                   .broker_path = broker_path};
+    sluice_open_options options = {
+        .size = sizeof(options), .mode = SLUICE_MODE_PRIVATE, .broker_path = broker_path};
     uint64_t deadline_ns = rig_now_ns() + RIG_SLACK_NS;
     do { /* until exec */
         sluice_session *session = NULL;
@@ -319,6 +366,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_closed),
         cmocka_unit_test(test_closed_by_the_child),
+        cmocka_unit_test(test_raw_child),
         cmocka_unit_test(test_killed),
         cmocka_unit_test(test_other_program),
         cmocka_unit_test(test_other_program_private),

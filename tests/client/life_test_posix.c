@@ -8,6 +8,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,7 +86,7 @@ static void lose_broker(sluice_session *session, told *t) {
 }
 
 /* "closed MASK", "auto", "service", "few", "limit N", "hard N", "lose", "many", "umask", "stay",
- * "drop": see the tests. */
+ * "thin", "drop": see the tests. */
 static int be_program(const char *role, const char *argument) {
     told t = {.open_status = 1};
     (void)alarm(PROGRAM_S);
@@ -107,6 +109,13 @@ static int be_program(const char *role, const char *argument) {
         (void)umask(0);
         (void)signal(SIGPIPE, SIG_IGN);
         (void)signal(SIGTERM, SIG_IGN);
+    } else if (strcmp(role, "thin") == 0) {
+        pthread_attr_t attributes;
+        if (pthread_attr_init(&attributes) != 0 ||
+            pthread_attr_setstacksize(&attributes, (size_t)PTHREAD_STACK_MIN) != 0 ||
+            pthread_setattr_default_np(&attributes) != 0) {
+            return 1;
+        }
     }
     uint32_t mode = strcmp(role, "auto") == 0      ? SLUICE_MODE_AUTO
                     : strcmp(role, "service") == 0 ? SLUICE_MODE_SERVICE
@@ -280,6 +289,12 @@ static void test_limits(void **state) {
     assert_int_equal(runtime_count(), 0);
 }
 
+/* As with `ulimit -s 16`: threads of the library's do not depend on it. */
+static void test_small_stacks(void **state) {
+    (void)state;
+    (void)run("thin", "", &(setting){.runtime = runtime_path});
+}
+
 /* /proc tells what the broker has. */
 static void read_link(uint64_t process, const char *name, char ret_target[PATH_BYTES]) {
     char path[PATH_BYTES + 64];
@@ -328,7 +343,8 @@ static void test_what_it_has(void **state) {
     assert_int_equal(getsid((pid_t)t.broker), (pid_t)t.broker);
     assert_int_equal(status_field(t.broker, "Umask", 8), 077);
     assert_int_equal(status_field(t.broker, "SigBlk", 16), 0);
-    assert_int_equal(status_field(t.broker, "SigIgn", 16), 1ULL << (SIGPIPE - 1)); /* its own */
+    assert_int_equal(status_field(t.broker, "SigIgn", 16),
+                     1ULL << (SIGPIPE - 1) | 1ULL << (SIGXFSZ - 1)); /* its own */
     end(&p, SIGKILL);
     assert_true(outside_is_gone(t.broker));
     (void)close(ends[0]);
@@ -469,6 +485,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_standard_descriptors_closed),
         cmocka_unit_test(test_few_and_many_descriptors),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_small_stacks),
         cmocka_unit_test(test_what_it_has),
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_foreign_places),

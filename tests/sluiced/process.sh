@@ -422,5 +422,33 @@ descriptors)
     kill -TERM "$pid"
     ends 0 3
     ;;
+file_size)
+    cli=$3
+    # Its first file is the name's lock. What it says goes through a pipe: it may write no file.
+    said=$(ulimit -f 0 && { timeout 30 "$program" run --endpoint "$work/e" 2>&1 ||
+        echo "exit code $?"; })
+    echo "$said"
+    case $said in
+    *"cannot start at $work/e: the limit of a file's size (ulimit -f) has no room"*"exit code 6") ;;
+    *) fail "that is not said, or not with exit code 6" ;;
+    esac
+    # A log file that has reached the limit costs lines, not the broker.
+    (ulimit -f 1 &&
+        exec "$program" run --endpoint "$work/e" --log-level debug --log-file "$work/file") &
+    pid=$!
+    calls=0
+    while [ "$calls" -lt 20 ]; do
+        serves || fail "it ended, after $calls calls"
+        calls=$((calls + 1))
+    done
+    size=$(stat -c %s "$work/file")
+    echo "$size bytes of log"
+    [ "$size" -eq 512 ] || [ "$size" -eq 1024 ] || fail "the log did not reach the limit"
+    kill -TERM "$pid"
+    got=0
+    wait "$pid" || got=$?
+    pid=''
+    [ "$got" -eq 0 ] || fail "exit code $got, not 0"
+    ;;
 *) fail "no such case" ;;
 esac

@@ -38,8 +38,8 @@
  *              a broker's endpoint for you.
  *   Threads    Every function may be called from any thread at any time, except where it says
  *              otherwise. Two calls on one handle take effect in the order in which they began.
- *   Fork       In a child of fork every call on its parent's sessions returns SLUICE_EFORKED. The
- *              parent is not disturbed.
+ *   Fork       In a child of fork, _Fork() or clone() every call on its parent's sessions returns
+ *              SLUICE_EFORKED. The parent is not disturbed.
  *   Loss       When the broker dies or falls silent, what is in flight ends with
  *              SLUICE_EBROKERLOST or SLUICE_EUNRESPONSIVE: done = bytes it had confirmed,
  *              in_doubt = the rest of a write. Handles are stale then (SLUICE_ESTALE). The next
