@@ -1,7 +1,7 @@
 # What deploy/test.sh and deploy/quickstart.sh share. Sourced by bash, with `root` set.
 # shellcheck shell=bash
 
-# Debian 12's names: compiler, CMake, native libraries, MinGW, a second compiler, Wine.
+# Debian's names, 12 and 13: compiler, CMake, native libraries, MinGW, a second compiler, Wine.
 packages=(
     gcc libc6-dev
     cmake ninja-build pkg-config
@@ -38,16 +38,30 @@ as_root() {
     fi
 }
 
+# On anything but the systems that deploy/fresh.sh tries: what is needed.
+tell_needs() {
+    local system
+    system=$(. /etc/os-release 2>/dev/null && printf '%s %s' "${ID:-}" "${VERSION_ID:-}")
+    case $system in
+    'debian 12' | 'debian 13') return ;;
+    esac
+    say "Tried are Debian 12 and 13; this is \"${system:-a system without /etc/os-release}\". Needed:"
+    say "  GCC 12 or clang 14, CMake 3.25, Ninja, pkg-config; libuv 1.44, protobuf-c 1.4 with its"
+    say "  compiler, cmocka 1.1.5; for Windows MinGW-w64 10 and Wine 8. In Debian's packages:"
+    say "  ${packages[*]}"
+}
+
 # Installs the packages that are missing. If none is, touches nothing and needs no network.
 install_packages() {
     local missing=() package
+    tell_needs
     if [ "${SLUICE_NO_INSTALL:-}" = 1 ]; then
         say "SLUICE_NO_INSTALL=1: taking the tools as they are"
         return 0
     fi
     if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
-        say "This machine has no apt. Install the equivalents of: ${packages[*]}"
-        say "and set SLUICE_NO_INSTALL=1."
+        say "This machine has no apt. Install the equivalents of those packages and set"
+        say "SLUICE_NO_INSTALL=1."
         return 1
     fi
     for package in "${packages[@]}"; do

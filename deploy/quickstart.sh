@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a fresh Debian 12 machine to a broker at work in one command: installs what is missing,
+# From a fresh Debian 12 or 13 to a broker at work in one command: installs what is missing,
 # builds for Linux and for Windows, starts the broker and sends through it what hangs Windows
 # programs, natively and under Wine (there as an installed service), then stops and uninstalls it.
 set -uo pipefail

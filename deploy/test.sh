@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds and tests everything, on a fresh Debian 12 machine as on a busy one: native, under the
+# Builds and tests everything, on a fresh Debian 12 or 13 as on a busy one: native, under the
 # sanitizers, and cross-compiled for Windows under Wine. See --help.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
