@@ -1,12 +1,12 @@
 /*
  * peer.c - see peer.h.
  *
- * Who is let in: the broker's own user; root, LocalSystem and administrators, who could help
- * themselves anyway; and whom `allow` names. Without a list it is whom the endpoint lets in
- * (engine_listen_options.access): on Windows its DACL is the list. The kernel has asked those
- * questions when the client connected, where it could; asking again here is what makes a list of
- * users possible on Linux, where a socket's mode knows one group, and keeps a mode that somebody
- * widened from widening more than the socket.
+ * Who is let in: the broker's own user, unless it has less than the broker has; root, LocalSystem
+ * and administrators, who could help themselves anyway; and whom `allow` names. Without a list it
+ * is whom the endpoint lets in (engine_listen_options.access): on Windows its DACL is the list. The
+ * kernel has asked those questions when the client connected, where it could; asking again here is
+ * what makes a list of users possible on Linux, where a socket's mode knows one group, and keeps a
+ * mode that somebody widened from widening more than the socket.
  */
 #include "broker/peer.h"
 
@@ -40,8 +40,15 @@ static void log_refusal(const broker_session *session, int status, const engine_
                text, fields, 3);
 }
 
-static bool is_ruler(const broker *b, const engine_peer *peer) {
-    return peer->is_administrator || engine_identity_equal(&peer->user, &b->own);
+/* Our own user, with all that this process has: it could do by itself what we do for it. A program
+ * with a group of its own (set-group-ID) or elevated by its user has a broker that has the same;
+ * other programs of that user's have less. */
+static int is_ours(const broker_session *session, const engine_peer *peer, bool *ret_is_ours) {
+    bool is_lesser = false;
+    *ret_is_ours = engine_identity_equal(&peer->user, &session->worker->broker->own);
+    int status = *ret_is_ours ? engine_peer_is_lesser(session->pipe, &is_lesser) : SLUICE_OK;
+    *ret_is_ours = *ret_is_ours && !is_lesser;
+    return status;
 }
 
 static int is_allowed(const broker_session *session, bool *ret_is_allowed) {
@@ -65,6 +72,10 @@ static bool is_own_detour(const broker *b, const engine_peer *peer) {
 static int judge(broker_session *session, const engine_peer *peer, bool rules,
                  const char **ret_why) {
     bool is_let_in = rules;
+    if (!rules && engine_identity_equal(&peer->user, &session->worker->broker->own)) {
+        *ret_why = "this process has less than the broker's (a group, elevation), though the user "
+                   "is the same";
+    }
     if (is_own_detour(session->worker->broker, peer)) {
         *ret_why = "this connection was made by the broker itself";
         return SLUICE_EACCESS;
@@ -74,10 +85,8 @@ static int judge(broker_session *session, const engine_peer *peer, bool rules,
 }
 
 /* What is opened for another user is what it could open by itself. */
-static int take_rights(broker_session *session, const engine_peer *peer) {
-    return engine_identity_equal(&peer->user, &session->worker->broker->own)
-               ? SLUICE_OK
-               : engine_peer_rights(session->pipe, &session->rights);
+static int take_rights(broker_session *session, bool is_ours) {
+    return is_ours ? SLUICE_OK : engine_peer_rights(session->pipe, &session->rights);
 }
 
 static int refuse(const broker_session *session, int status, const engine_peer *peer,
@@ -98,10 +107,14 @@ int peer_admit(broker_session *session, sl_reason *ret_reason) {
     if (status != SLUICE_OK) {
         return refuse(session, status, NULL, why, ret_reason);
     }
-    bool rules = is_ruler(b, &peer);
-    status = judge(session, &peer, rules, &why);
+    bool ours = false;
+    status = is_ours(session, &peer, &ours);
+    bool rules = status == SLUICE_OK && (ours || peer.is_administrator);
     if (status == SLUICE_OK) {
-        status = take_rights(session, &peer);
+        status = judge(session, &peer, rules, &why);
+    }
+    if (status == SLUICE_OK) {
+        status = take_rights(session, ours);
     }
     if (status != SLUICE_OK && status != SLUICE_ENOMEM) {
         return refuse(session, status, &peer, why, ret_reason);

@@ -203,8 +203,8 @@ void client_connect_want(client_core *core) {
     }
 }
 
-void client_core_launched(client_core *core, int status, uint32_t os_error, const char *endpoint,
-                          const char *detail) {
+void client_core_launched(client_core *core, int status, uint32_t os_error, uint64_t process_id,
+                          const char *endpoint, const char *detail) {
     if (core->phase != CLIENT_LAUNCHING) {
         return;
     }
@@ -217,6 +217,7 @@ void client_core_launched(client_core *core, int status, uint32_t os_error, cons
         return;
     }
     memcpy(core->endpoint, endpoint, strlen(endpoint) + 1);
+    core->started = process_id;
     core->attempt_count = 0;
     attempt(core);
 }
@@ -224,15 +225,19 @@ void client_core_launched(client_core *core, int status, uint32_t os_error, cons
 /* Whose broker is it? An untrusted one's name is for people to judge. */
 static int check_server(client_core *core, const client_link *link) {
     engine_identity server = {.kind = ENGINE_IDENTITY_NONE};
-    int status = client_trust_check(&core->settings.trust, core->mode == SLUICE_MODE_PRIVATE,
-                                    core->worker, link->handle, &server);
+    int status = client_trust_check(&core->settings.trust, core->started, core->worker,
+                                    link->handle, &server);
     if (status == SLUICE_OK) {
         core->server = server;
     } else if (status == SLUICE_EUNTRUSTED && server.kind != ENGINE_IDENTITY_NONE) {
         char who[ENGINE_IDENTITY_TEXT_BYTES];
         sl_reason reason;
         engine_identity_text(&server, who);
-        (void)sl_reason_set(&reason, status, "the server's user", who);
+        const char *what = core->started != 0 ? "another process answers, of the user"
+                           : core->settings.trust.doubts_own
+                               ? "this program has more rights than its user, and the server's is"
+                               : "the server's user";
+        (void)sl_reason_set(&reason, status, what, who);
         client_connect_explain(core, reason.text);
     }
     return status;

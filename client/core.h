@@ -84,6 +84,7 @@ struct client_core {
     uint32_t down_os_error;
     char down_detail[SLUICE_DETAIL_BYTES]; /* what is said about it */
     char endpoint[ENGINE_PIPE_NAME_BYTES]; /* of this or the next connection */
+    uint64_t started;                      /* the private broker's process; 0: a service */
     client_link *link;                     /* the present one, or NULL */
     sl_list old_links;                     /* being closed */
     uint64_t phase_deadline_ns;
@@ -163,10 +164,10 @@ void client_core_cancel(engine_worker *worker, client_operation *op);
 /* Any thread. */
 void client_core_post(engine_worker *worker, client_mail *mail);
 
-/* On the core's thread: how the launch went, and where that broker listens; or what is said about
- * its failure. */
-void client_core_launched(client_core *core, int status, uint32_t os_error, const char *endpoint,
-                          const char *detail);
+/* On the core's thread: how the launch went, which process it is and where it listens; or what is
+ * said about its failure. */
+void client_core_launched(client_core *core, int status, uint32_t os_error, uint64_t process_id,
+                          const char *endpoint, const char *detail);
 
 /* ---- between the parts ---- */
 

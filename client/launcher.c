@@ -235,13 +235,14 @@ static void on_done(client_core *core, client_mail *mail) {
     if (core->phase != CLIENT_LAUNCHING) {
         client_launch_let_go(&s->launch);
     }
-    client_core_launched(core, s->status, s->os_error, s->launch.place.endpoint, s->detail);
+    client_core_launched(core, s->status, s->os_error, s->launch.process_id,
+                         s->launch.place.endpoint, s->detail);
 }
 
 static void on_refused(client_core *core, client_mail *mail) {
     client_launcher *l = SL_CONTAINER_OF(mail, client_launcher, refused);
     l->is_refused = false;
-    client_core_launched(core, l->refusal, 0, "",
+    client_core_launched(core, l->refusal, 0, 0, "",
                          l->refusal == SLUICE_ENOMEM
                              ? "no memory to start a private broker with"
                              : "no thread or descriptor to start a private broker with, or too "

@@ -30,10 +30,11 @@ static bool is_trusted_service(const client_trust *trust, const engine_identity 
             return true;
         }
     }
-    return engine_identity_equal(own, server) || is_of_family(server, trust->family);
+    return (engine_identity_equal(own, server) && !trust->doubts_own) ||
+           is_of_family(server, trust->family);
 }
 
-int client_trust_check(const client_trust *trust, bool is_private, engine_worker *worker,
+int client_trust_check(const client_trust *trust, uint64_t started, engine_worker *worker,
                        engine_handle *pipe, engine_identity *ret_server) {
     engine_identity own;
     engine_peer server;
@@ -45,8 +46,9 @@ int client_trust_check(const client_trust *trust, bool is_private, engine_worker
         engine_own_identity(engine_worker_engine(worker), &own) != SLUICE_OK) {
         return SLUICE_EUNTRUSTED;
     }
-    bool is_trusted = is_private ? engine_identity_equal(&own, &server.user)
-                                 : is_trusted_service(trust, &own, &server.user);
+    bool is_trusted = started != 0 ? engine_identity_equal(&own, &server.user) &&
+                                         server.process_id == started
+                                   : is_trusted_service(trust, &own, &server.user);
     *ret_server = server.user;
     return is_trusted ? SLUICE_OK : SLUICE_EUNTRUSTED;
 }

@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,6 +54,8 @@ static bool is_safe_up_to_root(char *path, uid_t owner) {
 void client_trust_platform(client_trust *trust, const char *endpoint) {
     char path[ENGINE_PIPE_NAME_BYTES];
     struct stat info;
+    /* A set-group-ID program, or one with capabilities: what it has, its user has not. */
+    trust->doubts_own = getauxval(AT_SECURE) != 0 && getuid() == geteuid();
     engine_identity_uid(&trust->users[trust->user_count++], 0);
     if (endpoint != NULL && find_directory(endpoint, path) && lstat(path, &info) == 0 &&
         is_safe_up_to_root(path, info.st_uid)) {

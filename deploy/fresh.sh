@@ -75,8 +75,8 @@ if [ ! -f "$dir/made-by-fresh" ]; then
 fi
 made=1
 [ ! -f /etc/resolv.conf ] || cp -L /etc/resolv.conf "$dir/etc/resolv.conf"
-rm -rf "$dir/root/sluice"
-git -c safe.directory='*' clone -q "$root" "$dir/root/sluice"
+rm -rf "$dir/srv/sluice"
+git -c safe.directory='*' clone -q "$root" "$dir/srv/sluice"
 
 # Mounts that go with the process: a mount name space and a process name space of its own.
 inside() {
@@ -93,7 +93,7 @@ inside() {
 
 if [ "$shell" = 1 ]; then
     keep=1
-    inside sh -c 'cd /root/sluice && exec bash'
+    inside sh -c 'cd /srv/sluice && exec bash'
     exit
 fi
 failed=()
@@ -101,12 +101,12 @@ for command in "${commands[@]}"; do
     log=$logs/fresh-$release-$command.log
     say "Debian $release: deploy/$command.sh (log: ${log#"$root"/})"
     begin=$SECONDS code=0
-    inside "/root/sluice/deploy/$command.sh" >"$log" 2>&1 </dev/null || code=$?
+    inside "/srv/sluice/deploy/$command.sh" >"$log" 2>&1 </dev/null || code=$?
     say "Debian $release: deploy/$command.sh ended with $code after $((SECONDS - begin)) s"
     tail -n 25 "$log"
     [ $code = 0 ] || failed+=("$command")
     rm -rf "$logs/fresh-$release-$command"
-    cp -r "$dir/root/sluice/build/logs" "$logs/fresh-$release-$command" 2>/dev/null || true
+    cp -r "$dir/srv/sluice/build/logs" "$logs/fresh-$release-$command" 2>/dev/null || true
 done
 [ ${#failed[@]} = 0 ] || die "Debian $release: failed: ${failed[*]}"
 say "Debian $release: passed: ${commands[*]}"

@@ -45,7 +45,7 @@ tell_needs() {
     case $system in
     'debian 12' | 'debian 13') return ;;
     esac
-    say "Tried are Debian 12 and 13; this is \"${system:-a system without /etc/os-release}\". Needed:"
+    say "Tried are Debian 12 and 13; this is \"${system:-without /etc/os-release}\". Needed:"
     say "  GCC 12 or clang 14, CMake 3.25, Ninja, pkg-config; libuv 1.44, protobuf-c 1.4 with its"
     say "  compiler, cmocka 1.1.5; for Windows MinGW-w64 10 and Wine 8. In Debian's packages:"
     say "  ${packages[*]}"

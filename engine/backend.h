@@ -246,6 +246,8 @@ typedef struct engine_ops {
     int (*own_identity)(engine *engine, engine_identity *ret_identity);
     /* NULL: nothing is to be done, or the system has no way. */
     int (*watch_peer)(engine_handle *handle);
+    /* Of an accepted pipe whose peer is our own user: has it less? NULL: never. */
+    int (*peer_is_lesser)(engine_handle *handle, bool *ret_is_lesser);
     /* What the peer of an accepted pipe may open, and, when nobody holds that any more, frees what
      * is in it. Both may be NULL. */
     int (*peer_rights)(engine_handle *handle, engine_rights **ret_rights);

@@ -512,6 +512,7 @@ static const engine_ops ops = {
     .peer_is_among = engine_epoll_peer_is_among,
     .own_identity = engine_epoll_own_identity,
     .watch_peer = engine_epoll_watch_peer,
+    .peer_is_lesser = engine_epoll_peer_is_lesser,
     .peer_rights = engine_epoll_peer_rights,
     .endpoint_create = engine_epoll_endpoint_create,
     .endpoint_destroy = engine_epoll_endpoint_destroy,

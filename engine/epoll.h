@@ -65,6 +65,7 @@ typedef struct engine_epoll_call_table {
     int (*fstatat)(int folder, const char *path, struct stat *ret_stat, int flags);
     int (*getpeername)(int fd, struct sockaddr *address, socklen_t *length);
     int (*getsockname)(int fd, struct sockaddr *address, socklen_t *length);
+    int (*getgroups)(int size, gid_t *ret_groups);
     int (*getsockopt)(int fd, int level, int name, void *value, socklen_t *length);
     int (*linkat)(int folder, const char *path, int new_folder, const char *new_path, int flags);
     int (*listen)(int fd, int backlog);
@@ -275,6 +276,7 @@ int engine_epoll_peer_identity(engine_handle *handle, engine_peer *ret_peer);
 int engine_epoll_peer_is_among(engine_handle *handle, const engine_identity *whom, unsigned count,
                                bool *ret_is_among);
 int engine_epoll_own_identity(engine *engine, engine_identity *ret_identity);
+int engine_epoll_peer_is_lesser(engine_handle *handle, bool *ret_is_lesser);
 int engine_epoll_peer_rights(engine_handle *handle, engine_rights **ret_rights);
 
 /* ---- on behalf of another user (epoll_access.c) --------------------------------------------- */

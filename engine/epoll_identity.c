@@ -102,6 +102,33 @@ int engine_epoll_own_identity(engine *e, engine_identity *ret_identity) {
     return SLUICE_OK;
 }
 
+/* Our own groups are those that we had when we began; nobody changes them here. */
+int engine_epoll_peer_is_lesser(engine_handle *handle, bool *ret_is_lesser) {
+    struct ucred credentials;
+    gid_t own[ENGINE_PEER_GROUPS_MAX + 1];
+    gid_t groups[ENGINE_PEER_GROUPS_MAX];
+    socklen_t length = sizeof(groups);
+    int status = read_credentials(handle, &credentials);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    int count = CALLS.getgroups(ENGINE_PEER_GROUPS_MAX, own);
+    if (CALLS.getsockopt(engine_epoll_handle_of(handle)->fd, SOL_SOCKET, SO_PEERGROUPS, groups,
+                         &length) != 0) {
+        length = 0;
+    }
+    bool has_all = count >= 0;
+    own[has_all ? count++ : 0] = getegid();
+    for (int i = 0; i < count && has_all; i++) {
+        has_all = own[i] == credentials.gid;
+        for (size_t k = 0; k < length / sizeof(groups[0]) && !has_all; k++) {
+            has_all = own[i] == groups[k];
+        }
+    }
+    *ret_is_lesser = !has_all && credentials.uid != 0;
+    return SLUICE_OK;
+}
+
 int engine_epoll_peer_rights(engine_handle *handle, engine_rights **ret_rights) {
     struct ucred credentials;
     gid_t groups[ENGINE_PEER_GROUPS_MAX];

@@ -67,6 +67,7 @@ engine_epoll_call_table engine_epoll_calls = {
     .fstatat = fstatat,
     .getpeername = get_peer_name,
     .getsockname = get_socket_name,
+    .getgroups = getgroups,
     .getsockopt = getsockopt,
     .getxattr = getxattr,
     .linkat = linkat,

@@ -184,6 +184,16 @@ int engine_peer_identity(engine_handle *handle, engine_peer *ret_peer) {
     return status;
 }
 
+int engine_peer_is_lesser(engine_handle *handle, bool *ret_is_lesser) {
+    engine_check_owner(handle->worker);
+    if (handle->closing) {
+        return SLUICE_ECLOSED;
+    }
+    *ret_is_lesser = false;
+    const engine_ops *ops = handle->worker->ops;
+    return ops->peer_is_lesser != NULL ? ops->peer_is_lesser(handle, ret_is_lesser) : SLUICE_OK;
+}
+
 /* ---- what it may open ---- */
 
 engine_rights *engine_rights_create(engine *e, size_t size) {

@@ -313,6 +313,7 @@ static const engine_ops iocp_ops = {
     .peer_identity = engine_iocp_peer_identity,
     .peer_is_among = engine_iocp_peer_is_among,
     .own_identity = engine_iocp_own_identity,
+    .peer_is_lesser = engine_iocp_peer_is_lesser,
     .peer_rights = engine_iocp_peer_rights,
     .rights_close = engine_iocp_rights_close,
     .endpoint_create = engine_iocp_endpoint_create,

@@ -244,6 +244,7 @@ int engine_iocp_peer_identity(engine_handle *handle, engine_peer *ret_peer);
 int engine_iocp_peer_is_among(engine_handle *handle, const engine_identity *whom, unsigned count,
                               bool *ret_is_among);
 int engine_iocp_own_identity(engine *engine, engine_identity *ret_identity);
+int engine_iocp_peer_is_lesser(engine_handle *handle, bool *ret_is_lesser);
 int engine_iocp_peer_rights(engine_handle *handle, engine_rights **ret_rights);
 void engine_iocp_rights_close(engine_rights *rights);
 /* Whose they are. */

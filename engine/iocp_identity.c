@@ -161,6 +161,59 @@ int engine_iocp_own_identity(engine *e, engine_identity *ret_identity) {
     return SLUICE_OK;
 }
 
+/* ---- has it less than we have? ---- */
+
+/* The integrity level, as the last number of its SID; 0, the lowest, if it cannot be told. */
+static DWORD integrity_of(HANDLE token) {
+    union {
+        TOKEN_MANDATORY_LABEL label;
+        unsigned char bytes[sizeof(TOKEN_MANDATORY_LABEL) + SECURITY_MAX_SID_SIZE];
+    } info;
+    DWORD size = 0;
+    if (!GetTokenInformation(token, TokenIntegrityLevel, &info, sizeof(info), &size)) {
+        return 0;
+    }
+    PSID sid = info.label.Label.Sid;
+    return *GetSidSubAuthority(sid, (DWORD)(*GetSidSubAuthorityCount(sid) - 1));
+}
+
+static bool token_says(HANDLE token, TOKEN_INFORMATION_CLASS what, bool otherwise) {
+    DWORD value = 0;
+    DWORD size = 0;
+    return GetTokenInformation(token, what, &value, sizeof(value), &size) ? value != 0 : otherwise;
+}
+
+/* What the system does not know at all, it knows of neither. */
+static bool is_only(TOKEN_INFORMATION_CLASS what, HANDLE token, HANDLE own) {
+    return token_says(token, what, true) && !token_says(own, what, true);
+}
+
+static bool is_lesser(HANDLE token, HANDLE own) {
+    return integrity_of(token) < integrity_of(own) ||
+           (token_says(own, TokenElevation, true) && !token_says(token, TokenElevation, false)) ||
+           is_only(TokenHasRestrictions, token, own) || is_only(TokenIsAppContainer, token, own);
+}
+
+int engine_iocp_peer_is_lesser(engine_handle *handle, bool *ret_is_lesser) {
+    const iocp_handle *h = engine_iocp_handle(handle);
+    HANDLE token;
+    HANDLE own;
+    if (h->type != IOCP_PIPE || h->peer != IOCP_PEER_CLIENT) {
+        return SLUICE_ENOTSUP;
+    }
+    int status = open_client_token(h->os, &token);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    *ret_is_lesser = true;
+    if (OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &own)) {
+        *ret_is_lesser = is_lesser(token, own);
+        (void)CloseHandle(own);
+    }
+    (void)CloseHandle(token);
+    return SLUICE_OK;
+}
+
 /* ---- what the client may open ---- */
 
 /* Longer ones are not pipes of anybody we know: what cannot be read permits nothing. */

@@ -380,6 +380,14 @@ static void test_places(void **state) {
     assert_int_equal(rmdir(longest), 0);
 }
 
+/* A tree in /root, for example, is not. */
+static bool is_open_to_stranger(const char *path) {
+    assert_int_equal(setegid(STRANGER) | seteuid(STRANGER), 0);
+    bool is = faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0;
+    assert_int_equal(seteuid(0) | setegid(0), 0);
+    return is;
+}
+
 static void test_foreign_places(void **state) {
     char foreign[PATH_BYTES];
     char taken[64];
@@ -393,24 +401,24 @@ static void test_foreign_places(void **state) {
     told t = run("closed", "0", &(setting){.runtime = foreign});
     assert_true(is_below(t.endpoint, "/tmp/sluice-0"));
     assert_int_equal(rmdir(foreign), 0);
-    /* Somebody else's /tmp/sluice-UID, for a user that has no other process. */
+    if (!is_open_to_stranger(broker_path)) {
+        print_message("skipped: another user cannot get at %s\n", broker_path);
+        skip();
+    }
+    /* Somebody else's /tmp/sluice-UID, for a user of whom nobody else is. */
     (void)snprintf(taken, sizeof(taken), "/tmp/sluice-%u", STRANGER);
     (void)rmdir(taken);
     assert_int_equal(mkdir(taken, 0700), 0);
     program p = start("closed", "0", &(setting){.user = STRANGER});
     told got;
     ssize_t length = read(p.report, &got, sizeof(got));
-    if (length == (ssize_t)sizeof(got)) { /* else that user cannot even get at this program */
-        assert_string_equal(got.detail, "");
-        assert_int_equal(got.open_status, SLUICE_OK);
-        assert_true(is_below(got.endpoint, "/tmp") && !is_below(got.endpoint, taken));
-        end(&p, 0);
-        assert_true(outside_is_gone(got.broker));
-        assert_int_not_equal(access(got.endpoint, F_OK), 0);
-    } else {
-        (void)waitpid(p.process, NULL, 0);
-        (void)close(p.report);
-    }
+    assert_int_equal(length, sizeof(got));
+    assert_string_equal(got.detail, "");
+    assert_int_equal(got.open_status, SLUICE_OK);
+    assert_true(is_below(got.endpoint, "/tmp") && !is_below(got.endpoint, taken));
+    end(&p, 0);
+    assert_true(outside_is_gone(got.broker));
+    assert_int_not_equal(access(got.endpoint, F_OK), 0);
     assert_int_equal(rmdir(taken), 0);
 }
 

@@ -9,7 +9,10 @@
  * up: enough to tell "not trusted" (EUNTRUSTED, and not a byte) from "trusted, but no broker after
  * all" (ENOBROKER, after a Hello).
  */
+#include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -294,13 +297,198 @@ static void reconnect(void **state) {
     stop_server(&s);
 }
 
+/* ---- the same user, with more and with less -------------------------------------------------- */
+
+#define GROUP         4003u /* nobody is in it */
+#define NOT_SET_GROUP 126   /* an exit code of a copy whose bit had no effect */
+
+/* The stranger, in this group beside its own; 0: in no other. */
+static void become_stranger(gid_t group) {
+    if (setgroups(group != 0, &group) != 0 || setgid(STRANGER) != 0 || setuid(STRANGER) != 0) {
+        _exit(1);
+    }
+}
+
+/* A shared broker of the stranger's, in that group, at s->endpoint. false: it cannot be started. */
+static bool start_broker(server *s, gid_t group) {
+    s->process = fork();
+    assert_true(s->process >= 0);
+    if (s->process == 0) {
+        (void)alarm(SERVER_S);
+        become_stranger(group);
+        (void)execl(broker_path, "sluiced", "run", "--endpoint", s->endpoint, "--log-level",
+                    "error", (char *)NULL);
+        _exit(127); /* a tree in /root, for example, is not open to it */
+    }
+    int status;
+    while (access(s->endpoint, F_OK) != 0) {
+        pid_t ended = waitpid(s->process, &status, WNOHANG);
+        if (ended == s->process) {
+            assert_int_equal(WEXITSTATUS(status), 127);
+            print_message("skipped: another user cannot get at %s\n", broker_path);
+            return false;
+        }
+        sched_yield();
+    }
+    return true;
+}
+
+static void make_directory(server *s, const char *name) {
+    (void)snprintf(s->directory, sizeof(s->directory), "/tmp/sluice-trust-%.16s-%ld", name,
+                   (long)getpid());
+    (void)snprintf(s->endpoint, sizeof(s->endpoint), "%s/broker", s->directory);
+    assert_int_equal(mkdir(s->directory, 0755), 0);
+    assert_int_equal(chown(s->directory, STRANGER, STRANGER), 0);
+}
+
+static void stop_broker(server *s) {
+    int status;
+    assert_int_equal(kill(s->process, SIGTERM), 0);
+    assert_int_equal(waitpid(s->process, &status, 0), s->process);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static int32_t ended_status(pid_t process) {
+    int status;
+    assert_true(process > 0);
+    assert_int_equal(waitpid(process, &status, 0), process);
+    assert_true(WIFEXITED(status));
+    return -WEXITSTATUS(status);
+}
+
+/* What the stranger, in that group, gets from there. */
+static int32_t open_as(const server *s, gid_t group) {
+    pid_t process = fork();
+    if (process == 0) {
+        become_stranger(group);
+        _exit(-try_open(s, SLUICE_MODE_SERVICE, NULL, NULL));
+    }
+    return ended_status(process);
+}
+
+/* A broker in a group opens things for those who are in it. */
+static void same_user_with_less(void **state) {
+    (void)state;
+    server s = {.is_pipe = false};
+    if (!can_run()) {
+        skip();
+    }
+    make_directory(&s, "less");
+    bool is_there = start_broker(&s, GROUP);
+    if (is_there) {
+        assert_int_equal(open_as(&s, GROUP), SLUICE_OK);
+        assert_int_equal(open_as(&s, 0), SLUICE_EACCESS);
+        stop_broker(&s);
+    }
+    assert_int_equal(rmdir(s.directory), 0);
+    if (!is_there) {
+        skip();
+    }
+}
+
+static void copy_self(const char *path, mode_t mode) {
+    char bytes[65536];
+    ssize_t count;
+    int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    int to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
+    assert_true(from >= 0 && to >= 0);
+    while ((count = read(from, bytes, sizeof(bytes))) > 0) {
+        assert_int_equal(write(to, bytes, (size_t)count), count);
+    }
+    assert_int_equal(count, 0);
+    assert_int_equal(fchown(to, 0, GROUP), 0);
+    assert_int_equal(fchmod(to, mode), 0); /* after chown, which takes the bit away */
+    assert_int_equal(close(from) | close(to), 0);
+}
+
+static int32_t open_by_copy(const server *s, mode_t mode) {
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s/program", s->directory);
+    copy_self(path, mode);
+    pid_t process = fork();
+    if (process == 0) {
+        become_stranger(0);
+        (void)execl(path, "program", "open", s->endpoint, (char *)NULL);
+        _exit(127);
+    }
+    int32_t status = ended_status(process);
+    assert_int_equal(unlink(path), 0);
+    return status;
+}
+
+/* A set-group-ID program has more than its user: it does not put itself into the user's hands. */
+static void program_with_more(void **state) {
+    (void)state;
+    server s = {.is_pipe = false};
+    if (!can_run()) {
+        skip();
+    }
+    make_directory(&s, "more");
+    bool is_there = start_broker(&s, 0);
+    int32_t plain = SLUICE_OK;
+    int32_t status = SLUICE_EUNTRUSTED;
+    if (is_there) {
+        plain = open_by_copy(&s, 0755);
+        status = open_by_copy(&s, 02755);
+        stop_broker(&s);
+    }
+    assert_int_equal(rmdir(s.directory), 0);
+    assert_int_equal(plain, SLUICE_OK);
+    if (status == -NOT_SET_GROUP) {
+        print_message("skipped: /tmp is mounted nosuid\n");
+        skip();
+    }
+    assert_int_equal(status, SLUICE_EUNTRUSTED);
+    if (!is_there) {
+        skip();
+    }
+}
+
+/* A private broker is the process that was started, and no other of the same user. */
+static void private_by_another_process(void **state) {
+    (void)state;
+    char script[64];
+    char why[SLUICE_DETAIL_BYTES] = "";
+    (void)snprintf(script, sizeof(script), "/tmp/sluice-trust-script-%ld", (long)getpid());
+    FILE *file = fopen(script, "w");
+    assert_non_null(file);
+    assert_true(fprintf(file, "#!/bin/sh\n%s \"$@\"\nexit $?\n", broker_path) > 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(script, 0700), 0);
+    sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_PRIVATE,
+                                   .broker_path = script, .open_timeout_ns = RIG_LONG_NS,
+                                   .ret_detail = why, .detail_size = sizeof(why)};
+    sluice_session *session = NULL;
+    assert_int_equal(sluice_open(&options, &session), SLUICE_EUNTRUSTED);
+    assert_non_null(strstr(why, "process"));
+    assert_int_equal(unlink(script), 0);
+}
+
+/* program_with_more's copy: what it gets, as an exit code. */
+static int open_role(const char *endpoint, bool is_set_group) {
+    server s = {.is_pipe = false};
+    (void)snprintf(s.endpoint, sizeof(s.endpoint), "%s", endpoint);
+    if (is_set_group && getegid() == getgid()) {
+        return NOT_SET_GROUP;
+    }
+    return -try_open(&s, SLUICE_MODE_SERVICE, NULL, NULL);
+}
+
 int main(int argc, char **argv) {
+    struct stat self;
+    if (argc == 3 && strcmp(argv[1], "open") == 0) {
+        return open_role(argv[2], stat("/proc/self/exe", &self) == 0 &&
+                                      (self.st_mode & S_ISGID) != 0);
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pipe_of_own_user),
         cmocka_unit_test(not_trusted),
         cmocka_unit_test(trusted_directory),
         cmocka_unit_test(not_his_default),
         cmocka_unit_test(reconnect),
+        cmocka_unit_test(same_user_with_less),
+        cmocka_unit_test(program_with_more),
+        cmocka_unit_test(private_by_another_process),
     };
     broker_path = argc > 1 ? argv[1] : NULL;
     return cmocka_run_group_tests_name("trust in another user", tests, NULL, NULL);

@@ -104,6 +104,9 @@ static void behalf_of_peer(void) {
     engine_request_id id = 0;
     rig_stream(r, STREAM_PIPE, ends);
     (void)await_peer(r, ends);
+    bool is_lesser = true;
+    EXPECT_STATUS(engine_peer_is_lesser(ends[0], &is_lesser), SLUICE_OK);
+    EXPECT(!is_lesser); /* it is us; one that is: client_trust_other */
     EXPECT_STATUS(engine_peer_rights(ends[0], &rights), SLUICE_OK);
     engine_behalf behalf = {.rights = rights};
     EXPECT_STATUS(engine_connect(r->worker, &r->addresses[STREAM_PIPE],

@@ -46,7 +46,10 @@ void act_behalf(script *s) {
     if (!script_check(s, "engine_listen", act_listen(s, &name, 1, NULL, &listener), S_OPEN)) {
         return;
     }
+    bool is_lesser = false;
     if (act_meet(s, listener, &name, true, ends) &&
+        script_check(s, "engine_peer_is_lesser", engine_peer_is_lesser(ends[1], &is_lesser),
+                     S_RIGHTS) &&
         script_check(s, "engine_peer_rights", engine_peer_rights(ends[1], &rights), S_RIGHTS)) {
         engine_address detour = name;
         act_detour(&detour);

@@ -85,9 +85,12 @@ static const char *find(const process *p, size_t from, const char *text, size_t 
     return at + strlen(text);
 }
 
+static uint64_t patience_ends_ns(void) {
+    return sl_clock_after_ns(sl_clock_now_ns(sl_clock_system()), PROCESS_PATIENCE_NS);
+}
+
 const char *process_until(process *p, const char *text) {
-    uint64_t deadline_ns = sl_clock_after_ns(sl_clock_now_ns(sl_clock_system()),
-                                             PROCESS_PATIENCE_NS);
+    uint64_t deadline_ns = patience_ends_ns();
     bool is_in_time = true;
     const char *found;
     sl_mutex_lock(&p->lock);
@@ -105,9 +108,15 @@ const char *process_until(process *p, const char *text) {
 }
 
 const char *process_has_said(process *p, const char *text) {
+    uint64_t deadline_ns = patience_ends_ns();
+    bool is_in_time = true;
+    const char *found;
     size_t end;
     sl_mutex_lock(&p->lock);
-    const char *found = find(p, 0, text, &end);
+    while ((found = find(p, 0, text, &end)) == NULL && p->has_ended && !p->is_silent &&
+           is_in_time) {
+        is_in_time = sl_cond_wait_until(&p->grown, &p->lock, deadline_ns);
+    }
     sl_mutex_unlock(&p->lock);
     return found;
 }

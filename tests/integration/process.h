@@ -45,7 +45,8 @@ void process_start(process *p, const char *const *words);
 /* Waits until it has said a whole line with this text, behind the one that was found last; returns
  * what follows the text there. Fails the test if the line does not come in time. */
 const char *process_until(process *p, const char *text);
-/* The same line, if it has been said already, from the beginning; else NULL. */
+/* The same line, if it has been said already, from the beginning; else NULL. Of one that has ended
+ * (process_wait) all that it said: its last lines may be read after its end. */
 const char *process_has_said(process *p, const char *text);
 
 /* Takes the next whole line that it has said, without its end: what was taken is not kept, so that
