@@ -47,6 +47,8 @@ typedef struct broker_options {
     /* Also clients in this very process (tests). Otherwise such a peer is the broker itself, sent
      * here by one of its clients, and refused. */
     bool serves_itself;
+    /* The process whose private broker this is; 0 = none, or not known. It outlives the broker. */
+    uint64_t client_process;
     uint32_t worker_count;   /* 1 to BROKER_WORKERS_MAX; 0 = one for each processor */
     sl_limits limits;        /* sl_limits_default, then changed */
     sl_allocator *allocator; /* NULL = the system's; likewise clock and random */

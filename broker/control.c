@@ -11,6 +11,7 @@
 #include "broker/control.h"
 
 #include <signal.h>
+#include <string.h>
 #include <uv.h>
 
 #include "base/atomic.h"
@@ -62,7 +63,15 @@ uint64_t control_watch_number(const char *text) {
     for (; *text >= '0' && *text <= '9' && number < UINT64_MAX / 16; text++) {
         number = number * 10 + (uint64_t)(*text - '0');
     }
-    return *text == '\0' ? number : 0;
+    return *text == '\0' || *text == ':' ? number : 0;
+}
+
+uint64_t control_watch_process(const char *who) {
+    const char *colon = strrchr(who, ':');
+    bool is_inherited = who[0] < '0' || who[0] > '9';
+    return !is_inherited ? control_watch_number(who)
+           : colon != NULL && strchr(who, ':') != colon ? control_watch_number(colon + 1)
+                                                        : 0;
 }
 
 /* ---- the drain ---- */

@@ -24,7 +24,7 @@ typedef struct control_watch {
     void *os_wait;    /* win */
 } control_watch;
 
-/* `who` is a process id or, inherited, "fd:N" or "handle:N". A pidfd is readable when the process
+/* `who` is a process id or, inherited, "fd:N", "fd:N:ID" (its id) or "handle:N". A pidfd is readable when the process
  * has ended; a life line, a socket, when its other end is shut down, which a process can do that
  * has no right to signal us. on_gone is called once, by the loop. SLUICE_OK; ENOTFOUND: the process
  * is gone already; EINVAL: no such notation here; EACCESS, ENOMEM, EOSLIMIT, EOS. */
@@ -37,7 +37,10 @@ void control_watch_close(control_watch *watch);
 /* What a failed call of libuv comes to: SLUICE_OK (0), EOSLIMIT, ENOMEM, EOS. */
 int control_watch_status(int uv_error);
 
-/* A decimal number that fills the text; 0 = it is none. */
+/* The process id that `who` names; 0: none. */
+uint64_t control_watch_process(const char *who);
+
+/* A decimal number at the beginning of the text, up to its end or to a colon; 0 = it is none. */
 uint64_t control_watch_number(const char *text);
 
 #endif

@@ -41,13 +41,17 @@ static void log_refusal(const broker_session *session, int status, const engine_
 }
 
 /* Our own user, with all that this process has: it could do by itself what we do for it. A program
- * with a group of its own (set-group-ID) or elevated by its user has a broker that has the same;
- * other programs of that user's have less. */
+ * with a group of its own (set-group-ID), with capabilities, or elevated by its user has a broker
+ * that has the same; other programs of that user's have less. */
 static int is_ours(const broker_session *session, const engine_peer *peer, bool *ret_is_ours) {
+    const broker *b = session->worker->broker;
     bool is_lesser = false;
-    *ret_is_ours = engine_identity_equal(&peer->user, &session->worker->broker->own);
-    int status = *ret_is_ours ? engine_peer_is_lesser(session->pipe, &is_lesser) : SLUICE_OK;
-    *ret_is_ours = *ret_is_ours && !is_lesser;
+    *ret_is_ours = engine_identity_equal(&peer->user, &b->own);
+    if (!*ret_is_ours || (peer->process_id != 0 && peer->process_id == b->options.client_process)) {
+        return SLUICE_OK;
+    }
+    int status = engine_peer_is_lesser(session->pipe, &is_lesser);
+    *ret_is_ours = !is_lesser;
     return status;
 }
 

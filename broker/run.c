@@ -13,6 +13,7 @@
 #include "base/sink.h"
 #include "base/text.h"
 #include "base/thread.h"
+#include "broker/control_watch.h"
 #include "broker/descriptors.h"
 #include "broker/startup_watch.h"
 
@@ -33,6 +34,7 @@ typedef struct run {
     startup_allowed allowed;
     sl_log *log;
     control *control;
+    uint64_t client_process; /* of a private broker, if it is known; else 0 */
     broker *broker;
     int destroyed;       /* of broker_destroy; read when its thread is back */
     bool is_left_behind; /* a leaving thread is not back: what it works on is in use */
@@ -215,6 +217,8 @@ static sluiced_exit start_control(run *r, const sluiced_options *options,
                          .limits = r->config.limits,
                          .on_draining = on_draining,
                          .user = r};
+    r->client_process =
+        options->private_for != NULL ? control_watch_process(options->private_for) : 0;
     int status = control_create(&o, &r->control);
     *ret_is_client_gone = status == SLUICE_ENOTFOUND;
     if (status == SLUICE_OK || *ret_is_client_gone) {
@@ -228,7 +232,7 @@ static sluiced_exit start_control(run *r, const sluiced_options *options,
     (void)snprintf(text, sizeof(text), "--private-for %.100s: %s%s", options->private_for,
                    is_usage
                        ? "no process can be watched by that: give its id, or, inherited, handle:N "
-                         "(Windows) or fd:N (Linux)"
+                         "(Windows) or fd:N:ID (Linux)"
                        : "cannot watch it: ",
                    is_usage ? "" : sentence_of(status));
     return complain(is_usage ? SLUICED_EXIT_USAGE : SLUICED_EXIT_FAILED, text);
@@ -243,6 +247,7 @@ static bool is_about_endpoint(int status) {
 static sluiced_exit start_broker(run *r) {
     broker_options o;
     broker_options_init(&o);
+    o.client_process = r->client_process;
     o.backend = engine_backend_find(r->config.engine[0] == '\0' ? NULL : r->config.engine);
     o.endpoint = r->endpoint;
     o.access = r->allowed.access;

@@ -44,7 +44,7 @@ static const char head[] =
     "  --config FILE       lines of name = value; # begins a comment line. What the command line\n"
     "                      says comes after the file and wins; --allow adds\n"
     "  --private-for WHO   ends as soon as the process WHO ends: its id, or, inherited from it,\n"
-    "                      handle:N (Windows) or fd:N (Linux, a pidfd)\n"
+    "                      handle:N (Windows) or fd:N:ID (Linux, a pidfd)\n"
     "\n"
     "Only for service install:\n"
     "  --name N            the service's name (default: sluice), also for the other commands\n"

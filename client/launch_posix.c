@@ -339,12 +339,13 @@ void client_launch_init(client_launch *launch) {
 
 int client_launch_start(client_launch *launch, const client_launch_options *options,
                         bool *ret_is_log, uint32_t *ret_os_error) {
-    char words[][16] = {"run",  "--private-for", "fd:3", "--life-line",
-                        "fd:4", "--log-level",   "",     "--endpoint"};
+    char words[][24] = {"run",  "--private-for", "",  "--life-line",
+                        "fd:4", "--log-level",   "", "--endpoint"};
     char program[PATH_BYTES];
     char *const argv[] = {program,  words[0], words[1], words[2], words[3],
                           words[4], words[5], words[6], words[7], launch->place.endpoint,
                           NULL};
+    (void)snprintf(words[2], sizeof(words[2]), "fd:3:%ld", (long)getpid());
     (void)snprintf(words[6], sizeof(words[6]), "%s", level_word(options->log_level));
     memcpy(program, options->path, sizeof(program));
     starter s = {.path = program, .argv = argv, .pidfd = &launch->os_starting};

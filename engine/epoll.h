@@ -65,6 +65,7 @@ typedef struct engine_epoll_call_table {
     int (*fstatat)(int folder, const char *path, struct stat *ret_stat, int flags);
     int (*getpeername)(int fd, struct sockaddr *address, socklen_t *length);
     int (*getsockname)(int fd, struct sockaddr *address, socklen_t *length);
+    int (*capget)(void *header, void *data);
     int (*getgroups)(int size, gid_t *ret_groups);
     int (*getsockopt)(int fd, int level, int name, void *value, socklen_t *length);
     int (*linkat)(int folder, const char *path, int new_folder, const char *new_path, int flags);

@@ -6,6 +6,7 @@
  * namespace, and out of the peer's reach. A call that copies some bytes; it cannot wait.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -102,31 +103,46 @@ int engine_epoll_own_identity(engine *e, engine_identity *ret_identity) {
     return SLUICE_OK;
 }
 
-/* Our own groups are those that we had when we began; nobody changes them here. */
-int engine_epoll_peer_is_lesser(engine_handle *handle, bool *ret_is_lesser) {
-    struct ucred credentials;
+/* A peer's capabilities and its other users cannot be asked for. (Who has the same could open our
+ * memory, ptrace(2); who has not, could not.) */
+static bool has_hidden_rights(void) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    uid_t real = 0;
+    uid_t effective = 0;
+    uid_t saved = 0;
+    return getresuid(&real, &effective, &saved) != 0 || real != effective || saved != effective ||
+           CALLS.capget(&header, data) != 0 || (data[0].permitted | data[1].permitted) != 0;
+}
+
+/* Is the peer in our groups, all of them? */
+static bool has_our_groups(int fd, gid_t first) {
     gid_t own[ENGINE_PEER_GROUPS_MAX + 1];
     gid_t groups[ENGINE_PEER_GROUPS_MAX];
     socklen_t length = sizeof(groups);
-    int status = read_credentials(handle, &credentials);
-    if (status != SLUICE_OK) {
-        return status;
-    }
     int count = CALLS.getgroups(ENGINE_PEER_GROUPS_MAX, own);
-    if (CALLS.getsockopt(engine_epoll_handle_of(handle)->fd, SOL_SOCKET, SO_PEERGROUPS, groups,
-                         &length) != 0) {
+    if (CALLS.getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length) != 0) {
         length = 0;
     }
     bool has_all = count >= 0;
     own[has_all ? count++ : 0] = getegid();
     for (int i = 0; i < count && has_all; i++) {
-        has_all = own[i] == credentials.gid;
+        has_all = own[i] == first;
         for (size_t k = 0; k < length / sizeof(groups[0]) && !has_all; k++) {
             has_all = own[i] == groups[k];
         }
     }
-    *ret_is_lesser = !has_all && credentials.uid != 0;
-    return SLUICE_OK;
+    return has_all;
+}
+
+int engine_epoll_peer_is_lesser(engine_handle *handle, bool *ret_is_lesser) {
+    struct ucred credentials;
+    int status = read_credentials(handle, &credentials);
+    if (status == SLUICE_OK) {
+        bool has_all = has_our_groups(engine_epoll_handle_of(handle)->fd, credentials.gid);
+        *ret_is_lesser = (has_hidden_rights() || !has_all) && credentials.uid != 0;
+    }
+    return status;
 }
 
 int engine_epoll_peer_rights(engine_handle *handle, engine_rights **ret_rights) {

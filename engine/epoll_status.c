@@ -51,6 +51,13 @@ static ssize_t receive_from(int fd, void *buffer, size_t size, int flags, struct
     return recvfrom(fd, buffer, size, flags, address, length);
 }
 
+/* In the C library without a header of its own. */
+int capget(void *header, void *data);
+
+static int own_capget(void *header, void *data) {
+    return capget(header, data);
+}
+
 engine_epoll_call_table engine_epoll_calls = {
     .accept4 = accept_socket,
     .bind = bind_socket,
@@ -67,6 +74,7 @@ engine_epoll_call_table engine_epoll_calls = {
     .fstatat = fstatat,
     .getpeername = get_peer_name,
     .getsockname = get_socket_name,
+    .capget = own_capget,
     .getgroups = getgroups,
     .getsockopt = getsockopt,
     .getxattr = getxattr,

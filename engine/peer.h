@@ -90,7 +90,8 @@ int engine_watch_peer(engine_handle *handle);
  * Has the peer of an accepted pipe, which is our own user, less than this process has? Then what we
  * may do is not its to ask for, though the user is the same. As it was when it connected.
  *   Linux: it is not in all of our groups (a set-group-ID program's broker and another program of
- *   its user's). Root is never less.
+ *   its user's), or we have what cannot be seen of a peer: capabilities, another real or saved
+ *   user. Root is never less.
  *   Windows: its token is of lower integrity, restricted, an app container's, or not elevated where
  *   ours is (docs: Mandatory Integrity Control; User Account Control).
  * What cannot be told counts as less. Errors as engine_peer_identity.

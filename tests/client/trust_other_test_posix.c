@@ -309,13 +309,24 @@ static void become_stranger(gid_t group) {
     }
 }
 
+/* Root that can be root again, as a daemon that acts for a user. */
+static void become_stranger_for_a_while(void) {
+    if (setgroups(0, NULL) != 0 || setgid(STRANGER) != 0 || seteuid(STRANGER) != 0) {
+        _exit(1);
+    }
+}
+
 /* A shared broker of the stranger's, in that group, at s->endpoint. false: it cannot be started. */
-static bool start_broker(server *s, gid_t group) {
+static bool start_broker(server *s, gid_t group, bool is_root_inside) {
     s->process = fork();
     assert_true(s->process >= 0);
     if (s->process == 0) {
         (void)alarm(SERVER_S);
-        become_stranger(group);
+        if (is_root_inside) {
+            become_stranger_for_a_while();
+        } else {
+            become_stranger(group);
+        }
         (void)execl(broker_path, "sluiced", "run", "--endpoint", s->endpoint, "--log-level",
                     "error", (char *)NULL);
         _exit(127); /* a tree in /root, for example, is not open to it */
@@ -374,11 +385,36 @@ static void same_user_with_less(void **state) {
         skip();
     }
     make_directory(&s, "less");
-    bool is_there = start_broker(&s, GROUP);
+    bool is_there = start_broker(&s, GROUP, false);
     if (is_there) {
         assert_int_equal(open_as(&s, GROUP), SLUICE_OK);
         assert_int_equal(open_as(&s, 0), SLUICE_EACCESS);
         stop_broker(&s);
+    }
+    assert_int_equal(rmdir(s.directory), 0);
+    if (!is_there) {
+        skip();
+    }
+}
+
+/* One that can become root is for nobody else of its user; and a private one for its program. */
+static void same_user_with_root_inside(void **state) {
+    (void)state;
+    server s = {.is_pipe = false};
+    if (!can_run()) {
+        skip();
+    }
+    make_directory(&s, "root");
+    bool is_there = start_broker(&s, 0, true);
+    if (is_there) {
+        assert_int_equal(open_as(&s, 0), SLUICE_EACCESS);
+        stop_broker(&s);
+        pid_t process = fork();
+        if (process == 0) {
+            become_stranger_for_a_while();
+            _exit(-try_open(&s, SLUICE_MODE_PRIVATE, NULL, NULL));
+        }
+        assert_int_equal(ended_status(process), SLUICE_OK);
     }
     assert_int_equal(rmdir(s.directory), 0);
     if (!is_there) {
@@ -424,7 +460,7 @@ static void program_with_more(void **state) {
         skip();
     }
     make_directory(&s, "more");
-    bool is_there = start_broker(&s, 0);
+    bool is_there = start_broker(&s, 0, false);
     int32_t plain = SLUICE_OK;
     int32_t status = SLUICE_EUNTRUSTED;
     if (is_there) {
@@ -487,6 +523,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(not_his_default),
         cmocka_unit_test(reconnect),
         cmocka_unit_test(same_user_with_less),
+        cmocka_unit_test(same_user_with_root_inside),
         cmocka_unit_test(program_with_more),
         cmocka_unit_test(private_by_another_process),
     };

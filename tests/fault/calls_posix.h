@@ -26,6 +26,7 @@
     X(fstatat, ERRNO, E(EACCES), E(ENOENT), E(EIO), E(ENOMEM)) \
     X(getpeername, ERRNO, E(ENOBUFS), E(ENOTCONN)) \
     X(getsockname, ERRNO, E(ENOBUFS)) \
+    X(capget, ERRNO, E(EPERM)) \
     X(getgroups, ERRNO, E(EINVAL)) \
     X(getsockopt, ERRNO, E(ENOPROTOOPT), E(ENOMEM), E(ERANGE)) \
     X(getxattr, ERRNO, E(EIO), E(ENOENT), E(ENOMEM)) \
