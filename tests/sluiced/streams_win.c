@@ -8,6 +8,7 @@
  * of the broker's as soon as it serves. What it says must not go there. (Wine hands on no such
  * number: what becomes of one is tests/unit/test_sink_win.c's.)
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <windows.h>
 
@@ -60,10 +61,17 @@ static int visit_with(HANDLE stream, HANDLE broker, const WCHAR *sluice, const W
     ULONGLONG end_ms = GetTickCount64() + PATIENCE_MS;
     for (int greeted = 0; greeted < VISITS;) {
         (void)swprintf(command, 4096, L"\"%ls\" status --endpoint %ls", sluice, endpoint);
-        if (run(command, stream) == 0) {
+        ULONGLONG since_ms = GetTickCount64();
+        DWORD code = run(command, stream);
+        bool has_ended = WaitForSingleObject(broker, 0) == WAIT_OBJECT_0;
+        if (code == 0) {
             greeted++;
-        } else if (greeted > 0 || WaitForSingleObject(broker, 0) == WAIT_OBJECT_0 ||
-                   GetTickCount64() > end_ms) {
+        } else if (greeted > 0 || has_ended || GetTickCount64() > end_ms) {
+            (void)fprintf(stderr,
+                          "sluice status: exit code %lu after %lu ms; %d greeted before; the "
+                          "broker %s\n",
+                          (unsigned long)code, (unsigned long)(GetTickCount64() - since_ms),
+                          greeted, has_ended ? "has ended" : "runs");
             return fail("somebody is not greeted");
         }
     }
