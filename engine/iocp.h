@@ -84,6 +84,13 @@ struct iocp_op {
 
 typedef ULONG(WINAPI *iocp_nt_to_win32_fn)(LONG nt_status);
 
+/* How much a token may do, besides whose it is. */
+typedef struct iocp_standing {
+    bool is_administrator; /* not for denying only */
+    bool is_filtered;      /* CreateRestrictedToken has taken something from it */
+    DWORD integrity;       /* SECURITY_MANDATORY_..._RID */
+} iocp_standing;
+
 typedef struct iocp_engine {
     engine engine;
     LPFN_ACCEPTEX accept_ex;
@@ -91,6 +98,7 @@ typedef struct iocp_engine {
     iocp_nt_to_win32_fn nt_to_win32;
     WCHAR own_sid[IOCP_SID_CHARS];       /* this process's user, as text */
     engine_identity own;                 /* and as bytes */
+    iocp_standing standing;              /* what it may */
     PSECURITY_DESCRIPTOR private_access; /* of pipes: this user only; LocalFree */
 } iocp_engine;
 
@@ -240,12 +248,20 @@ int engine_iocp_endpoint_join(engine_endpoint *endpoint, engine_worker *worker,
 /* The user of a token. */
 bool engine_iocp_token_user(HANDLE token, engine_identity *ret_user);
 
+/* What this process may, which is of that user. */
+bool engine_iocp_own_standing(HANDLE token, const engine_identity *user,
+                              iocp_standing *ret_standing);
+
 int engine_iocp_peer_identity(engine_handle *handle, engine_peer *ret_peer);
 int engine_iocp_peer_is_among(engine_handle *handle, const engine_identity *whom, unsigned count,
                               bool *ret_is_among);
 int engine_iocp_own_identity(engine *engine, engine_identity *ret_identity);
 int engine_iocp_peer_is_lesser(engine_handle *handle, bool *ret_is_lesser);
 int engine_iocp_peer_rights(engine_handle *handle, engine_rights **ret_rights);
+/* Those of a token, which is taken in any case. SLUICE_OK, ENOMEM. */
+int engine_iocp_token_rights(engine *e, HANDLE token, engine_rights **ret_rights);
+/* engine_peer_is_lesser. What cannot be told counts as less. */
+bool engine_iocp_is_lesser(HANDLE token, const engine_identity *user, const iocp_standing *own);
 void engine_iocp_rights_close(engine_rights *rights);
 /* Whose they are. */
 bool engine_iocp_rights_user(const engine_rights *rights, engine_identity *ret_user);

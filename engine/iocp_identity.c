@@ -66,7 +66,7 @@ static int open_client_token(HANDLE pipe, HANDLE *ret_token) {
 }
 
 /* Enabled, that is: not the group of an administrator's everyday token, which is for denying only.
- * CheckTokenMembership wants an impersonation token, which the client's is. */
+ * CheckTokenMembership wants an impersonation token, which the client's is; NULL is our own. */
 static bool is_member(HANDLE token, const engine_identity *of) {
     BOOL is = FALSE;
     return of->kind == ENGINE_IDENTITY_SID && CheckTokenMembership(token, (PSID)of->bytes, &is) &&
@@ -81,6 +81,40 @@ static bool is_administrator(HANDLE token, const engine_identity *user) {
     status = engine_identity_parse("S-1-5-32-544", &administrators);
     SL_CHECK(status == SLUICE_OK, "Administrators [docs: well-known SIDs]");
     return engine_identity_equal(user, &system) || is_member(token, &administrators);
+}
+
+/* Of the token itself, whoever's it is. */
+static bool look_at_token(HANDLE token, iocp_standing *ret_standing) {
+    union {
+        TOKEN_MANDATORY_LABEL label;
+        unsigned char bytes[sizeof(TOKEN_MANDATORY_LABEL) + SECURITY_MAX_SID_SIZE];
+    } info;
+    DWORD has_restrictions = 0;
+    DWORD size = 0;
+    if (!GetTokenInformation(token, TokenIntegrityLevel, &info, sizeof(info), &size)) {
+        return false;
+    }
+    PSID sid = info.label.Label.Sid;
+    ret_standing->integrity = *GetSidSubAuthority(sid, *GetSidSubAuthorityCount(sid) - 1u);
+    /* Wine 8 does not know the first question, which is about groups that only deny as well. */
+    ret_standing->is_filtered = GetTokenInformation(token, TokenHasRestrictions, &has_restrictions,
+                                                    sizeof(has_restrictions), &size)
+                                    ? has_restrictions != 0
+                                    : IsTokenRestricted(token);
+    return true;
+}
+
+bool engine_iocp_own_standing(HANDLE token, const engine_identity *user,
+                              iocp_standing *ret_standing) {
+    ret_standing->is_administrator = is_administrator(NULL, user);
+    return look_at_token(token, ret_standing);
+}
+
+bool engine_iocp_is_lesser(HANDLE token, const engine_identity *user, const iocp_standing *own) {
+    iocp_standing peer;
+    return !look_at_token(token, &peer) ||
+           (own->is_administrator && !is_administrator(token, user)) ||
+           (!own->is_filtered && peer.is_filtered) || peer.integrity < own->integrity;
 }
 
 static int ask_client(HANDLE pipe, engine_peer *ret_peer) {
@@ -161,57 +195,21 @@ int engine_iocp_own_identity(engine *e, engine_identity *ret_identity) {
     return SLUICE_OK;
 }
 
-/* ---- has it less than we have? ---- */
-
-/* The integrity level, as the last number of its SID; 0, the lowest, if it cannot be told. */
-static DWORD integrity_of(HANDLE token) {
-    union {
-        TOKEN_MANDATORY_LABEL label;
-        unsigned char bytes[sizeof(TOKEN_MANDATORY_LABEL) + SECURITY_MAX_SID_SIZE];
-    } info;
-    DWORD size = 0;
-    if (!GetTokenInformation(token, TokenIntegrityLevel, &info, sizeof(info), &size)) {
-        return 0;
-    }
-    PSID sid = info.label.Label.Sid;
-    return *GetSidSubAuthority(sid, (DWORD)(*GetSidSubAuthorityCount(sid) - 1));
-}
-
-static bool token_says(HANDLE token, TOKEN_INFORMATION_CLASS what, bool otherwise) {
-    DWORD value = 0;
-    DWORD size = 0;
-    return GetTokenInformation(token, what, &value, sizeof(value), &size) ? value != 0 : otherwise;
-}
-
-/* What the system does not know at all, it knows of neither. */
-static bool is_only(TOKEN_INFORMATION_CLASS what, HANDLE token, HANDLE own) {
-    return token_says(token, what, true) && !token_says(own, what, true);
-}
-
-static bool is_lesser(HANDLE token, HANDLE own) {
-    return integrity_of(token) < integrity_of(own) ||
-           (token_says(own, TokenElevation, true) && !token_says(token, TokenElevation, false)) ||
-           is_only(TokenHasRestrictions, token, own) || is_only(TokenIsAppContainer, token, own);
-}
-
 int engine_iocp_peer_is_lesser(engine_handle *handle, bool *ret_is_lesser) {
     const iocp_handle *h = engine_iocp_handle(handle);
+    engine_identity user;
     HANDLE token;
-    HANDLE own;
     if (h->type != IOCP_PIPE || h->peer != IOCP_PEER_CLIENT) {
         return SLUICE_ENOTSUP;
     }
     int status = open_client_token(h->os, &token);
-    if (status != SLUICE_OK) {
-        return status;
+    if (status == SLUICE_OK) {
+        *ret_is_lesser =
+            !engine_iocp_token_user(token, &user) ||
+            engine_iocp_is_lesser(token, &user, &engine_iocp_engine(handle->worker)->standing);
+        (void)CloseHandle(token);
     }
-    *ret_is_lesser = true;
-    if (OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &own)) {
-        *ret_is_lesser = is_lesser(token, own);
-        (void)CloseHandle(own);
-    }
-    (void)CloseHandle(token);
-    return SLUICE_OK;
+    return status;
 }
 
 /* ---- what the client may open ---- */
@@ -224,24 +222,27 @@ typedef struct iocp_rights {
     HANDLE token;         /* the client's, for looking at */
 } iocp_rights;
 
+int engine_iocp_token_rights(engine *e, HANDLE token, engine_rights **ret_rights) {
+    iocp_rights *rights = (iocp_rights *)engine_rights_create(e, sizeof(iocp_rights));
+    if (rights == NULL) {
+        (void)CloseHandle(token);
+        return SLUICE_ENOMEM;
+    }
+    rights->token = token;
+    *ret_rights = &rights->rights;
+    return SLUICE_OK;
+}
+
 int engine_iocp_peer_rights(engine_handle *handle, engine_rights **ret_rights) {
     const iocp_handle *h = engine_iocp_handle(handle);
+    HANDLE token;
     if (h->type != IOCP_PIPE || h->peer != IOCP_PEER_CLIENT) {
         return SLUICE_ENOTSUP;
     }
-    iocp_rights *rights =
-        (iocp_rights *)engine_rights_create(handle->worker->engine, sizeof(iocp_rights));
-    if (rights == NULL) {
-        return SLUICE_ENOMEM;
-    }
-    int status = open_client_token(h->os, &rights->token);
-    if (status != SLUICE_OK) {
-        rights->token = NULL;
-        engine_rights_release(&rights->rights);
-        return status;
-    }
-    *ret_rights = &rights->rights;
-    return SLUICE_OK;
+    int status = open_client_token(h->os, &token);
+    return status == SLUICE_OK
+               ? engine_iocp_token_rights(handle->worker->engine, token, ret_rights)
+               : status;
 }
 
 void engine_iocp_rights_close(engine_rights *rights) {

@@ -36,7 +36,8 @@ static int read_own_sid(iocp_engine *e) {
     if (!OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &token)) {
         return SLUICE_EOS;
     }
-    bool is_known = engine_iocp_token_user(token, &e->own);
+    bool is_known = engine_iocp_token_user(token, &e->own) &&
+                    engine_iocp_own_standing(token, &e->own, &e->standing);
     (void)CloseHandle(token);
     return is_known && sid_text(&e->own, e->own_sid) ? SLUICE_OK : SLUICE_EOS;
 }

@@ -92,8 +92,8 @@ int engine_watch_peer(engine_handle *handle);
  *   Linux: it is not in all of our groups (a set-group-ID program's broker and another program of
  *   its user's), or we have what cannot be seen of a peer: capabilities, another real or saved
  *   user. Root is never less.
- *   Windows: its token is of lower integrity, restricted, an app container's, or not elevated where
- *   ours is (docs: Mandatory Integrity Control; User Account Control).
+ *   Windows: its token is of a lower integrity, filtered (CreateRestrictedToken), or no
+ *   administrator's where ours is (docs: Mandatory Integrity Control; User Account Control).
  * What cannot be told counts as less. Errors as engine_peer_identity.
  */
 int engine_peer_is_lesser(engine_handle *handle, bool *ret_is_lesser);

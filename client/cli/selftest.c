@@ -140,6 +140,51 @@ static void check_killed(const selftest_place *place, selftest_result *ret_resul
     run_program(place, path, words, ret_result);
 }
 
+/* ---- checks with a session ---- */
+
+static sluice_session *the_session; /* with the private broker, while the checks run */
+
+static void check_listener(const selftest_place *place, selftest_result *ret_result) {
+    char address[96];
+    char pipe[128];
+    selftest_place with_pipe = *place;
+    sluice_result result = {.size = sizeof(result)};
+    unsigned long long number = sl_clock_now_ns(sl_clock_system());
+    (void)snprintf(address, sizeof(address), "pipe:sluice-selftest-listener-%llu", number);
+    (void)snprintf(pipe, sizeof(pipe), "\\\\.\\pipe\\%s", address + strlen("pipe:"));
+    if (selftest_system() != NULL && strcmp(selftest_system(), "Linux") == 0) {
+        selftest_ask(SELFTEST_PIPE_ACCESS, place, ret_result);
+        return;
+    }
+    int32_t status = sluice_listen(the_session, address, 0, CALL_NS, &result);
+    if (status != SLUICE_OK) {
+        selftest_say(ret_result, SELFTEST_SKIPPED, "cannot listen: %s %.100s",
+                     sluice_status_name(status), result.detail);
+        return;
+    }
+    with_pipe.pipe = pipe;
+    selftest_ask(SELFTEST_PIPE_ACCESS, &with_pipe, ret_result);
+    (void)sluice_close(the_session, result.handles[0], CALL_NS, NULL);
+}
+
+/* For selftest_access_win.c, in a process of its own. */
+static int visit(const char *endpoint, const char *pipe) {
+    char address[SELFTEST_PATH_BYTES];
+    sluice_session *session = NULL;
+    sluice_result result = {.size = sizeof(result)};
+    const session_choice choice = {.client_name = "sluice selftest visit", .endpoint = endpoint};
+    int32_t opened = session_open("selftest", &choice, &session);
+    if (opened != SLUICE_OK) { /* who has less than the broker is not let in at all */
+        return opened == SLUICE_EACCESS ? SELFTEST_VISIT_REFUSED : CLI_EXIT_NOBROKER;
+    }
+    (void)snprintf(address, sizeof(address), "pipe:%s", pipe);
+    int32_t status = sluice_connect(session, address, CALL_NS, &result);
+    (void)sluice_session_close(session);
+    return status == SLUICE_OK        ? SELFTEST_VISIT_OPENED
+           : status == SLUICE_EACCESS ? SELFTEST_VISIT_REFUSED
+                                      : CLI_EXIT_FOUND;
+}
+
 typedef struct selftest_check {
     const char *name;
     const char *what;           /* for people */
@@ -176,6 +221,12 @@ static const selftest_check checks[] = {
     {"peer-identity", "who is at the other end, asked of the kernel", SELFTEST_NOTHING,
      check_identity},
     {"peer-token", "the broker takes us for who our token says", SELFTEST_TOKEN, NULL},
+    {"peer-filtered", "the broker opens no more for a program than that could by itself",
+     SELFTEST_FILTERED, NULL},
+    {"pipe-access", "a broker's pipe lets in its user alone, read back from the system",
+     SELFTEST_ENDPOINT_ACCESS, NULL},
+    {"pipe-listener", "so does a pipe on which it listens for a client", SELFTEST_NOTHING,
+     check_listener},
     {"service-account", "the service runs under its virtual account", SELFTEST_SERVICE_ACCOUNT,
      NULL},
     {"service-restart", "killed, the service comes back", SELFTEST_SERVICE_RESTART, NULL},
@@ -324,6 +375,7 @@ static int run_with_broker(const selftest_options *options) {
                                   .scale = options->scale,
                                   .iterations = iterations,
                                   .is_verbose = options->is_verbose};
+    the_session = session;
     int code = run_all(options, &place);
     (void)sluice_session_close(session);
     return code;
@@ -358,6 +410,9 @@ int command_selftest(int count, char **argv) {
         .rules = rules,
         .rule_count = SL_ARRAY_COUNT(rules),
     };
+    if (count == 3 && strcmp(argv[0], SELFTEST_VISIT) == 0) {
+        return visit(argv[1], argv[2]);
+    }
     args_verdict verdict = args_parse(&command, count, argv);
     if (verdict != ARGS_RUN) {
         return verdict == ARGS_SHOWN ? CLI_EXIT_OK : CLI_EXIT_USAGE;

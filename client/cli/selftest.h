@@ -30,6 +30,7 @@ typedef struct selftest_result {
 /* What a check has to work with. */
 typedef struct selftest_place {
     const char *endpoint;    /* of a private broker that runs; "" = there is none */
+    const char *pipe;        /* as the system has it: on which that broker listens for us */
     const char *broker_path; /* --broker; NULL = beside the tool */
     const char *user;        /* whom that broker takes us for */
     const char *tests_path;  /* --tests; NULL = beside the tool, or as in a build */
@@ -47,12 +48,20 @@ typedef enum selftest_question {
     SELFTEST_NEW_INSTANCE,
     SELFTEST_REMOTE,
     SELFTEST_TOKEN,
+    SELFTEST_ENDPOINT_ACCESS,
+    SELFTEST_PIPE_ACCESS,
+    SELFTEST_FILTERED,
     SELFTEST_SERVICE_ACCOUNT,
     SELFTEST_SERVICE_RESTART,
     SELFTEST_PRESHUTDOWN,
     SELFTEST_SERVICE_LOG,
     SELFTEST_SERVICE_PROGRAM
 } selftest_question;
+
+/* `sluice selftest SELFTEST_VISIT ENDPOINT PIPE`, for a check alone: has the broker connect to that
+ * pipe. Its exit code; any other: it came to nothing. */
+#define SELFTEST_VISIT "visit"
+enum { SELFTEST_VISIT_OPENED = 20, SELFTEST_VISIT_REFUSED = 21 };
 
 void selftest_say(selftest_result *result, selftest_outcome outcome, const char *format, ...);
 

@@ -189,8 +189,7 @@ static DWORD try_it(attack what, const WCHAR *name) {
     return error;
 }
 
-/* Where the system has a broker's endpoint. */
-static bool endpoint_path(const selftest_place *place, WCHAR ret_name[SELFTEST_PATH_BYTES]) {
+bool selftest_endpoint_path(const selftest_place *place, WCHAR ret_name[SELFTEST_PATH_BYTES]) {
     static const char local[] = "\\\\.\\pipe\\";
     char name[SELFTEST_PATH_BYTES];
     if (strncmp(place->endpoint, local, sizeof(local) - 1) != 0) {
@@ -205,7 +204,7 @@ static bool endpoint_path(const selftest_place *place, WCHAR ret_name[SELFTEST_P
 static void must_refuse(attack what, HANDLE token, const selftest_place *place,
                         selftest_result *ret_result) {
     WCHAR name[SELFTEST_PATH_BYTES];
-    if (!endpoint_path(place, name)) {
+    if (!selftest_endpoint_path(place, name)) {
         selftest_say(ret_result, SELFTEST_SKIPPED, "no private broker");
         return;
     }
@@ -277,7 +276,7 @@ static void remote(const selftest_place *place, selftest_result *ret_result) {
                      (unsigned long)control);
         return;
     }
-    if (!endpoint_path(place, name) || !by_network(name, other)) {
+    if (!selftest_endpoint_path(place, name) || !by_network(name, other)) {
         selftest_say(ret_result, SELFTEST_SKIPPED, "no private broker");
         return;
     }
@@ -328,6 +327,9 @@ void selftest_ask(selftest_question question, const selftest_place *place,
         break;
     case SELFTEST_REMOTE: remote(place, ret_result); break;
     case SELFTEST_TOKEN: token(place, ret_result); break;
+    case SELFTEST_ENDPOINT_ACCESS:
+    case SELFTEST_PIPE_ACCESS:
+    case SELFTEST_FILTERED: selftest_access(question, place, ret_result); break;
     case SELFTEST_SERVICE_LOG:
     case SELFTEST_SERVICE_PROGRAM: selftest_places(question, place, ret_result); break;
     default: selftest_service(question, place, ret_result); break;

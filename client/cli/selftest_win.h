@@ -21,6 +21,13 @@ HANDLE selftest_other_user(void);
 
 bool selftest_wide(const char *text, WCHAR ret_text[SELFTEST_PATH_BYTES]);
 
+/* Where the system has the private broker's endpoint. false: there is none. */
+bool selftest_endpoint_path(const selftest_place *place, WCHAR ret_name[SELFTEST_PATH_BYTES]);
+
+/* selftest_access_win.c: whom pipes let in, and what is opened for whom. */
+void selftest_access(selftest_question question, const selftest_place *place,
+                     selftest_result *ret_result);
+
 /* selftest_service_win.c: a service of its own, from its installation to its end. */
 void selftest_service(selftest_question question, const selftest_place *place,
                       selftest_result *ret_result);

@@ -4,6 +4,7 @@
  * such calls.
  */
 #include <aclapi.h>
+#include <sddl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -205,10 +206,78 @@ static void its_users(void) {
     rig_close(r);
 }
 
+/* Our own token; or one in which the administrators count for denying only. NULL: refused. */
+static HANDLE look_token(bool is_filtered) {
+    BYTE administrators[SECURITY_MAX_SID_SIZE];
+    DWORD size = sizeof(administrators);
+    HANDLE own = NULL;
+    HANDLE filtered = NULL;
+    HANDLE look = NULL;
+    EXPECT(CreateWellKnownSid(WinBuiltinAdministratorsSid, NULL, administrators, &size));
+    SID_AND_ATTRIBUTES disabled = {.Sid = administrators};
+    EXPECT(OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY | TOKEN_DUPLICATE, &own));
+    if (is_filtered) {
+        EXPECT(CreateRestrictedToken(own, 0, 1, &disabled, 0, NULL, 0, NULL, &filtered));
+    }
+    EXPECT(DuplicateToken(is_filtered ? filtered : own, SecurityIdentification, &look));
+    EXPECT(CloseHandle(own) && (!is_filtered || CloseHandle(filtered)));
+    return look;
+}
+
+static int connect_with(rig *r, const char *name, HANDLE token) {
+    engine_rights *rights = NULL;
+    engine_address address;
+    engine_request_id id = 0;
+    EXPECT_STATUS(engine_iocp_token_rights(r->engine, token, &rights), SLUICE_OK);
+    const engine_behalf behalf = {.rights = rights};
+    EXPECT_STATUS(engine_address_pipe(&address, name), SLUICE_OK);
+    EXPECT_STATUS(engine_connect(r->worker, &address, rig_after_ns(r, T_AWAIT_NS), &behalf, NULL,
+                                 &id), SLUICE_OK);
+    engine_completion completion = rig_await(r, id);
+    if (completion.status == SLUICE_OK) {
+        rig_close_handle(r, completion.opened[0]);
+    }
+    engine_rights_release(rights);
+    return completion.status;
+}
+
+/* A program of our own user that is no administrator, where we are one: it is told from us, and has
+ * us open no pipe that is the administrators' alone. */
+static void of_a_weaker_program(void) {
+    rig *r = rig_open();
+    const iocp_engine *e = SL_CONTAINER_OF(r->engine, iocp_engine, engine);
+    char name[NAME_CHARS];
+    WCHAR path[NAME_CHARS];
+    SECURITY_ATTRIBUTES access = {.nLength = sizeof(access)};
+    if (!e->standing.is_administrator) {
+        rig_close(r);
+        T_SKIP("only an administrator may do more than others");
+    }
+    HANDLE own = look_token(false);
+    HANDLE filtered = look_token(true);
+    EXPECT(!engine_iocp_is_lesser(own, &e->own, &e->standing));
+    EXPECT(engine_iocp_is_lesser(filtered, &e->own, &e->standing));
+    make_name(name, sizeof(name), "-guarded");
+    EXPECT(MultiByteToWideChar(CP_UTF8, 0, name, -1, path, NAME_CHARS) > 0);
+    EXPECT(ConvertStringSecurityDescriptorToSecurityDescriptorA(
+        "D:P(A;;FA;;;BA)", SDDL_REVISION_1, &access.lpSecurityDescriptor, NULL));
+    HANDLE servers[2];
+    for (unsigned i = 0; i < 2; i++) {
+        servers[i] = CreateNamedPipeW(path, PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED, 0, 2, 4096,
+                                      4096, 0, &access);
+        EXPECT(servers[i] != INVALID_HANDLE_VALUE);
+    }
+    (void)LocalFree(access.lpSecurityDescriptor);
+    EXPECT_STATUS(connect_with(r, name, filtered), SLUICE_EACCESS);
+    EXPECT_STATUS(connect_with(r, name, own), SLUICE_OK);
+    EXPECT(CloseHandle(servers[0]) && CloseHandle(servers[1]));
+    rig_close(r);
+}
+
 static const t_case cases[] = {
     {"same_as_others", 0, same_as_others}, {"same_as_each_other", 0, same_as_each_other},
     {"not_a_name", 0, not_a_name},         {"longest_name", 0, longest_name},
-    {"its_users", 0, its_users},
+    {"its_users", 0, its_users},           {"of_a_weaker_program", 0, of_a_weaker_program},
 };
 
 const t_suite suite_names = {"names", cases, SL_ARRAY_COUNT(cases)};

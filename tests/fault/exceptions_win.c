@@ -13,6 +13,8 @@ const fault_exception fault_exceptions[] = {
      "of what is refused: tests/sluiced/place_test_win.c; without it \"somebody\""},
     {"broker/startup_win.c:startup_exit:TerminateProcess", NULL,
      "only where the system gives no answer within 10 s (startup_watch.h)"},
+    {"engine/iocp_identity.c:engine_iocp_token_rights:CloseHandle", NULL,
+     "only without memory (fault.memory)"},
     {"base/thread_win.c:sl_thread_detach:CloseHandle", NULL,
      "only the client library leaves threads to themselves: it fails in its level"},
     {"engine/opener_win.c:engine_opener_os_interrupt:CancelSynchronousIo", "?",
