@@ -24,10 +24,11 @@ typedef struct control_watch {
     void *os_wait;    /* win */
 } control_watch;
 
-/* `who` is a process id or, inherited, "fd:N", "fd:N:ID" (its id) or "handle:N". A pidfd is readable when the process
- * has ended; a life line, a socket, when its other end is shut down, which a process can do that
- * has no right to signal us. on_gone is called once, by the loop. SLUICE_OK; ENOTFOUND: the process
- * is gone already; EINVAL: no such notation here; EACCESS, ENOMEM, EOSLIMIT, EOS. */
+/* `who` is a process id or, inherited, "fd:N", "fd:N:ID" (its id) or "handle:N". A pidfd is
+ * readable when the process has ended; a life line, a socket, when its other end is shut down,
+ * which a process can do that has no right to signal us. on_gone is called once, by the loop.
+ * SLUICE_OK; ENOTFOUND: the process is gone already; EINVAL: no such notation here; EACCESS,
+ * ENOMEM, EOSLIMIT, EOS. */
 int control_watch_open(control_watch *watch, uv_loop_t *loop, const char *who,
                        void (*on_gone)(void *user), void *user);
 
