@@ -4,12 +4,14 @@
 #include "base/own_dir.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/nobody.h"
 #include "base/status.h"
 
 static int fail(char ret_why[SL_OWN_DIR_WHY_BYTES], const char *path, int error) {
@@ -32,7 +34,7 @@ static int find_runtime_dir(const char **ret_path, char ret_why[SL_OWN_DIR_WHY_B
         *ret_path = is_absent ? path : NULL;
         return is_absent ? SLUICE_OK : fail(ret_why, "XDG_RUNTIME_DIR", errno);
     }
-    if (S_ISDIR(info.st_mode) && info.st_uid == geteuid() &&
+    if (S_ISDIR(info.st_mode) && sl_nobody_is_own(AT_FDCWD, path, &info) &&
         (info.st_mode & (S_IWGRP | S_IWOTH)) == 0) {
         *ret_path = path;
     }
@@ -74,7 +76,7 @@ int sl_own_dir(bool makes, char ret_path[SL_OWN_DIR_BYTES], char ret_why[SL_OWN_
     if (!S_ISDIR(info.st_mode)) {
         (void)snprintf(ret_why, SL_OWN_DIR_WHY_BYTES,
                        "%s is no directory: remove it, or name the endpoint", ret_path);
-    } else if (info.st_uid != geteuid()) {
+    } else if (!sl_nobody_is_own(AT_FDCWD, ret_path, &info)) {
         (void)snprintf(ret_why, SL_OWN_DIR_WHY_BYTES,
                        "%s belongs to uid %lu: remove it, or name the endpoint", ret_path,
                        (unsigned long)info.st_uid);

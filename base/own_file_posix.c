@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/nobody.h"
+
 #define LINKS_MAX  40u /* symbolic links on the way: MAXSYMLINKS of Linux */
 #define FILE_MODE  0640
 #define FILE_FLAGS (O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW)
@@ -28,8 +30,12 @@ typedef struct way {
     const char *why;
 } way;
 
-static bool is_trusted(const struct stat *info) {
-    return info->st_uid == 0 || info->st_uid == geteuid();
+static bool is_trusted_link(const struct stat *info) {
+    return info->st_uid == 0 || (info->st_uid == geteuid() && info->st_uid != sl_nobody_find().uid);
+}
+
+static bool is_trusted_file(int fd, const struct stat *info) {
+    return info->st_uid == 0 || sl_nobody_is_own_fd(fd, info);
 }
 
 /* Takes the folder. */
@@ -71,7 +77,7 @@ static int next_name(way *w) {
 static int follow(way *w, int link, const struct stat *info) {
     char text[PATH_MAX];
     size_t rest = strlen(w->rest + w->at) + 1;
-    if (!is_trusted(info)) {
+    if (!is_trusted_link(info)) {
         w->why = "a symbolic link on the way belongs to somebody else";
         return ELOOP;
     }
@@ -126,9 +132,9 @@ static int check(way *w, int fd) {
         return errno;
     }
     if (S_ISREG(info.st_mode)) {
-        w->why = !is_trusted(&info)  ? "it belongs to somebody else"
-                 : info.st_nlink > 1 ? "it has a second name (a hard link) somewhere else"
-                                     : NULL;
+        w->why = !is_trusted_file(fd, &info) ? "it belongs to somebody else"
+                 : info.st_nlink > 1         ? "it has a second name (a hard link) somewhere else"
+                                             : NULL;
     } else if (!S_ISCHR(info.st_mode)) {
         w->why = "this is no file";
     }

@@ -42,12 +42,14 @@ static void log_refusal(const broker_session *session, int status, const engine_
 
 /* Our own user, with all that this process has: it could do by itself what we do for it. A program
  * with a group of its own (set-group-ID), with capabilities, or elevated by its user has a broker
- * that has the same; other programs of that user's have less. */
+ * that has the same; other programs of that user's have less. And who shows our number because it
+ * has none here (is_unmapped) may be anybody, unless it is the process that we are here for. */
 static int is_ours(const broker_session *session, const engine_peer *peer, bool *ret_is_ours) {
     const broker *b = session->worker->broker;
     bool is_lesser = false;
-    *ret_is_ours = engine_identity_equal(&peer->user, &b->own);
-    if (!*ret_is_ours || (peer->process_id != 0 && peer->process_id == b->options.client_process)) {
+    bool is_client = peer->process_id != 0 && peer->process_id == b->options.client_process;
+    *ret_is_ours = engine_identity_equal(&peer->user, &b->own) && (is_client || !peer->is_unmapped);
+    if (!*ret_is_ours || is_client) {
         return SLUICE_OK;
     }
     int status = engine_peer_is_lesser(session->pipe, &is_lesser);
@@ -76,7 +78,10 @@ static bool is_own_detour(const broker *b, const engine_peer *peer) {
 static int judge(broker_session *session, const engine_peer *peer, bool rules,
                  const char **ret_why) {
     bool is_let_in = rules;
-    if (!rules && engine_identity_equal(&peer->user, &session->worker->broker->own)) {
+    if (peer->is_unmapped) {
+        *ret_why = "this user has no number in the broker's user namespace: no list names it, and "
+                   "nobody can tell it from others";
+    } else if (!rules && engine_identity_equal(&peer->user, &session->worker->broker->own)) {
         *ret_why = "this process has less than the broker's (a group, elevation), though the user "
                    "is the same";
     }
@@ -131,6 +136,7 @@ int peer_admit(broker_session *session, sl_reason *ret_reason) {
         return status;
     }
     session->identity = peer.user;
+    session->is_unmapped = peer.is_unmapped;
     session->sees_all = rules;
     session->process_id = peer.process_id;
     session->is_admitted = true;
@@ -138,7 +144,8 @@ int peer_admit(broker_session *session, sl_reason *ret_reason) {
 }
 
 bool peer_sees(const broker_session *viewer, const broker_session *other) {
-    return viewer->sees_all || engine_identity_equal(&viewer->identity, &other->identity);
+    return viewer == other || viewer->sees_all ||
+           (!viewer->is_unmapped && engine_identity_equal(&viewer->identity, &other->identity));
 }
 
 void peer_charge_zombie(broker_session *session) {

@@ -116,6 +116,7 @@ struct broker_session {
     engine_identity identity;
     engine_rights *rights; /* what it may open; NULL: all that we may, for it is our own user's */
     bool is_admitted;
+    bool is_unmapped; /* others may show the same identity (engine_peer) */
     bool sees_all;
     uint64_t process_id; /* told by the system; where it does not, by the client */
     uint64_t closed_ns;  /* when it began to close */

@@ -224,16 +224,18 @@ void client_core_launched(client_core *core, int status, uint32_t os_error, uint
 
 /* Whose broker is it? An untrusted one's name is for people to judge. */
 static int check_server(client_core *core, const client_link *link) {
-    engine_identity server = {.kind = ENGINE_IDENTITY_NONE};
+    engine_peer server = {.user = {.kind = ENGINE_IDENTITY_NONE}};
     int status = client_trust_check(&core->settings.trust, core->started, core->worker,
                                     link->handle, &server);
     if (status == SLUICE_OK) {
-        core->server = server;
-    } else if (status == SLUICE_EUNTRUSTED && server.kind != ENGINE_IDENTITY_NONE) {
+        core->server = server.user;
+    } else if (status == SLUICE_EUNTRUSTED && server.user.kind != ENGINE_IDENTITY_NONE) {
         char who[ENGINE_IDENTITY_TEXT_BYTES];
         sl_reason reason;
-        engine_identity_text(&server, who);
+        engine_identity_text(&server.user, who);
         const char *what = core->started != 0 ? "another process answers, of the user"
+                           : server.is_unmapped
+                               ? "the server's user has no number in this user namespace, and shows"
                            : core->settings.trust.doubts_own
                                ? "this program has more rights than its user, and the server's is"
                                : "the server's user";

@@ -27,6 +27,7 @@
 
 #include "base/alloc.h"
 #include "base/list.h"
+#include "base/nobody.h"
 #include "base/own_fds.h"
 #include "client/errand.h"
 #include "client/tally.h"
@@ -52,7 +53,8 @@ static int check_own(const char *path, mode_t forbidden) {
     if (lstat(path, &info) != 0) {
         return errno;
     }
-    return S_ISDIR(info.st_mode) && info.st_uid == geteuid() && (info.st_mode & forbidden) == 0
+    return S_ISDIR(info.st_mode) && (info.st_mode & forbidden) == 0 &&
+                   sl_nobody_is_own(AT_FDCWD, path, &info)
                ? 0
                : EPERM;
 }
@@ -138,7 +140,7 @@ static bool clear_stale(int parent_folder, const char *name) {
     if (folder < 0) {
         return false;
     }
-    bool is_stale = fstat(folder, &info) == 0 && info.st_uid == geteuid() &&
+    bool is_stale = fstat(folder, &info) == 0 && sl_nobody_is_own_fd(folder, &info) &&
                     flock(folder, LOCK_EX | LOCK_NB) == 0;
     if (is_stale) {
         empty_folder(folder);

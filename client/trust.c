@@ -21,21 +21,24 @@ static bool is_of_family(const engine_identity *user, const char *family) {
 }
 
 static bool is_trusted_service(const client_trust *trust, const engine_identity *own,
-                               const engine_identity *server) {
+                               const engine_peer *server) {
+    if (server->is_unmapped) {
+        return false;
+    }
     if (trust->expected.kind != ENGINE_IDENTITY_NONE) {
-        return engine_identity_equal(&trust->expected, server);
+        return engine_identity_equal(&trust->expected, &server->user);
     }
     for (unsigned i = 0; i < trust->user_count; i++) {
-        if (engine_identity_equal(&trust->users[i], server)) {
+        if (engine_identity_equal(&trust->users[i], &server->user)) {
             return true;
         }
     }
-    return (engine_identity_equal(own, server) && !trust->doubts_own) ||
-           is_of_family(server, trust->family);
+    return (engine_identity_equal(own, &server->user) && !trust->doubts_own) ||
+           is_of_family(&server->user, trust->family);
 }
 
 int client_trust_check(const client_trust *trust, uint64_t started, engine_worker *worker,
-                       engine_handle *pipe, engine_identity *ret_server) {
+                       engine_handle *pipe, engine_peer *ret_server) {
     engine_identity own;
     engine_peer server;
     int status = engine_peer_identity(pipe, &server);
@@ -46,9 +49,9 @@ int client_trust_check(const client_trust *trust, uint64_t started, engine_worke
         engine_own_identity(engine_worker_engine(worker), &own) != SLUICE_OK) {
         return SLUICE_EUNTRUSTED;
     }
-    bool is_trusted = started != 0 ? engine_identity_equal(&own, &server.user) &&
-                                         server.process_id == started
-                                   : is_trusted_service(trust, &own, &server.user);
-    *ret_server = server.user;
+    bool is_trusted =
+        started != 0 ? engine_identity_equal(&own, &server.user) && server.process_id == started
+                     : is_trusted_service(trust, &own, &server);
+    *ret_server = server;
     return is_trusted ? SLUICE_OK : SLUICE_EUNTRUSTED;
 }

@@ -34,6 +34,6 @@ void client_trust_platform(client_trust *trust, const char *endpoint);
  * worker's thread, without waiting. Who it is is told if it is known, also with EUNTRUSTED.
  * SLUICE_OK, EUNTRUSTED; EBROKERLOST: it has gone already. */
 int client_trust_check(const client_trust *trust, uint64_t started, engine_worker *worker,
-                       engine_handle *pipe, engine_identity *ret_server);
+                       engine_handle *pipe, engine_peer *ret_server);
 
 #endif

@@ -8,6 +8,7 @@
  * anybody can make a directory there before the service does. Nor does it hold by way of a symbolic
  * link: in /tmp anybody could have made the link, to a directory of its own that is safe in itself.
  * Nor of the default endpoint, which is this user's: another user's folder has no business there.
+ * Nor in a user namespace where the owner has no number: then it may be anybody (base/nobody.h).
  */
 #include "client/trust.h"
 
@@ -17,6 +18,8 @@
 #include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/nobody.h"
 
 /* The directory that a path's last name is in. It must be written as the system writes it:
  * absolute, without links, "." and "..". */
@@ -33,20 +36,21 @@ static bool find_directory(const char *endpoint, char ret_path[ENGINE_PIPE_NAME_
     return realpath(ret_path, real) != NULL && strcmp(real, ret_path) == 0;
 }
 
-static bool is_safe(const char *path, uid_t owner) {
+static bool is_safe(const char *path, uid_t owner, uid_t nobody) {
     struct stat info;
     return lstat(path, &info) == 0 && S_ISDIR(info.st_mode) &&
-           (info.st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
+           (info.st_mode & (S_IWGRP | S_IWOTH)) == 0 && info.st_uid != nobody &&
            (info.st_uid == 0 || info.st_uid == owner || info.st_uid == geteuid());
 }
 
 /* path is absolute; it is cut short on the way up. */
 static bool is_safe_up_to_root(char *path, uid_t owner) {
-    bool safe = is_safe(path, owner);
+    uid_t nobody = sl_nobody_find().uid;
+    bool safe = is_safe(path, owner, nobody);
     while (safe && path[1] != '\0') {
         char *slash = strrchr(path, '/');
         *(slash == path ? slash + 1 : slash) = '\0';
-        safe = is_safe(path, owner);
+        safe = is_safe(path, owner, nobody);
     }
     return safe;
 }

@@ -449,6 +449,7 @@ static void block_sigpipe(void) {
 static int worker_open(engine_worker *base) {
     engine_epoll_worker *worker = engine_epoll_worker_of(base);
     sl_list_init(&worker->runnable);
+    worker->nobody = sl_nobody_find();
     worker->epoll_fd = CALLS.epoll_create1(EPOLL_CLOEXEC);
     if (worker->epoll_fd < 0) {
         return engine_epoll_status(errno);

@@ -33,6 +33,7 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 
+#include "base/nobody.h"
 #include "base/thread.h"
 #include "engine/backend.h"
 #include "engine/opener.h"
@@ -109,6 +110,7 @@ typedef struct engine_epoll_worker {
     int epoll_fd;
     int wake_fd;      /* eventfd, edge-triggered: written by wake(), never read */
     sl_list runnable; /* handles with a request whose system call may succeed now */
+    sl_nobody nobody; /* what the kernel calls peers without a number here */
 } engine_epoll_worker;
 
 typedef enum engine_epoll_role {
@@ -285,8 +287,9 @@ int engine_epoll_peer_rights(engine_handle *handle, engine_rights **ret_rights);
 /* The user that the kernel noted when the peer connected. */
 typedef struct engine_epoll_user {
     engine_rights rights; /* first */
-    uid_t uid;
+    uid_t uid; /* -1, as the group: it has no number in our user namespace */
     gid_t gid;
+    uid_t nobody;      /* owners that show it may be two (base/nobody.h) */
     bool knows_groups; /* those below are all of them */
     unsigned group_count;
     gid_t groups[];

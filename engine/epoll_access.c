@@ -42,7 +42,7 @@
 /* ---- one file -------------------------------------------------------------------------------- */
 
 static bool is_in_group(const engine_epoll_user *user, gid_t group) {
-    bool is_in = user->gid == group;
+    bool is_in = user->gid == group && group != (gid_t)-1;
     for (unsigned i = 0; i < user->group_count && !is_in; i++) {
         is_in = user->groups[i] == group;
     }
@@ -71,6 +71,9 @@ static bool acl_permits(const engine_epoll_user *user, const struct stat *info, 
         unsigned permitted = read_u16(acl + at + 2);
         uint32_t id = read_u32(acl + at + 4);
         bool is_group = tag == ACL_GROUP || tag == ACL_GROUP_OBJ;
+        if (tag == ACL_USER && id == UINT32_MAX && user->uid == id) {
+            return false; /* an entry for one of those without a number here: for this one? */
+        }
         if (tag == ACL_USER && id == user->uid && !is_named) {
             is_named = true;
             named = permitted;
@@ -205,7 +208,8 @@ static int check_link(const walk *w, const struct stat *link) {
         return errno;
     }
     bool is_for_all = (folder.st_mode & (S_ISVTX | S_IWOTH)) == (S_ISVTX | S_IWOTH);
-    bool is_fine = !is_for_all || link->st_uid == w->user->uid || link->st_uid == folder.st_uid;
+    bool is_folders = link->st_uid == folder.st_uid && link->st_uid != w->user->nobody;
+    bool is_fine = !is_for_all || link->st_uid == w->user->uid || is_folders;
     return is_fine ? 0 : EACCES;
 }
 

@@ -4,6 +4,10 @@
  * The kernel keeps the credentials of the one who connected, and of the one who called listen, with
  * the socket (unix(7), SO_PEERCRED, SO_PEERGROUPS): as they were at that moment, in our user
  * namespace, and out of the peer's reach. A call that copies some bytes; it cannot wait.
+ *
+ * Who has no number in that namespace shows the same one as all of its kind (base/nobody.h). Such a
+ * peer is marked (engine_peer.is_unmapped), no list names it, and its rights are those of somebody
+ * who owns nothing and is in no group.
  */
 #include <errno.h>
 #include <linux/capability.h>
@@ -28,9 +32,12 @@ static int read_credentials(engine_handle *handle, struct ucred *ret_credentials
     if (CALLS.getsockopt(self->fd, SOL_SOCKET, SO_PEERCRED, ret_credentials, &length) != 0) {
         return engine_epoll_status(errno);
     }
-    /* A user of no meaning in our namespace reads as 65534, like everybody of that kind: it is
-     * refused or let in together with all of them. Nobody connected: -1. */
+    /* Nobody connected: -1. */
     return ret_credentials->uid != (uid_t)-1 ? SLUICE_OK : SLUICE_ECLOSED;
+}
+
+static const sl_nobody *nobody_of(const engine_handle *handle) {
+    return &engine_epoll_worker_of(handle->worker)->nobody;
 }
 
 int engine_epoll_peer_identity(engine_handle *handle, engine_peer *ret_peer) {
@@ -39,6 +46,7 @@ int engine_epoll_peer_identity(engine_handle *handle, engine_peer *ret_peer) {
     if (status == SLUICE_OK) {
         engine_identity_uid(&ret_peer->user, credentials.uid);
         ret_peer->is_administrator = credentials.uid == 0;
+        ret_peer->is_unmapped = credentials.uid == nobody_of(handle)->uid;
         /* Of who connected or listened at that time, in our namespace; 0 = it is not in there. */
         ret_peer->is_self = credentials.pid == getpid();
         ret_peer->process_id = credentials.pid > 0 ? (uint64_t)credentials.pid : 0;
@@ -65,7 +73,7 @@ static bool has_group(const engine_identity *whom, unsigned count) {
 }
 
 /* The groups beside the first. A peer in too many (ERANGE) is in none that we can tell. */
-static bool is_in_group(int fd, const engine_identity *whom, unsigned count) {
+static bool is_in_group(int fd, gid_t nobody, const engine_identity *whom, unsigned count) {
     gid_t groups[ENGINE_PEER_GROUPS_MAX];
     socklen_t length = sizeof(groups);
     if (CALLS.getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length) != 0) {
@@ -74,7 +82,7 @@ static bool is_in_group(int fd, const engine_identity *whom, unsigned count) {
     for (size_t i = 0; i < length / sizeof(groups[0]); i++) {
         engine_identity group;
         engine_identity_gid(&group, groups[i]);
-        if (is_named(whom, count, &group)) {
+        if (groups[i] != nobody && is_named(whom, count, &group)) {
             return true;
         }
     }
@@ -90,9 +98,11 @@ int engine_epoll_peer_is_among(engine_handle *handle, const engine_identity *who
     if (status == SLUICE_OK) {
         engine_identity_uid(&user, credentials.uid);
         engine_identity_gid(&group, credentials.gid);
-        *ret_is_among = is_named(whom, count, &user) || is_named(whom, count, &group) ||
+        const sl_nobody *nobody = nobody_of(handle);
+        *ret_is_among = (credentials.uid != nobody->uid && is_named(whom, count, &user)) ||
+                        (credentials.gid != nobody->gid && is_named(whom, count, &group)) ||
                         (has_group(whom, count) &&
-                         is_in_group(engine_epoll_handle_of(handle)->fd, whom, count));
+                         is_in_group(engine_epoll_handle_of(handle)->fd, nobody->gid, whom, count));
     }
     return status;
 }
@@ -161,11 +171,18 @@ int engine_epoll_peer_rights(engine_handle *handle, engine_rights **ret_rights) 
     if (user == NULL) {
         return SLUICE_ENOMEM;
     }
-    user->uid = credentials.uid;
-    user->gid = credentials.gid;
-    user->knows_groups = knows_groups;
-    user->group_count = (unsigned)(length / sizeof(groups[0]));
-    memcpy(user->groups, groups, length);
+    const sl_nobody *nobody = nobody_of(handle);
+    user->nobody = nobody->uid;
+    user->uid = credentials.uid != nobody->uid ? credentials.uid : (uid_t)-1;
+    user->gid = credentials.gid != nobody->gid ? credentials.gid : (gid_t)-1;
+    user->knows_groups = knows_groups && credentials.gid != nobody->gid;
+    for (size_t i = 0; i < length / sizeof(groups[0]); i++) {
+        if (groups[i] != nobody->gid) {
+            user->groups[user->group_count++] = groups[i];
+        } else {
+            user->knows_groups = false;
+        }
+    }
     *ret_rights = &user->rights;
     return SLUICE_OK;
 }

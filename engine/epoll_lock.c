@@ -40,6 +40,9 @@
 #define CALLS      engine_epoll_calls
 #define SUFFIX     ".lock"
 #define ATTEMPTS   16u
+/* O_NOATIME is for a file's owner: what shows our number in a user namespace is ours only then
+ * (base/nobody.h). */
+#define OLD_FLAGS  (O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_NOATIME)
 #define TEXT_BYTES (sizeof(ENGINE_EPOLL_LOCK_TEXT) - 1)
 /* Digits in full, so that a record is written over another one whole. */
 #define RECORD \
@@ -124,7 +127,11 @@ static int take_old(int folder, const char *name, int *ret_fd,
         *ret_detail = not_ours;
         return EADDRINUSE;
     }
-    int fd = CALLS.openat(folder, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+    int fd = CALLS.openat(folder, name, OLD_FLAGS, 0);
+    if (fd < 0 && errno == EPERM) {
+        *ret_detail = not_ours;
+        return EADDRINUSE;
+    }
     if (fd < 0) {
         return errno == ENOENT || errno == ELOOP ? EAGAIN : errno;
     }

@@ -191,6 +191,10 @@ int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf,
     name->folder = AT_FDCWD;
     if (user == NULL) {
         path_sockaddr(name, &storage, &length);
+    } else if (user->uid == (uid_t)-1) {
+        error = EACCES;
+        *ret_detail = "this client's user has no number in the broker's user namespace, so no "
+                      "socket can be its own";
     } else {
         error = find_folder(name, user, &storage, &length);
         *ret_detail = error == EACCES ? ENGINE_DETAIL_RIGHTS : NULL;

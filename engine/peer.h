@@ -45,6 +45,9 @@ int engine_own_identity(engine *engine, engine_identity *ret_identity);
 
 typedef struct engine_peer {
     engine_identity user;
+    /* Linux: it has no number in our user namespace, and shows one that others show as well
+     * (base/nobody.h). It is nobody's own: no list names it, and it owns nothing. */
+    bool is_unmapped;
     /* Accepted pipes: root, LocalSystem, or an enabled member of Administrators. */
     bool is_administrator;
     bool is_self;        /* this very process */

@@ -229,6 +229,33 @@ static void test_late_identity(uint64_t seed) {
     close_rig(&u);
 }
 
+/* Where our own user has no number of its own, whoever shows the same one may be another user: it
+ * is let in where everybody is, by no list, rules nothing, and sees what is its own session's. */
+static void test_unmapped(uint64_t seed) {
+    users_rig u;
+    engine_identity allow;
+    engine_identity_uid(&allow, OWN);
+    open_rig(&u, seed, "0666", &allow, 1);
+    sim_world_options(u.rig.world)->nobody_id = OWN;
+    EXPECT(try_as(&u, OWN, OWN, true) == SLUICE_EACCESS);
+    EXPECT(try_as(&u, ROOT, ROOT, true) == SLUICE_OK);
+    close_rig(&u);
+    open_rig(&u, seed, NULL, NULL, 0);
+    sim_world_options(u.rig.world)->nobody_id = OWN;
+    EXPECT(try_as(&u, OWN, OWN, true) == SLUICE_EACCESS);
+    close_rig(&u);
+    open_rig(&u, seed, "0666", NULL, 0);
+    sim_world_options(u.rig.world)->nobody_id = OWN;
+    raw_client *clients[] = {open_busy(&u, OWN), open_busy(&u, OWN), open_busy(&u, ALICE)};
+    rig_run_for(&u.rig, SETTLE_NS);
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(clients); i++) {
+        EXPECT(count_kind(list(clients[i], SL_OPS_FILTER_ALL, 0), SL_REQUEST_READ) == READS);
+        expect_status(clients[i], i < 2 ? "uid 1000" : "uid 2001", false, 0);
+        client_close(clients[i]);
+    }
+    close_rig(&u);
+}
+
 /* ---- who is charged -------------------------------------------------------------------------- */
 
 /* Leaves one handle with the system. false: the user may have no more handles. */
@@ -540,6 +567,7 @@ int main(int argc, char **argv) {
         test_visibility(seed);
         test_admission(seed);
         test_late_identity(seed);
+        test_unmapped(seed);
         test_zombies(seed);
         test_remains(seed);
     }

@@ -52,6 +52,7 @@ static engine_epoll_user *make_user(bool knows_groups) {
     assert_non_null(user);
     user->uid = USER;
     user->gid = PRIMARY;
+    user->nobody = (uid_t)-1;
     user->knows_groups = knows_groups;
     user->group_count = knows_groups ? 1 : 0;
     user->groups[0] = FURTHER;

@@ -32,8 +32,8 @@
     X(getxattr, ERRNO, E(EIO), E(ENOENT), E(ENOMEM)) \
     X(linkat, ERRNO, E(EACCES), E(EEXIST), E(EPERM), E(ENOSPC), E(EROFS), E(EIO)) \
     X(listen, ERRNO, E(EADDRINUSE), E(ENOMEM)) \
-    X(openat, ERRNO, E(EMFILE), E(ENFILE), E(EACCES), E(ENOSPC), E(EROFS), E(EINTR), E(EISDIR), \
-      E(ELOOP), E(ENOENT), E(EIO)) \
+    X(openat, ERRNO, E(EMFILE), E(ENFILE), E(EACCES), E(EPERM), E(ENOSPC), E(EROFS), E(EINTR), \
+      E(EISDIR), E(ELOOP), E(ENOENT), E(EIO)) \
     X(pidfd_open, ERRNO, E(EMFILE), E(ENFILE), E(ENOMEM), E(ENOSYS), E(ESRCH)) \
     X(pipe2, ERRNO, E(EMFILE), E(ENFILE)) \
     X(poll, ERRNO, E(EINTR), E(ENOMEM)) \

@@ -53,7 +53,7 @@ static unsigned run(unsigned act, const fault_plan *plans, unsigned count) {
     return struck;
 }
 
-static const char *const claims[] = {"engine/", "base/thread", NULL};
+static const char *const claims[] = {"engine/", "base/nobody", "base/thread", NULL};
 
 static unsigned count_acts(void) {
     return engine_act_count;

@@ -384,6 +384,8 @@ static int sim_peer_identity(engine_handle *base, engine_peer *ret_peer) {
     }
     engine_identity_uid(&ret_peer->user, connection->user[1 - side]);
     ret_peer->is_self = connection->engine[0] == connection->engine[1];
+    uint32_t nobody = sim_world_of_worker(base->worker)->options.nobody_id;
+    ret_peer->is_unmapped = nobody != 0 && connection->user[1 - side] == nobody;
     ret_peer->is_administrator = side == 1 && connection->user[0] == 0;
     return SLUICE_OK;
 }
@@ -398,10 +400,13 @@ static int sim_peer_is_among(engine_handle *base, const engine_identity *whom, u
     engine_identity group;
     engine_identity_uid(&user, connection->user[0]);
     engine_identity_gid(&group, connection->group[0]);
+    uint32_t nobody = sim_world_of_worker(base->worker)->options.nobody_id;
+    bool has_user = nobody == 0 || connection->user[0] != nobody;
+    bool has_group = nobody == 0 || connection->group[0] != nobody;
     *ret_is_among = false;
     for (unsigned i = 0; i < count; i++) {
-        *ret_is_among = *ret_is_among || engine_identity_equal(&whom[i], &user) ||
-                        engine_identity_equal(&whom[i], &group);
+        *ret_is_among = *ret_is_among || (has_user && engine_identity_equal(&whom[i], &user)) ||
+                        (has_group && engine_identity_equal(&whom[i], &group));
     }
     return SLUICE_OK;
 }

@@ -156,6 +156,7 @@ typedef struct sim_options {
      * Presets: SIM_USER. Connections remember it on both sides (engine_peer_identity). */
     uint32_t user_id;
     uint32_t group_id; /* its only one (engine_peer_is_among) */
+    uint32_t nobody_id; /* of who has no number here (engine_peer.is_unmapped); 0 = all have one */
     unsigned peer_busy_count; /* so many times who accepts asks in vain (EBUSY), as on Windows */
     uint16_t per_mille[SIM_FAULT_COUNT];
     const sim_host *hosts; /* must outlive the world */
