@@ -346,8 +346,8 @@ void engine_epoll_forget_peer(engine_epoll_handle *self);
 #define ENGINE_EPOLL_LOCK_TEXT \
     "Sluice: whoever has this file locked owns the pipe of the same name without \".lock\".\n"
 
-/* And behind it, which socket file was made at the name: its file system, number and time. */
-#define ENGINE_EPOLL_RECORD_BYTES 94 /* with its NUL */
+/* And behind it, which socket file was made at the name: its number and time. */
+#define ENGINE_EPOLL_RECORD_BYTES 69 /* with its NUL */
 void engine_epoll_lock_describe(const struct stat *socket,
                                 char ret_record[ENGINE_EPOLL_RECORD_BYTES]);
 

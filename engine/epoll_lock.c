@@ -14,11 +14,13 @@
  *
  * A killed process leaves its socket file as well, and that may go only if it is that very one:
  * another program may have put its own there since, and may just be between its bind and its
- * listen, so that nobody answers. So the lock file says which one it was: file system, number, and
- * the time of its making, since a number is given out again. (A socket file's time of last writing
- * is that: nobody writes to it. Modes, owners, ACLs and links change another of its times.) What a
- * stranger puts there has another time, unless it has the same number and was made within the same
- * tick of the file system's clock, some milliseconds: in which we would have to be killed, too.
+ * listen, so that nobody answers. So the lock file says which one it was: its number, and the time
+ * of its making, since a number is given out again. (A socket file's time of last writing is that:
+ * nobody writes to it. Modes, owners, ACLs and links change another of its times.) Its file system
+ * is not said: it is the lock file's own, and may have another number at each mount (an overlay's,
+ * a loop device's). What a stranger puts there has another time, unless it has the same number and
+ * was made within the same tick of the file system's clock, some milliseconds: in which we would
+ * have to be killed, too.
  *
  * A process that is killed after its bind and before it has written that leaves a socket that
  * nobody dares to remove; a person is told to. And one race is left that no call closes, for
@@ -37,16 +39,15 @@
 #include "base/text.h"
 #include "engine/epoll.h"
 
-#define CALLS      engine_epoll_calls
-#define SUFFIX     ".lock"
-#define ATTEMPTS   16u
+#define CALLS    engine_epoll_calls
+#define SUFFIX   ".lock"
+#define ATTEMPTS 16u
 /* O_NOATIME is for a file's owner: what shows our number in a user namespace is ours only then
  * (base/nobody.h). */
 #define OLD_FLAGS  (O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_NOATIME)
 #define TEXT_BYTES (sizeof(ENGINE_EPOLL_LOCK_TEXT) - 1)
 /* Digits in full, so that a record is written over another one whole. */
-#define RECORD \
-    "Its socket: device %016" PRIx64 ", number %016" PRIx64 ", made %016" PRIx64 ".%08x\n"
+#define RECORD "Its socket: number %016" PRIx64 ", made %016" PRIx64 ".%08x\n"
 
 /* Room for a name with the suffix, a dot, a process's number, a hyphen and a count. */
 #define LOCK_NAME_BYTES (ENGINE_EPOLL_PATH_BYTES + sizeof(SUFFIX) + 32)
@@ -60,9 +61,8 @@ static bool is_same(const struct stat *a, const struct stat *b) {
 
 void engine_epoll_lock_describe(const struct stat *socket,
                                 char ret_record[ENGINE_EPOLL_RECORD_BYTES]) {
-    int length = snprintf(ret_record, ENGINE_EPOLL_RECORD_BYTES, RECORD, (uint64_t)socket->st_dev,
-                          (uint64_t)socket->st_ino, (uint64_t)socket->st_mtim.tv_sec,
-                          (unsigned)socket->st_mtim.tv_nsec);
+    int length = snprintf(ret_record, ENGINE_EPOLL_RECORD_BYTES, RECORD, (uint64_t)socket->st_ino,
+                          (uint64_t)socket->st_mtim.tv_sec, (unsigned)socket->st_mtim.tv_nsec);
     SL_CHECK(length == ENGINE_EPOLL_RECORD_BYTES - 1, "a record is always that long");
 }
 

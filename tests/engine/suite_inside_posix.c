@@ -1,6 +1,7 @@
 /*
  * suite_inside_posix.c - what can only be provoked from inside the epoll backend: a connect to
- * which the system gives the very port that it is for; and what the kernel holds for a socket.
+ * which the system gives the very port that it is for; what the kernel holds for a socket; and a
+ * file system that has another number than before.
  */
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -143,9 +144,43 @@ static void kernel_buffers(void) {
     rig_close(r);
 }
 
+/* Another device number than before: the file system was mounted again. */
+static int fstat_elsewhere(int fd, struct stat *ret_stat) {
+    int result = fstat(fd, ret_stat);
+    ret_stat->st_dev++;
+    return result;
+}
+
+static int fstatat_elsewhere(int folder, const char *path, struct stat *ret_stat, int flags) {
+    int result = fstatat(folder, path, ret_stat, flags);
+    ret_stat->st_dev++;
+    return result;
+}
+
+/* What a killed process left is still known for its own. */
+static void mounted_again(void) {
+    if (!t_is_backend("epoll")) {
+        T_SKIP("it looks into the epoll backend");
+    }
+    engine_address address = t_pipe_address();
+    engine_handle *listener = NULL;
+    int (*fstat_before)(int, struct stat *) = engine_epoll_calls.fstat;
+    int (*fstatat_before)(int, const char *, struct stat *, int) = engine_epoll_calls.fstatat;
+    EXPECT(os_leave_stale_pipe(address.pipe));
+    engine_epoll_calls.fstat = fstat_elsewhere;
+    engine_epoll_calls.fstatat = fstatat_elsewhere;
+    rig *r = rig_open();
+    EXPECT_STATUS(rig_listen(r, &address, 1, NULL, &listener), SLUICE_OK);
+    rig_close_handle(r, listener);
+    rig_close(r);
+    engine_epoll_calls.fstat = fstat_before;
+    engine_epoll_calls.fstatat = fstatat_before;
+}
+
 static const t_case cases[] = {
     {"connected_to_itself", 0, connected_to_itself},
     {"kernel_buffers", 0, kernel_buffers},
+    {"mounted_again", 0, mounted_again},
 };
 
 const t_suite suite_inside = {"inside", cases, SL_ARRAY_COUNT(cases)};
