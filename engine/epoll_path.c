@@ -142,6 +142,10 @@ static void path_sockaddr(const engine_epoll_name *name, struct sockaddr_storage
     SL_CHECK(status == SLUICE_OK, "a name's path was looked at before");
 }
 
+/* Of a walk for another user (epoll_access.c). */
+static const char long_way[] =
+    "a name on the way is too long, or there are more than 256 of them, those of links included";
+
 static const engine_epoll_user *user_of(const engine_behalf *behalf) {
     return (const engine_epoll_user *)behalf->rights;
 }
@@ -197,7 +201,9 @@ int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf,
                       "socket can be its own";
     } else {
         error = find_folder(name, user, &storage, &length);
-        *ret_detail = error == EACCES ? ENGINE_DETAIL_RIGHTS : NULL;
+        *ret_detail = error == EACCES         ? ENGINE_DETAIL_RIGHTS
+                      : error == ENAMETOOLONG ? long_way
+                                              : NULL;
     }
     if (error == 0) {
         error = engine_epoll_lock_take(&name->lock, name->folder, name->path, left, ret_detail);
@@ -252,6 +258,7 @@ int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *beha
     if (error != 0) {
         *ret_detail = error == EACCES         ? ENGINE_DETAIL_RIGHTS
                       : error == ECONNREFUSED ? "what has that name is not a pipe"
+                      : error == ENAMETOOLONG ? long_way
                                               : NULL;
     }
     if (error == 0) {

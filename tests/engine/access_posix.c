@@ -330,6 +330,32 @@ static void odd_paths(void **state) {
     free(user);
 }
 
+/* "/./././tmp/name", with so many dots. */
+static int ask_long_way(const engine_epoll_user *user, unsigned dots) {
+    char path[2 * 300 + 20] = "";
+    char name[NAME_MAX + 1];
+    int folder = -1;
+    for (unsigned i = 0; i < dots; i++) {
+        memcpy(path + 2 * (size_t)i, "/.", 3);
+    }
+    memcpy(path + 2 * (size_t)dots, "/tmp/name", sizeof("/tmp/name"));
+    int error = engine_epoll_find_folder(user, path, name, &folder);
+    if (error == 0) {
+        (void)close(folder);
+    }
+    return error;
+}
+
+/* A way of any length would keep an opener busy for as long as a client likes. */
+static void long_ways(void **state) {
+    (void)state;
+    engine_epoll_user *user = make_user(true);
+    assert_int_equal(ask_long_way(user, 254), 0);
+    assert_int_equal(ask_long_way(user, 255), ENAMETOOLONG);
+    assert_int_equal(ask_long_way(user, 300), ENAMETOOLONG);
+    free(user);
+}
+
 /* A link in a folder like /tmp: followed at the end of a path only for its owner, or if it is the
  * folder's owner's; on the way, and in other folders, as ever. */
 static void links_in_wait(void **state) {
@@ -538,8 +564,9 @@ static void no_acls_no_listener(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_the_kernel),       cmocka_unit_test(odd_paths),
-        cmocka_unit_test(links_in_wait),       cmocka_unit_test(links_of_proc),
-        cmocka_unit_test(granted_to_one_file), cmocka_unit_test(no_acls_no_listener),
+        cmocka_unit_test(long_ways),           cmocka_unit_test(links_in_wait),
+        cmocka_unit_test(links_of_proc),       cmocka_unit_test(granted_to_one_file),
+        cmocka_unit_test(no_acls_no_listener),
     };
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     sl_random_seeded_init(&seeded, seed);
