@@ -327,15 +327,17 @@ uint64_t startup_descriptors(uint64_t *ret_inherited) {
 #define PIPE_PAGES_UNKNOWN 16384
 
 uint64_t startup_pipe_pages(void) {
-    char text[32];
-    size_t length = 0;
+    char text[18];
     uint64_t pages = 0;
-    config_error error;
-    if (startup_read_file("/proc/sys/fs/pipe-user-pages-soft", text, sizeof(text), &length,
-                          &error) != SLUICE_OK) {
+    int file = open("/proc/sys/fs/pipe-user-pages-soft", O_RDONLY | O_CLOEXEC);
+    ssize_t length = file >= 0 ? read(file, text, sizeof(text)) : -1;
+    if (file >= 0) {
+        (void)close(file);
+    }
+    if (length <= 0) {
         return PIPE_PAGES_UNKNOWN;
     }
-    for (size_t i = 0; i < length && i < 18 && text[i] >= '0' && text[i] <= '9'; i++) {
+    for (ssize_t i = 0; i < length && text[i] >= '0' && text[i] <= '9'; i++) {
         pages = pages * 10 + (uint64_t)(text[i] - '0');
     }
     return pages;

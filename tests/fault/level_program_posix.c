@@ -100,6 +100,7 @@ static const struct expectation {
     {"broker/startup_posix.c:get_limit:", CODE(OK), false},
     {"broker/startup_posix.c:count_inherited:", CODE(OK), false},
     {"broker/startup_posix.c:count_listed:", CODE(OK), false},
+    {"broker/startup_posix.c:startup_pipe_pages:", CODE(OK), false},
     {"broker/startup_posix.c:startup_remove_folder:", CODE(OK), false},
     {"broker/startup_posix.c:startup_read_file:close", CODE(OK) | CODE(CONFIG), false},
     {"broker/startup_posix.c:startup_read_file:", CODE(CONFIG), true},
