@@ -85,6 +85,9 @@ static unsigned __stdcall thread_main(void *context) {
 /* A larger one that the program was linked with is kept: callbacks run here as well. */
 static unsigned stack_bytes(void) {
     const unsigned char *image = (const unsigned char *)GetModuleHandleW(NULL);
+    if (image == NULL) {
+        return SL_THREAD_STACK_BYTES_MIN;
+    }
     const IMAGE_DOS_HEADER *head = (const IMAGE_DOS_HEADER *)(const void *)image;
     const IMAGE_NT_HEADERS *body = (const IMAGE_NT_HEADERS *)(const void *)(image + head->e_lfanew);
     uint64_t own = body->OptionalHeader.SizeOfStackReserve;
