@@ -100,8 +100,8 @@ int main(int argc, char **argv) {
     const char *const words[] = {argv[1], "tcp:127.0.0.1:0", target, argv[2], NULL};
     process_start(&forward, words);
     const char *rest = process_until(&forward, "tcp:");
-    EXPECT(snprintf(front, sizeof(front), "tcp:%s", rest) < (int)sizeof(front));
-    front[strcspn(front, " ")] = '\0';
+    int length = (int)strcspn(rest, " \n"); /* behind the line the reader may be writing */
+    EXPECT(snprintf(front, sizeof(front), "tcp:%.*s", length, rest) < (int)sizeof(front));
 
     one_connection(front, listener);
     many_connections(front, listener);
@@ -112,6 +112,7 @@ int main(int argc, char **argv) {
 
     process_continue_input(&forward);
     EXPECT(process_wait(&forward, PROCESS_PATIENCE_NS) && forward.exit_code == 0);
+    process_deinit(&forward);
     EXPECT(sluice_session_close(session) == SLUICE_OK);
     return 0;
 }
