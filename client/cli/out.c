@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/atomic.h"
 #include "base/check.h"
 #include "base/text.h"
 
@@ -17,7 +18,7 @@
 #define PROGRESS_COLUMNS 60 /* no line about progress is longer */
 
 /* Something that was for standard output is lost. */
-static bool is_output_lost;
+static sl_atomic_u32 is_output_lost; /* any thread may say something */
 
 static bool reserve(out_text *text, size_t count) {
     if (text->failed) {
@@ -58,6 +59,12 @@ static void append_string(out_text *text, const char *string) {
     out_append(text, string, strlen(string));
 }
 
+static void note_loss(bool ok, sl_sink sink) {
+    if (!ok && sink == SL_SINK_OUTPUT) {
+        atomic_store(&is_output_lost, 1);
+    }
+}
+
 void out_print(out_text *text, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
@@ -83,16 +90,17 @@ void out_deinit(out_text *text) {
 bool out_flush(out_text *text, sl_sink sink) {
     bool ok =
         !text->failed && (text->length == 0 || sl_sink_write(sink, text->bytes, text->length));
-    is_output_lost = is_output_lost || (!ok && sink == SL_SINK_OUTPUT);
+    note_loss(ok, sink);
     out_deinit(text);
     return ok;
 }
 
 bool out_end(void) {
-    if (is_output_lost) {
+    bool is_lost = atomic_load(&is_output_lost) != 0;
+    if (is_lost) {
         out_complain("sluice: not all of the output could be written\n");
     }
-    return !is_output_lost;
+    return !is_lost;
 }
 
 OUT_LIKE_PRINTF(2, 0)
@@ -102,7 +110,7 @@ static void say_to(sl_sink sink, const char *format, va_list arguments) {
     if (count > 0) {
         sl_text_make_lines_safe(line);
         bool ok = sl_sink_write(sink, line, strlen(line));
-        is_output_lost = is_output_lost || (!ok && sink == SL_SINK_OUTPUT);
+        note_loss(ok, sink);
     }
 }
 
