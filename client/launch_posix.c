@@ -202,8 +202,15 @@ static void close_all(const int descriptors[DESCRIPTORS]) {
 
 static int open_log(const client_launch_options *options, int null) {
     if (options->log_path[0] != '\0') {
-        return move_above(
-            open(options->log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600));
+        /* Non-blocking, so that a FIFO without a reader is an error: ENXIO (fifo(7)). The broker
+         * gets one that waits for room. */
+        int fd = move_above(open(options->log_path,
+                                 O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+                                 0600));
+        if (fd >= 0) {
+            (void)fcntl(fd, F_SETFL, O_APPEND);
+        }
+        return fd;
     }
     return copy_above(options->log == CLIENT_LOG_NOWHERE ? null : (int)options->log);
 }

@@ -62,6 +62,15 @@ bool engine_address_is_any(const engine_address *address) {
            memcmp(address->ip, any, sizeof(any)) == 0;
 }
 
+bool engine_is_of_one_link(const uint8_t ip[16]) {
+    return (ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80) || (ip[0] == 0xff && (ip[1] & 0x0f) == 2);
+}
+
+bool engine_address_lacks_link(const engine_address *address) {
+    return address->family == ENGINE_ADDRESS_IPV6 && address->scope_id == 0 &&
+           engine_is_of_one_link(address->ip);
+}
+
 bool engine_address_equal(const engine_address *a, const engine_address *b) {
     if (a->family != b->family) {
         return false;

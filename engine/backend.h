@@ -139,7 +139,7 @@ struct engine_worker {
     engine_ready_queue retired; /* handles whose close the last poll delivered: for the next one */
     sl_list loose;              /* requests STARTED without a handle (listen, connect, ...) */
     sl_mailbox mailbox;
-    sl_mail *mail;  /* taken from the mailbox, not yet delivered, oldest first */
+    sl_mail *mail;         /* taken from the mailbox, not yet delivered, oldest first */
     sl_atomic_bool asleep; /* about to wait or waiting in the kernel: a poster must wake it */
     sl_atomic_u32 posters; /* threads inside engine_post: the worker outlives them */
     unsigned polls_since_wait;
@@ -148,6 +148,7 @@ struct engine_worker {
     bool wants_flush; /* set by start(): engine_poll clears it and calls ops->flush */
     sl_mail *opener_jobs; /* free ones of this worker (opener.c) */
     uint32_t os_error;
+    const char *detail; /* of a listen that has just failed, beside the former; or NULL. Static */
     uint64_t stray_count;
     uint32_t closing_count;
     uint32_t retired_handles; /* on `retired`: closed and delivered, not recycled yet */
@@ -194,7 +195,16 @@ engine_rights *engine_rights_create(engine *engine, size_t size);
 #define ENGINE_DETAIL_ENDPOINT "this is a broker's endpoint: no broker opens one for a client"
 #define ENGINE_DETAIL_RIGHTS \
     "this client's user may not open that itself, so the broker does not open it for it"
-#define ENGINE_DETAIL_PIPE     "this is a pipe on which somebody listens, not a broker's endpoint"
+#define ENGINE_DETAIL_PIPE "this is a pipe on which somebody listens, not a broker's endpoint"
+#define ENGINE_DETAIL_LINK \
+    "such an address is one of a link, and wants the link's name or number: [fe80::1%eth0]"
+#define ENGINE_DETAIL_NO_LINK "there is no network interface of the name behind the %"
+#define ENGINE_DETAIL_NO_PORT "no local port is free"
+
+/* Unicast or multicast of one link (RFC 4291): only there the name of an interface says more. */
+bool engine_is_of_one_link(const uint8_t ip[16]);
+/* Is it of one link, and does not say which? */
+bool engine_address_lacks_link(const engine_address *address);
 
 /* What a backend provides. A member may be NULL only where that is said. */
 typedef struct engine_ops {

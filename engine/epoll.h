@@ -313,12 +313,16 @@ enum {
 #define ENGINE_EPOLL_FD_PATH_BYTES 32 /* "/proc/self/fd/N" */
 
 /* The socket at an absolute path, if that user may connect to it: a descriptor (O_PATH). 0 or
- * errno. */
+ * errno: EACCES, that user may not; EPERM, we may not; EISDIR, it is a folder's name; ECONNREFUSED,
+ * it is some other file's. */
 int engine_epoll_find_socket(const engine_epoll_user *user, const char *path, int *ret_fd);
 /* The folder of an absolute path, if that user may make files in it, and the last name. 0 or
- * errno. */
+ * errno, as above. */
 int engine_epoll_find_folder(const engine_epoll_user *user, const char *path,
                              char ret_name[NAME_MAX + 1], int *ret_folder);
+/* Why it failed for another user: ENOSYS, if what was found cannot be used for want of /proc; else
+ * `error`. */
+int engine_epoll_without_proc(int error);
 /* bind(2); the file belongs to that user, if we may see to that. `user` NULL: it is ours. 0 or
  * errno. */
 int engine_epoll_bind_for(const engine_epoll_user *user, int fd,

@@ -150,9 +150,10 @@ typedef struct walk {
     char rest[REST_BYTES];
 } walk;
 
+/* EPERM, where the kernel says EACCES: it is the broker's own user that may not. */
 static int open_path(int folder, const char *name, int flags, int *ret_fd) {
     *ret_fd = CALLS.openat(folder, name, O_PATH | O_NOFOLLOW | O_CLOEXEC | flags, 0);
-    return *ret_fd >= 0 ? 0 : errno;
+    return *ret_fd >= 0 ? 0 : errno == EACCES ? EPERM : errno;
 }
 
 static void enter(walk *w, int folder) {
@@ -312,7 +313,7 @@ int engine_epoll_find_folder(const engine_epoll_user *user, const char *path,
     int fd;
     int error = walk_path(&w, path, true, &info, &fd);
     if (error == 0 && (strcmp(w.name, ".") == 0 || strcmp(w.name, "..") == 0)) {
-        error = EADDRINUSE;
+        error = EISDIR;
     }
     if (error == 0 && CALLS.fstat(w.folder, &info) != 0) {
         error = errno;
@@ -329,6 +330,12 @@ int engine_epoll_find_folder(const engine_epoll_user *user, const char *path,
     memcpy(ret_name, w.name, sizeof(w.name));
     *ret_folder = w.folder;
     return 0;
+}
+
+int engine_epoll_without_proc(int error) {
+    struct stat info;
+    bool may_be_that = error == ENOENT || error == EACCES;
+    return may_be_that && CALLS.fstatat(AT_FDCWD, "/proc/self/fd", &info, 0) != 0 ? ENOSYS : error;
 }
 
 int engine_epoll_fd_sockaddr(int fd, const char *name, struct sockaddr_storage *ret_storage,

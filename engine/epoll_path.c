@@ -27,12 +27,14 @@ static bool is_answered(const struct sockaddr_storage *storage, socklen_t length
     return error != ECONNREFUSED && error != ENOENT;
 }
 
+static const char is_folder[] = "there is a folder of that name, not a pipe";
+
 /* What a status does not say about a path that is no pipe: that nobody listens there, or that
  * somebody does, would be half of the truth. */
 static const char *what_it_is(const struct stat *found) {
     mode_t mode = found->st_mode;
     return S_ISSOCK(mode)   ? NULL
-           : S_ISDIR(mode)  ? "there is a folder of that name, not a pipe"
+           : S_ISDIR(mode)  ? is_folder
            : S_ISFIFO(mode) ? "there is a FIFO of that name, not a pipe"
            : S_ISREG(mode)  ? "there is a file of that name, not a pipe"
            : S_ISLNK(mode)  ? "there is a symbolic link of that name, not a pipe"
@@ -176,11 +178,18 @@ static void leave_folder(engine_epoll_name *name) {
 }
 
 /* What the status does not say. */
-static const char *why_not_taken(int error) {
+static const char *explain(int error) {
     switch (error) {
-    case ENOENT: return "the folder that it would be in does not exist";
+    case EACCES:
+    case EPERM: return "the broker's user has no right to that, or to a folder on the way";
     case EFBIG:
         return "the limit of a file's size (ulimit -f) has no room for the name's lock file";
+    case EISDIR: return is_folder;
+    case ELOOP: return "there are too many links on the way";
+    case ENOSYS: return "the broker has no /proc, and opens no paths for other users without it";
+    case ENOTDIR: return "a part of the path that should be a folder is none";
+    case EPROTOTYPE: return "the socket of that name is no stream: it takes datagrams or packets";
+    case EROFS: return "the folder's file system is read-only";
     default: return NULL;
     }
 }
@@ -200,7 +209,7 @@ int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf,
         *ret_detail = "this client's user has no number in the broker's user namespace, so no "
                       "socket can be its own";
     } else {
-        error = find_folder(name, user, &storage, &length);
+        error = engine_epoll_without_proc(find_folder(name, user, &storage, &length));
         *ret_detail = error == EACCES         ? ENGINE_DETAIL_RIGHTS
                       : error == ENAMETOOLONG ? long_way
                                               : NULL;
@@ -219,10 +228,12 @@ int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf,
         return SLUICE_OK;
     }
     leave_folder(name);
+    error = user != NULL ? engine_epoll_without_proc(error) : error;
     if (*ret_detail == NULL) {
-        *ret_detail = why_not_taken(error);
+        *ret_detail =
+            error == ENOENT ? "the folder that it would be in does not exist" : explain(error);
     }
-    return error == EADDRINUSE ? SLUICE_ENAMETAKEN : engine_epoll_status(error);
+    return error == EADDRINUSE || error == EISDIR ? SLUICE_ENAMETAKEN : engine_epoll_status(error);
 }
 
 /* What to connect to: for another user the socket that it may connect to, held by *ret_found. */
@@ -256,6 +267,7 @@ int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *beha
     int found;
     int error = find_socket(name, user_of(behalf), &storage, &length, &found);
     if (error != 0) {
+        error = engine_epoll_without_proc(error);
         *ret_detail = error == EACCES         ? ENGINE_DETAIL_RIGHTS
                       : error == ECONNREFUSED ? "what has that name is not a pipe"
                       : error == ENAMETOOLONG ? long_way
@@ -282,6 +294,13 @@ int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *beha
         engine_epoll_name_disconnect(name);
     }
     *ret_error = error;
+    error = found >= 0 ? engine_epoll_without_proc(error) : error;
+    if (*ret_detail == NULL) {
+        *ret_detail = explain(error);
+    }
+    if (error == EISDIR) {
+        return SLUICE_EREFUSED; /* as connect(2) says of a folder */
+    }
     if (error == EAGAIN || error == EINTR) { /* the backlog is full: connect(2) */
         return SLUICE_EBUSY;
     }

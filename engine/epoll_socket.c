@@ -235,6 +235,10 @@ static void connect_failed(engine_epoll_handle *self, int status, int error) {
     if (self->fd >= 0) {
         engine_epoll_close_fd(self);
     }
+    request->detail = status == SLUICE_EOSLIMIT && error == EADDRNOTAVAIL ? ENGINE_DETAIL_NO_PORT
+                      : status == SLUICE_EINVAL && engine_address_lacks_link(&request->address)
+                          ? ENGINE_DETAIL_LINK
+                          : NULL;
     engine_request_finish(request, status, (uint32_t)error, 0, 0);
 }
 

@@ -310,6 +310,7 @@ int engine_iocp_pipe_listen(engine_worker *worker, iocp_handle *h, const engine_
     }
     listener->name = &listener->own_name;
     int status = name_init(&listener->own_name, e, address, options->access, rights);
+    worker->detail = status == SLUICE_EACCESS ? ENGINE_DETAIL_ENDPOINT : NULL;
     if (status == SLUICE_OK) {
         status = take_name(listener->name, &first, &worker->os_error);
     }

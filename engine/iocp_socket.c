@@ -207,7 +207,11 @@ int engine_iocp_socket_bound(engine_worker *worker, const engine_address *addres
  * use means that it has no free port; else it says WSAENOBUFS [docs: KB 319502, KB 196271]. */
 static void connect_failed(iocp_request *r, DWORD code) {
     int status = engine_iocp_status(code);
+    if (status == SLUICE_EINVAL && engine_address_lacks_link(&r->request.address)) {
+        r->request.detail = ENGINE_DETAIL_LINK;
+    }
     if (status == SLUICE_EADDRINUSE) {
+        r->request.detail = ENGINE_DETAIL_NO_PORT;
         engine_request_finish(&r->request, SLUICE_EOSLIMIT, code, 0, 0);
     } else if (status == SLUICE_EADDRNOTAVAIL || status == SLUICE_ENOTSUP) {
         engine_request_finish(&r->request, SLUICE_EUNREACHABLE, code, 0, 0);

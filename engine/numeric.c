@@ -115,11 +115,6 @@ static bool parse_ipv6(const char *text, uint8_t ret_ip[IPV6_BYTES]) {
     return true;
 }
 
-/* Unicast or multicast of one link: only there the name of an interface says more. */
-static bool is_of_one_link(const uint8_t ip[IPV6_BYTES]) {
-    return (ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80) || (ip[0] == 0xff && (ip[1] & 0x0f) == 2);
-}
-
 static bool parse_scope(const char *text, const uint8_t ip[IPV6_BYTES], uint32_t *ret_scope) {
     uint64_t value = 0;
     const char *at = text;
@@ -130,7 +125,7 @@ static bool parse_scope(const char *text, const uint8_t ip[IPV6_BYTES], uint32_t
         *ret_scope = (uint32_t)value;
         return true;
     }
-    *ret_scope = is_of_one_link(ip) ? engine_opener_os_interface(text) : 0;
+    *ret_scope = engine_is_of_one_link(ip) ? engine_opener_os_interface(text) : 0;
     return *ret_scope != 0;
 }
 

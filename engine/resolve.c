@@ -19,7 +19,9 @@ static void on_resolved(engine_opener_job *job) {
         memcpy(request->ret_addresses, job->addresses, count * sizeof(job->addresses[0]));
         request->address_count = count;
     }
-    request->detail = job->detail;
+    /* No host's name has one. */
+    bool has_no_link = status == SLUICE_ENOTFOUND && strchr(job->name, '%') != NULL;
+    request->detail = has_no_link ? ENGINE_DETAIL_NO_LINK : job->detail;
     engine_opener_release(job);
     engine_request_finish(request, status, os_error, 0, 0);
 }

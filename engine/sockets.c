@@ -98,10 +98,31 @@ int engine_sockets_open(engine_worker *worker, const engine_sockets_ops *ops,
     }
 }
 
+/* What the backend cannot say: it sees one address, and a port that may be chosen already. */
+static int explain(engine_request *request, int status) {
+    const engine_address *addresses = request->listen_addresses;
+    if (status == SLUICE_EADDRINUSE && addresses[0].port == 0 &&
+        addresses[0].family != ENGINE_ADDRESS_PIPE) {
+        request->detail = ENGINE_DETAIL_NO_PORT;
+        return SLUICE_EOSLIMIT; /* as of a connect */
+    }
+    for (unsigned i = 0; i < request->listen_count && status == SLUICE_EINVAL; i++) {
+        if (engine_address_lacks_link(&addresses[i])) {
+            request->detail = ENGINE_DETAIL_LINK;
+        }
+    }
+    return status;
+}
+
 void engine_listen_start(engine_request *request) {
     engine_worker *w = request->worker;
     w->os_error = 0;
+    w->detail = NULL;
     int status = w->ops->listen(w, request->opening[0], request->listen_addresses,
                                 request->listen_count, &request->listen, request->behalf.rights);
+    if (status != SLUICE_OK) {
+        request->detail = w->detail;
+        status = explain(request, status);
+    }
     engine_request_finish(request, status, status != SLUICE_OK ? w->os_error : 0, 0, 0);
 }

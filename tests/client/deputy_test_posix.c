@@ -224,6 +224,31 @@ static void attack_ports(void) {
     }
 }
 
+/* What is there, and is no pipe: by its name, not by a number of the system's. */
+static void meet_no_pipes(void) {
+    static const int types[] = {SOCK_DGRAM, SOCK_SEQPACKET};
+    const char *other = in(own, "other");
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    (void)snprintf(name.sun_path, sizeof(name.sun_path), "%.100s", other);
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        int fd = socket(AF_UNIX, types[i] | SOCK_CLOEXEC, 0);
+        if (bind(fd, (struct sockaddr *)&name, sizeof(name)) != 0 ||
+            (types[i] == SOCK_SEQPACKET && listen(fd, 1) != 0)) {
+            has_failed = true;
+        }
+        expect_connect(other, SLUICE_EREFUSED, "datagrams or packets");
+        (void)close(fd);
+        (void)unlink(other);
+    }
+    static const char *const folders[] = {"", ".", "./", "../own/."};
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+        expect_connect(in(own, folders[i]), SLUICE_EREFUSED, i == 0 || i == 2 ? "folder" : "pipe");
+        (void)expect_listen(in(own, folders[i]), SLUICE_ENAMETAKEN, "a folder of that name");
+    }
+    (void)expect_listen(in(own, "foreign.lock/x"), SLUICE_ENOTFOUND, "should be a folder is none");
+    expect_connect(in(own, "foreign.lock/x"), SLUICE_ENOTFOUND, "should be a folder is none");
+}
+
 /* In its own folder it may; and what lies there of others stays. */
 static void use_own(void) {
     struct stat info;
@@ -274,6 +299,7 @@ static void attack(const char *endpoint, int ready, int go_on) {
     attack_endpoint();
     attack_roots();
     attack_ports();
+    meet_no_pipes();
     use_own();
     (void)expect_listen(in(own, "trap"), SLUICE_OK, NULL);
     bool is_told = write(ready, &byte, 1) == 1 && read(go_on, &byte, 1) >= 0;
@@ -418,12 +444,28 @@ static void look_at(const char *path) {
     }
 }
 
+/* A folder of the client's that is closed to the broker's user: it is this one that may not. */
+static void meet_closed_folder(void) {
+    static const char may_not[] = "the broker's user has no right";
+    char home[PATH_BYTES];
+    in_shared(0, "home", home);
+    if (mkdir(home, 0700) != 0 || mkdir(in(home, "further"), 0700) != 0) {
+        has_failed = true;
+    }
+    (void)expect_listen(in(home, "new"), SLUICE_EACCESS, may_not);
+    (void)expect_listen(in(home, "further/new"), SLUICE_EACCESS, may_not);
+    expect_connect(in(home, "none"), SLUICE_EACCESS, may_not);
+    (void)rmdir(in(home, "further"));
+    (void)rmdir(home);
+}
+
 /* Ends the process: who has the listeners. */
 static void own_listeners(const char *endpoint, int ready, int go_on) {
     sluice_handle listeners[SHARED];
     char path[PATH_BYTES];
     char byte = 0;
     enter(endpoint, STRANGER, BROKER_TEXT);
+    meet_closed_folder();
     for (size_t i = 0; i < SHARED; i++) {
         in_shared(i, "mine", path);
         listeners[i] = expect_listen(path, SLUICE_OK, NULL);

@@ -4,9 +4,11 @@
  *     client_private_test PATH-OF-SLUICED
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,8 +19,8 @@
 static const char *broker_path;
 
 static sluice_session *open_private(uint64_t *ret_broker) {
-    sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_PRIVATE,
-                                   .broker_path = broker_path};
+    sluice_open_options options = {
+        .size = sizeof(options), .mode = SLUICE_MODE_PRIVATE, .broker_path = broker_path};
     sluice_session *session = NULL;
     assert_int_equal(sluice_open(&options, &session), SLUICE_OK);
     sluice_session_info info = {.size = sizeof(info)};
@@ -63,6 +65,36 @@ static void test_log_of_closed(void **state) {
     print_message("%s", text);
     assert_non_null(strstr(text, "the session of this private broker has been closed"));
     assert_null(strstr(text, "the client of this private broker has ended"));
+}
+
+/* A FIFO that nobody reads takes no log: that is said, and no thread waits for a reader. */
+static void test_log_is_a_fifo(void **state) {
+    (void)state;
+    static char text[4096];
+    char detail[SLUICE_DETAIL_BYTES];
+    char folder[] = "/tmp/sluice-private-fifo-XXXXXX";
+    char path[sizeof(folder) + 8];
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof(path), "%s/log", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    sluice_open_options options = {.size = sizeof(options),
+                                   .mode = SLUICE_MODE_PRIVATE,
+                                   .broker_path = broker_path,
+                                   .private_log = path,
+                                   .private_log_level = SLUICE_LOG_INFO,
+                                   .ret_detail = detail,
+                                   .detail_size = sizeof(detail)};
+    sluice_session *session = NULL;
+    assert_int_equal(sluice_open(&options, &session), SLUICE_EOS);
+    assert_non_null(strstr(detail, "private_log cannot be opened"));
+    int reader = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    assert_int_equal(sluice_open(&options, &session), SLUICE_OK);
+    assert_int_equal(sluice_session_close(session), SLUICE_OK);
+    assert_true(read(reader, text, sizeof(text) - 1) > 0);
+    assert_non_null(strstr(text, "listening"));
+    (void)close(reader);
+    (void)unlink(path);
+    (void)rmdir(folder);
 }
 
 /* Killed in the middle of a call; the next call that opens something gets a new one. */
@@ -215,8 +247,8 @@ static void test_forked(void **state) {
                     sluice_waitable(session, &broker) == SLUICE_EFORKED;
         sluice_release(operation);
         sluice_session *own = NULL; /* a child may have a session of its own */
-        sluice_open_options options = {.size = sizeof(options), .mode = SLUICE_MODE_PRIVATE,
-                                       .broker_path = broker_path};
+        sluice_open_options options = {
+            .size = sizeof(options), .mode = SLUICE_MODE_PRIVATE, .broker_path = broker_path};
         if (good && RIG_THREADS_AFTER_FORK) {
             good = sluice_open(&options, &own) == SLUICE_OK &&
                    sluice_ping(own, RIG_LONG_NS, NULL) == SLUICE_OK &&
@@ -237,13 +269,10 @@ static void test_forked(void **state) {
 int main(int argc, char **argv) {
     broker_path = argc > 1 ? argv[1] : NULL;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_closed),
-        cmocka_unit_test(test_log_of_closed),
-        cmocka_unit_test(test_broker_killed),
-        cmocka_unit_test(test_broker_halted),
-        cmocka_unit_test(test_broker_is_no_child),
-        cmocka_unit_test(test_client_killed),
-        cmocka_unit_test(test_forked),
+        cmocka_unit_test(test_closed),        cmocka_unit_test(test_log_of_closed),
+        cmocka_unit_test(test_log_is_a_fifo), cmocka_unit_test(test_broker_killed),
+        cmocka_unit_test(test_broker_halted), cmocka_unit_test(test_broker_is_no_child),
+        cmocka_unit_test(test_client_killed), cmocka_unit_test(test_forked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

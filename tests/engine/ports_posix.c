@@ -1,6 +1,7 @@
 /*
- * ports_posix.c - a connect for which the system has no local port, and one for which it has no
- * local address (Linux): both are EADDRNOTAVAIL to the kernel, and not the same to a program.
+ * ports_posix.c - a connect and a listener for which the system has no local port, and a connect
+ * for which it has no local address (Linux): to the kernel a connect's are both EADDRNOTAVAIL, and
+ * not the same to a program.
  *
  * The real thing takes a network of its own: a namespace with two ports. Who may make none sees
  * those tests skipped by name; the others bend the call table.
@@ -123,9 +124,30 @@ static int use_up_ports(void) {
     }
     engine_completion none = connect_to(&r, &address);
     STEP(none.status == SLUICE_EOSLIMIT && none.os_error == EADDRNOTAVAIL);
+    STEP(none.detail != NULL && strcmp(none.detail, ENGINE_DETAIL_NO_PORT) == 0);
     close_handle(&r, listener); /* so that these leave no TIME_WAIT: they are reset */
     close_handle(&r, connected[0]);
     close_handle(&r, connected[1]);
+    close_rig(&r);
+    return 0;
+}
+
+/* Also for a listener that leaves the choice to the system: no port was named that is in use. */
+static int listen_on_all(void) {
+    rig r;
+    engine_address address;
+    engine_handle *listeners[PORTS];
+    open_rig(&r);
+    engine_address_loopback(&address, 0);
+    for (int i = 0; i < PORTS; i++) {
+        STEP(listen_now(r.worker, &address, 1, NULL, &listeners[i]) == 0);
+    }
+    STEP(engine_listen(r.worker, &address, 1, NULL, NULL, NULL, NULL) == 0);
+    engine_completion none = await(&r);
+    STEP(none.status == SLUICE_EOSLIMIT && none.os_error == EADDRINUSE);
+    STEP(none.detail != NULL && strcmp(none.detail, ENGINE_DETAIL_NO_PORT) == 0);
+    close_handle(&r, listeners[0]);
+    close_handle(&r, listeners[1]);
     close_rig(&r);
     return 0;
 }
@@ -148,6 +170,11 @@ static int have_no_source(void) {
 static void test_no_port(void **state) {
     (void)state;
     in_network(use_up_ports);
+}
+
+static void test_no_port_to_listen(void **state) {
+    (void)state;
+    in_network(listen_on_all);
 }
 
 static void test_no_source(void **state) {
@@ -191,6 +218,7 @@ static void test_bent(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_port),
+        cmocka_unit_test(test_no_port_to_listen),
         cmocka_unit_test(test_no_source),
         cmocka_unit_test(test_bent),
     };

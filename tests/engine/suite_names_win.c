@@ -128,6 +128,26 @@ static void not_a_name(void) {
     rig_close(r);
 }
 
+/* A name as brokers' endpoints have it: why it is refused is said for both. */
+static void reserved_name(void) {
+    rig *r = rig_open();
+    engine_address address;
+    engine_request_id id = 0;
+    EXPECT_STATUS(engine_address_pipe(&address, "\\\\.\\pipe\\Sluice.Broker\\mine"), SLUICE_OK);
+    EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, NULL, NULL, &id), SLUICE_OK);
+    for (unsigned i = 0; i < 2; i++) {
+        engine_completion completion = rig_await(r, id);
+        EXPECT_STATUS(completion.status, SLUICE_EACCESS);
+        EXPECT(completion.detail != NULL && strcmp(completion.detail, ENGINE_DETAIL_ENDPOINT) == 0);
+        if (i == 0) {
+            EXPECT_STATUS(
+                engine_connect(r->worker, &address, rig_after_ns(r, T_AWAIT_NS), NULL, NULL, &id),
+                SLUICE_OK);
+        }
+    }
+    rig_close(r);
+}
+
 /* The limit counts characters: of three bytes each, too. */
 static void longest_name(void) {
     rig *r = rig_open();
@@ -231,8 +251,9 @@ static int connect_with(rig *r, const char *name, HANDLE token) {
     EXPECT_STATUS(engine_iocp_token_rights(r->engine, token, &rights), SLUICE_OK);
     const engine_behalf behalf = {.rights = rights};
     EXPECT_STATUS(engine_address_pipe(&address, name), SLUICE_OK);
-    EXPECT_STATUS(engine_connect(r->worker, &address, rig_after_ns(r, T_AWAIT_NS), &behalf, NULL,
-                                 &id), SLUICE_OK);
+    EXPECT_STATUS(
+        engine_connect(r->worker, &address, rig_after_ns(r, T_AWAIT_NS), &behalf, NULL, &id),
+        SLUICE_OK);
     engine_completion completion = rig_await(r, id);
     if (completion.status == SLUICE_OK) {
         rig_close_handle(r, completion.opened[0]);
@@ -278,6 +299,7 @@ static const t_case cases[] = {
     {"same_as_others", 0, same_as_others}, {"same_as_each_other", 0, same_as_each_other},
     {"not_a_name", 0, not_a_name},         {"longest_name", 0, longest_name},
     {"its_users", 0, its_users},           {"of_a_weaker_program", 0, of_a_weaker_program},
+    {"reserved_name", 0, reserved_name},
 };
 
 const t_suite suite_names = {"names", cases, SL_ARRAY_COUNT(cases)};

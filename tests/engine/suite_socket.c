@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "engine/backend.h"
 #include "tests/engine/rig.h"
 
 #define DATAGRAM_TOO_LARGE 70000 /* UDP carries 65,507 bytes at most */
@@ -178,6 +179,41 @@ static engine_completion resolve(rig *r, const char *host, engine_address *ret_a
     return completion;
 }
 
+/* An address of one link that does not say which, and one of a link that nobody knows. */
+static void addresses_of_links(void) {
+    static const char *const hosts[] = {"fe80::1", "ff02::1"};
+    rig *r = rig_open();
+    engine_address address;
+    engine_request_id id = 0;
+    if (t_is_sim()) {
+        t_note("skipped: the simulator has no links");
+        rig_close(r);
+        return;
+    }
+    engine_completion completion = resolve(r, "fe80::1%no-such-link", &address, 1);
+    EXPECT_STATUS(completion.status, SLUICE_ENOTFOUND);
+    EXPECT(completion.detail != NULL && strcmp(completion.detail, ENGINE_DETAIL_NO_LINK) == 0);
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(hosts); i++) {
+        EXPECT_STATUS(resolve(r, hosts[i], &address, 1).status, SLUICE_OK);
+        EXPECT_STATUS(engine_listen(r->worker, &address, 1, NULL, NULL, NULL, &id), SLUICE_OK);
+        completion = rig_await(r, id);
+        if (completion.status == SLUICE_ENOTSUP) {
+            t_note("skipped: no IPv6 here");
+            break;
+        }
+        t_note("listen at %s: %s, code %u", hosts[i], sl_status_name(completion.status),
+               (unsigned)completion.os_error);
+        EXPECT_STATUS(completion.status, SLUICE_EINVAL);
+        EXPECT(completion.detail != NULL && strcmp(completion.detail, ENGINE_DETAIL_LINK) == 0);
+    }
+    EXPECT_STATUS(engine_connect(r->worker, &address, rig_after_ns(r, T_AWAIT_NS), NULL, NULL, &id),
+                  SLUICE_OK);
+    completion = rig_await(r, id);
+    EXPECT(completion.status != SLUICE_EINVAL ||
+           (completion.detail != NULL && strcmp(completion.detail, ENGINE_DETAIL_LINK) == 0));
+    rig_close(r);
+}
+
 static void resolve_names(void) {
     rig *r = rig_open();
     engine_address addresses[ADDRESSES];
@@ -274,6 +310,7 @@ static const t_case cases[] = {
     {"ipv6", T_SMOKE, ipv6},
     {"local_addresses", T_SMOKE, local_addresses},
     {"resolve_names", 0, resolve_names},
+    {"addresses_of_links", 0, addresses_of_links},
     {"refused", T_SMOKE, refused},
     {"address_taken", T_SMOKE, address_taken},
     {"address_again", T_SMOKE, address_again},
