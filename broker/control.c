@@ -58,20 +58,21 @@ static void close_handle(uv_handle_t *handle, void *context) {
     }
 }
 
-uint64_t control_watch_number(const char *text) {
+uint64_t control_watch_number(const char *text, char end) {
     uint64_t number = 0;
     for (; *text >= '0' && *text <= '9' && number < UINT64_MAX / 16; text++) {
         number = number * 10 + (uint64_t)(*text - '0');
     }
-    return *text == '\0' || *text == ':' ? number : 0;
+    return *text == end ? number : 0;
 }
 
 uint64_t control_watch_process(const char *who) {
-    const char *colon = strrchr(who, ':');
-    bool is_inherited = who[0] < '0' || who[0] > '9';
-    return !is_inherited ? control_watch_number(who)
-           : colon != NULL && strchr(who, ':') != colon ? control_watch_number(colon + 1)
-                                                        : 0;
+    const char *first = strchr(who, ':');
+    const char *second = first != NULL ? strchr(first + 1, ':') : NULL;
+    if (first == NULL) {
+        return control_watch_number(who, '\0');
+    }
+    return second != NULL ? control_watch_number(second + 1, '\0') : 0;
 }
 
 /* ---- the drain ---- */

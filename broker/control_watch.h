@@ -41,7 +41,8 @@ int control_watch_status(int uv_error);
 /* The process id that `who` names; 0: none. */
 uint64_t control_watch_process(const char *who);
 
-/* A decimal number at the beginning of the text, up to its end or to a colon; 0 = it is none. */
-uint64_t control_watch_number(const char *text);
+/* A decimal number that goes from the beginning of the text to the first `end` ('\0': all of it);
+ * 0 = it is none. */
+uint64_t control_watch_number(const char *text, char end);
 
 #endif

@@ -20,8 +20,8 @@ static void on_poll(uv_poll_t *poll, int status, int events) {
 
 static int open_process(const char *who, int *ret_fd) {
     if (strncmp(who, "fd:", 3) == 0) {
-        uint64_t number = control_watch_number(who + 3);
         bool has_id = strchr(who + 3, ':') != NULL;
+        uint64_t number = control_watch_number(who + 3, has_id ? ':' : '\0');
         if (number <= STDERR_FILENO || number > INT32_MAX ||
             (has_id && control_watch_process(who) == 0) ||
             fcntl((int)number, F_SETFD, FD_CLOEXEC) != 0) {
@@ -30,7 +30,7 @@ static int open_process(const char *who, int *ret_fd) {
         *ret_fd = (int)number;
         return SLUICE_OK;
     }
-    uint64_t number = control_watch_number(who);
+    uint64_t number = control_watch_number(who, '\0');
     if (number == 0 || number > INT32_MAX) {
         return SLUICE_EINVAL;
     }

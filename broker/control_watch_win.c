@@ -23,7 +23,7 @@ static void on_wake(uv_async_t *async) {
 
 static int open_process(const char *who, HANDLE *ret_process) {
     if (strncmp(who, "handle:", 7) == 0) {
-        uint64_t number = control_watch_number(who + 7);
+        uint64_t number = control_watch_number(who + 7, '\0');
         HANDLE process = (HANDLE)(uintptr_t)number;
         if (number == 0 || GetProcessId(process) == 0 || /* a process, and nothing else */
             !SetHandleInformation(process, HANDLE_FLAG_INHERIT, 0)) {
@@ -32,7 +32,7 @@ static int open_process(const char *who, HANDLE *ret_process) {
         *ret_process = process;
         return SLUICE_OK;
     }
-    uint64_t number = control_watch_number(who);
+    uint64_t number = control_watch_number(who, '\0');
     if (number == 0 || number > UINT32_MAX) {
         return SLUICE_EINVAL;
     }

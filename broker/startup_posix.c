@@ -322,8 +322,8 @@ uint64_t startup_descriptors(uint64_t *ret_inherited) {
     return limit == UINT64_MAX ? 0 : limit;
 }
 
-/* pipe(7); it binds nobody with CAP_SYS_RESOURCE, who is counted all the same. A service may not
- * see /proc/sys (systemd's ProcSubset): it has what Linux comes with. */
+/* pipe(7); a process with CAP_SYS_RESOURCE may have more, and is counted all the same. A service
+ * may not see /proc/sys (systemd's ProcSubset): it has what Linux comes with. */
 #define PIPE_PAGES_UNKNOWN 16384
 
 uint64_t startup_pipe_pages(void) {

@@ -14,7 +14,8 @@
 /* A file system that works answers within milliseconds; a disk that has to spin up, or a network
  * file system whose server restarts, within seconds. */
 #define STARTUP_WATCH_FILE_NS (10 * SL_NS_PER_S)
-/* A directory that is away is told by its own limits, of up to 30 s for a look-up. */
+/* For the allow list's names: a directory service that does not answer has limits of its own, up to
+ * 30 s a look-up. */
 #define STARTUP_WATCH_NAMES_NS (60 * SL_NS_PER_S)
 
 /* Main thread, all of these. Where no thread is to be had nothing is watched. */

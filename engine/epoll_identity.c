@@ -72,14 +72,19 @@ static bool has_group(const engine_identity *whom, unsigned count) {
     return false;
 }
 
-/* The groups beside the first. A peer in too many (ERANGE) is in none that we can tell. */
+/* The groups beside the first. A peer in too many (ERANGE) is in none that we can tell: false. */
+static bool read_groups(int fd, gid_t ret_groups[ENGINE_PEER_GROUPS_MAX], size_t *ret_count) {
+    socklen_t length = ENGINE_PEER_GROUPS_MAX * sizeof(ret_groups[0]);
+    bool is_read = CALLS.getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, ret_groups, &length) == 0;
+    *ret_count = is_read ? length / sizeof(ret_groups[0]) : 0;
+    return is_read;
+}
+
 static bool is_in_group(int fd, gid_t nobody, const engine_identity *whom, unsigned count) {
     gid_t groups[ENGINE_PEER_GROUPS_MAX];
-    socklen_t length = sizeof(groups);
-    if (CALLS.getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length) != 0) {
-        return false;
-    }
-    for (size_t i = 0; i < length / sizeof(groups[0]); i++) {
+    size_t group_count;
+    (void)read_groups(fd, groups, &group_count);
+    for (size_t i = 0; i < group_count; i++) {
         engine_identity group;
         engine_identity_gid(&group, groups[i]);
         if (groups[i] != nobody && is_named(whom, count, &group)) {
@@ -129,16 +134,14 @@ static bool has_hidden_rights(void) {
 static bool has_our_groups(int fd, gid_t first) {
     gid_t own[ENGINE_PEER_GROUPS_MAX + 1];
     gid_t groups[ENGINE_PEER_GROUPS_MAX];
-    socklen_t length = sizeof(groups);
+    size_t group_count;
     int count = CALLS.getgroups(ENGINE_PEER_GROUPS_MAX, own);
-    if (CALLS.getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length) != 0) {
-        length = 0;
-    }
+    (void)read_groups(fd, groups, &group_count);
     bool has_all = count >= 0;
     own[has_all ? count++ : 0] = getegid();
     for (int i = 0; i < count && has_all; i++) {
         has_all = own[i] == first;
-        for (size_t k = 0; k < length / sizeof(groups[0]) && !has_all; k++) {
+        for (size_t k = 0; k < group_count && !has_all; k++) {
             has_all = own[i] == groups[k];
         }
     }
@@ -158,16 +161,14 @@ int engine_epoll_peer_is_lesser(engine_handle *handle, bool *ret_is_lesser) {
 int engine_epoll_peer_rights(engine_handle *handle, engine_rights **ret_rights) {
     struct ucred credentials;
     gid_t groups[ENGINE_PEER_GROUPS_MAX];
-    socklen_t length = sizeof(groups);
+    size_t count;
     int status = read_credentials(handle, &credentials);
     if (status != SLUICE_OK) {
         return status;
     }
-    bool knows_groups = CALLS.getsockopt(engine_epoll_handle_of(handle)->fd, SOL_SOCKET,
-                                         SO_PEERGROUPS, groups, &length) == 0;
-    length = knows_groups ? length : 0;
+    bool knows_groups = read_groups(engine_epoll_handle_of(handle)->fd, groups, &count);
     engine_epoll_user *user = (engine_epoll_user *)engine_rights_create(
-        handle->worker->engine, sizeof(engine_epoll_user) + length);
+        handle->worker->engine, sizeof(engine_epoll_user) + count * sizeof(groups[0]));
     if (user == NULL) {
         return SLUICE_ENOMEM;
     }
@@ -176,7 +177,7 @@ int engine_epoll_peer_rights(engine_handle *handle, engine_rights **ret_rights) 
     user->uid = credentials.uid != nobody->uid ? credentials.uid : (uid_t)-1;
     user->gid = credentials.gid != nobody->gid ? credentials.gid : (gid_t)-1;
     user->knows_groups = knows_groups && credentials.gid != nobody->gid;
-    for (size_t i = 0; i < length / sizeof(groups[0]); i++) {
+    for (size_t i = 0; i < count; i++) {
         if (groups[i] != nobody->gid) {
             user->groups[user->group_count++] = groups[i];
         } else {

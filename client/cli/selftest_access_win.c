@@ -104,11 +104,11 @@ static void check_access(const WCHAR *pipe, selftest_result *ret_result) {
 static HANDLE everyday_token(void) {
     BYTE administrators[SECURITY_MAX_SID_SIZE];
     DWORD size = sizeof(administrators);
-    HANDLE own;
     HANDLE filtered = NULL;
-    if (!CreateWellKnownSid(WinBuiltinAdministratorsSid, NULL, administrators, &size) ||
-        !OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY | TOKEN_DUPLICATE | TOKEN_ASSIGN_PRIMARY,
-                          &own)) {
+    HANDLE own = CreateWellKnownSid(WinBuiltinAdministratorsSid, NULL, administrators, &size)
+                     ? selftest_own_token()
+                     : NULL;
+    if (own == NULL) {
         return NULL;
     }
     SID_AND_ATTRIBUTES disabled = {.Sid = administrators};
@@ -136,7 +136,6 @@ static int visit(HANDLE token, const char *endpoint, const char *pipe) {
     WCHAR path[SELFTEST_PATH_BYTES];
     STARTUPINFOW startup = {.cb = sizeof(startup)};
     PROCESS_INFORMATION process;
-    DWORD code = 0;
     DWORD length = GetModuleFileNameW(NULL, path, SELFTEST_PATH_BYTES);
     int count = snprintf(text, sizeof(text), "sluice selftest " SELFTEST_VISIT " \"%s\" \"%s\"",
                          endpoint, pipe);
@@ -150,14 +149,7 @@ static int visit(HANDLE token, const char *endpoint, const char *pipe) {
                                          NULL, &startup, &process))) {
         return -1;
     }
-    bool has_ended = WaitForSingleObject(process.hProcess, VISIT_LIMIT_S * 1000) == WAIT_OBJECT_0 &&
-                     GetExitCodeProcess(process.hProcess, &code);
-    if (!has_ended) {
-        (void)TerminateProcess(process.hProcess, 1);
-    }
-    (void)CloseHandle(process.hThread);
-    (void)CloseHandle(process.hProcess);
-    return has_ended ? (int)code : -1;
+    return selftest_await(&process, VISIT_LIMIT_S);
 }
 
 /* The same at a pipe that only administrators may open. */

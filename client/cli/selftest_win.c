@@ -73,12 +73,23 @@ static bool command_line(const char *path, const char *const *words, WCHAR *ret_
     return length > 0 && length < (int)sizeof(line) && selftest_wide(line, ret_line);
 }
 
+int selftest_await(PROCESS_INFORMATION *process, unsigned limit_s) {
+    DWORD code = 0;
+    bool has_ended = WaitForSingleObject(process->hProcess, limit_s * 1000) == WAIT_OBJECT_0 &&
+                     GetExitCodeProcess(process->hProcess, &code);
+    if (!has_ended) {
+        (void)TerminateProcess(process->hProcess, 1);
+    }
+    (void)CloseHandle(process->hThread);
+    (void)CloseHandle(process->hProcess);
+    return has_ended ? (int)code : -1;
+}
+
 int selftest_run(const char *path, const char *const *words, unsigned limit_s, bool is_shown) {
     WCHAR line[SELFTEST_PATH_BYTES];
     WCHAR wide[SELFTEST_PATH_BYTES];
     STARTUPINFOW startup = {.cb = sizeof(startup)};
     PROCESS_INFORMATION process;
-    DWORD code = 0;
     if (is_shown) { /* with our own streams, if we were given such */
         startup.dwFlags = STARTF_USESTDHANDLES;
         startup.hStdOutput = GetStdHandle(STD_OUTPUT_HANDLE);
@@ -89,14 +100,7 @@ int selftest_run(const char *path, const char *const *words, unsigned limit_s, b
                         NULL, &startup, &process)) {
         return -1;
     }
-    bool has_ended = WaitForSingleObject(process.hProcess, limit_s * 1000) == WAIT_OBJECT_0 &&
-                     GetExitCodeProcess(process.hProcess, &code);
-    if (!has_ended) {
-        (void)TerminateProcess(process.hProcess, 1);
-    }
-    (void)CloseHandle(process.hThread);
-    (void)CloseHandle(process.hProcess);
-    return has_ended ? (int)code : -1;
+    return selftest_await(&process, limit_s);
 }
 
 /* ---- tokens ---- */
@@ -106,7 +110,7 @@ static void refused(selftest_result *ret_result, const char *what) {
                  (unsigned long)GetLastError());
 }
 
-static HANDLE own_token(void) {
+HANDLE selftest_own_token(void) {
     HANDLE token = NULL;
     return OpenProcessToken(GetCurrentProcess(),
                             TOKEN_QUERY | TOKEN_DUPLICATE | TOKEN_ASSIGN_PRIMARY, &token)
@@ -126,7 +130,7 @@ HANDLE selftest_other_user(void) {
     selftest_sid user;
     BYTE administrators[SECURITY_MAX_SID_SIZE];
     DWORD size = sizeof(administrators);
-    HANDLE token = own_token();
+    HANDLE token = selftest_own_token();
     HANDLE restricted = NULL;
     HANDLE impersonation = NULL;
     PSID own = token != NULL ? user_of(token, &user) : NULL;
@@ -146,7 +150,7 @@ HANDLE selftest_other_user(void) {
 }
 
 static HANDLE low_token(void) {
-    HANDLE token = own_token();
+    HANDLE token = selftest_own_token();
     HANDLE impersonation = NULL;
     SID low = {.Revision = SID_REVISION,
                .SubAuthorityCount = 1,
@@ -296,7 +300,7 @@ static void remote(const selftest_place *place, selftest_result *ret_result) {
 static void token(const selftest_place *place, selftest_result *ret_result) {
     selftest_sid user;
     char *text = NULL;
-    HANDLE own = own_token();
+    HANDLE own = selftest_own_token();
     PSID sid = own != NULL ? user_of(own, &user) : NULL;
     if (sid == NULL || !ConvertSidToStringSidA(sid, &text)) {
         refused(ret_result, "our own token");

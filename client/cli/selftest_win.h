@@ -15,6 +15,13 @@ typedef union selftest_sid {
     BYTE bytes[sizeof(TOKEN_USER) + SECURITY_MAX_SID_SIZE];
 } selftest_sid;
 
+/* Our token, to be copied. To be closed; NULL: refused. */
+HANDLE selftest_own_token(void);
+
+/* Waits for the end of what was started, ends it after that time, and gives it back. Its exit code;
+ * -1: it did not end by itself. */
+int selftest_await(PROCESS_INFORMATION *process, unsigned limit_s);
+
 /* Our token, in which we and the administrators count for denying only: another user, that
  * nobody has granted anything. To be closed; NULL: refused. */
 HANDLE selftest_other_user(void);

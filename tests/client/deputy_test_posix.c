@@ -15,7 +15,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
@@ -28,6 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/client/outside_posix.h"
 #include "tests/client/rig.h"
 
 #define STRANGER       4501u /* no user of any system we know */
@@ -120,28 +120,13 @@ static void stop_broker(void) {
     assert_int_equal(status, 0);
 }
 
-static void end_child(pid_t *child) {
-    if (*child > 0) {
-        (void)kill(*child, SIGKILL);
-        (void)waitpid(*child, NULL, 0);
-    }
-    *child = 0;
-}
-
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *where) {
-    (void)info;
-    (void)type;
-    (void)where;
-    return remove(path);
-}
-
 /* Also of a test that failed: nothing of it stays. */
 static int tear_down(void **state) {
     (void)state;
-    end_child(&stranger);
-    end_child(&broker);
+    outside_end(&stranger);
+    outside_end(&broker);
     if (roots[0] != '\0') {
-        (void)nftw(roots, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        outside_remove(roots);
     }
     return 0;
 }

@@ -4,9 +4,12 @@
 #include "tests/client/outside_posix.h"
 
 #include <dirent.h>
+#include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/client/rig.h"
@@ -36,6 +39,25 @@ bool outside_is_gone(uint64_t process) {
         sl_thread_yield();
     }
     return outside_has_ended(process);
+}
+
+void outside_end(pid_t *child) {
+    if (*child > 0) {
+        (void)kill(*child, SIGKILL);
+        (void)waitpid(*child, NULL, 0);
+    }
+    *child = 0;
+}
+
+static int remove_one(const char *path, const struct stat *info, int type, struct FTW *where) {
+    (void)info;
+    (void)type;
+    (void)where;
+    return remove(path);
+}
+
+void outside_remove(const char *folder) {
+    (void)nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 unsigned outside_count(const char *program) {

@@ -12,7 +12,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <grp.h>
 #include <poll.h>
 #include <sched.h>
@@ -27,6 +26,7 @@
 #include <unistd.h>
 
 #include "base/own_dir.h"
+#include "tests/client/outside_posix.h"
 #include "tests/client/rig.h"
 
 #define NOBODY      65534u
@@ -100,28 +100,13 @@ static int set_up(void **state) {
     return 0;
 }
 
-static void end_process(pid_t *process) {
-    if (*process > 0) {
-        (void)kill(*process, SIGKILL);
-        (void)waitpid(*process, NULL, 0);
-    }
-    *process = 0;
-}
-
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *where) {
-    (void)info;
-    (void)type;
-    (void)where;
-    return remove(path);
-}
-
 /* Also of a test that failed: nothing of it stays. */
 static int tear_down(void **state) {
     (void)state;
-    end_process(&child);
-    end_process(&broker);
+    outside_end(&child);
+    outside_end(&broker);
     if (place[0] != '\0') {
-        (void)nftw(place, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        outside_remove(place);
     }
     return 0;
 }

@@ -142,24 +142,29 @@ static void foreign_lock(void) {
     rig_close(r);
 }
 
+/* From now on the foreign server takes connections, and whoever comes gets to it. */
+static void expect_served(rig *r, const engine_address *address, intptr_t server) {
+    engine_request_id id = 0;
+    EXPECT(os_listen_foreign(server));
+    EXPECT_STATUS(engine_connect(r->worker, address, rig_after_ns(r, T_AWAIT_NS), NULL, NULL, &id),
+                  SLUICE_OK);
+    engine_completion completion = rig_await(r, id);
+    EXPECT_STATUS(completion.status, SLUICE_OK);
+    rig_close_handle(r, completion.opened[0]);
+}
+
 /* A live server between its bind and its listen refuses connections like a dead one. Its socket
  * file stays, and so does that of a dead one: who has made it, we do not know. */
 static void foreign_socket(void) {
     rig *r = rig_open();
     engine_address address = t_pipe_address();
-    engine_request_id id = 0;
     intptr_t server = 0;
     if (t_is_sim() || !os_bind_foreign(address.pipe, &server)) {
         rig_close(r);
         T_SKIP("names have no files here");
     }
     expect_taken(r, address);
-    EXPECT(os_listen_foreign(server));
-    EXPECT_STATUS(engine_connect(r->worker, &address, rig_after_ns(r, T_AWAIT_NS), NULL, NULL, &id),
-                  SLUICE_OK);
-    engine_completion completion = rig_await(r, id);
-    EXPECT_STATUS(completion.status, SLUICE_OK);
-    rig_close_handle(r, completion.opened[0]);
+    expect_served(r, &address, server);
     EXPECT(os_close_foreign(address.pipe, server, false));
     expect_taken(r, address);
     EXPECT(os_close_foreign(address.pipe, -1, true));
@@ -172,7 +177,6 @@ static void foreign_socket_in_its_place(void) {
     rig *r = rig_open();
     engine_address address = t_pipe_address();
     engine_address beside = t_pipe_address();
-    engine_request_id id = 0;
     intptr_t server = 0;
     if (t_is_sim() || !os_leave_stale_pipe(address.pipe)) {
         rig_close(r);
@@ -180,12 +184,7 @@ static void foreign_socket_in_its_place(void) {
     }
     EXPECT(os_bind_foreign(beside.pipe, &server) && os_move_foreign(beside.pipe, address.pipe));
     expect_taken(r, address);
-    EXPECT(os_listen_foreign(server));
-    EXPECT_STATUS(engine_connect(r->worker, &address, rig_after_ns(r, T_AWAIT_NS), NULL, NULL, &id),
-                  SLUICE_OK);
-    engine_completion completion = rig_await(r, id);
-    EXPECT_STATUS(completion.status, SLUICE_OK);
-    rig_close_handle(r, completion.opened[0]);
+    expect_served(r, &address, server);
     EXPECT(os_close_foreign(address.pipe, server, true));
     rig_close(r);
 }

@@ -82,6 +82,7 @@ expect 2 "unresponsive_ns: must be at least twice" run --limit ping_interval=50s
 expect 2 "service install wants --allow" service install
 expect 2 "nobody: no process can be watched by that: give its id, or, inherited, handle:N (Win" \
     run --endpoint "$name" --private-for nobody
+expect 2 "77:5: no process can be watched by that" run --endpoint "$name" --private-for 77:5
 expect 4 "cannot read none.conf" run --config none.conf
 expect 4 "cannot read ." run --config .
 config 'workers = 1\ncolour = red\n'
