@@ -25,6 +25,8 @@
 
 #define COMMAND_BYTES 8192
 #define PATH_BYTES    2048 /* of UTF-8 */
+#define DISPLAY_CHARS (CONFIG_NAME_BYTES + 32)
+#define DEFAULT_NAME  L"sluice"           /* as in options.c */
 #define LOOK_NS       (50 * SL_NS_PER_MS) /* how often a state is looked at */
 #define START_NS      (30 * SL_NS_PER_S)
 
@@ -46,6 +48,7 @@ static sluiced_exit refuse(const manager *m, const char *step, DWORD os_error) {
     const char *hint = os_error == ERROR_ACCESS_DENIED             ? "an administrator may"
                        : os_error == ERROR_SERVICE_DOES_NOT_EXIST  ? "no such service"
                        : os_error == ERROR_SERVICE_EXISTS          ? "it is installed already"
+                       : os_error == ERROR_DUPLICATE_SERVICE_NAME  ? "its shown name is taken"
                        : os_error == ERROR_SERVICE_ALREADY_RUNNING ? "it is running already"
                        : os_error == ERROR_SERVICE_NOT_ACTIVE      ? "it is not running"
                                                                    : "the system refused";
@@ -234,8 +237,8 @@ static sluiced_exit make_log(const manager *m, const WCHAR *path, bool is_given)
         say(m->options->service_name, "skipped, Wine does not implement it: the log's protection");
     }
     if (status == SLUICE_OK) {
-        status = (is_given ? place_check_log : place_make_log)(
-            path, has_accounts ? &account : NULL, &error);
+        status = (is_given ? place_check_log : place_make_log)(path, has_accounts ? &account : NULL,
+                                                               &error);
     }
     return status == SLUICE_OK
                ? SLUICED_EXIT_OK
@@ -245,18 +248,32 @@ static sluiced_exit make_log(const manager *m, const WCHAR *path, bool is_given)
                                        : "somebody else was there first: move it away");
 }
 
+/* What administrators see in the list of services. The manager has each such name once, as it has
+ * the names themselves: a second broker of this machine tells its own.
+ * Source: CreateServiceW, lpDisplayName; ERROR_DUPLICATE_SERVICE_NAME. */
+static void display_name(const manager *m, WCHAR ret_name[DISPLAY_CHARS]) {
+    wcscpy(ret_name, L"Sluice I/O broker");
+    if (_wcsicmp(m->name, DEFAULT_NAME) != 0) {
+        wcscat(ret_name, L" (");
+        wcscat(ret_name, m->name);
+        wcscat(ret_name, L")");
+    }
+}
+
 /* Returns what the system said; m->os_service is NULL then. */
 static DWORD create_service(manager *m, const WCHAR *command) {
+    WCHAR display[DISPLAY_CHARS];
     WCHAR account[CONFIG_NAME_BYTES + 16] = L"NT SERVICE\\";
     wcscat(account, m->name);
+    display_name(m, display);
     const DWORD access = SERVICE_CHANGE_CONFIG | SERVICE_START | DELETE; /* start: for restarts */
-    m->os_service = CreateServiceW(m->os_manager, m->name, L"Sluice I/O broker", access,
+    m->os_service = CreateServiceW(m->os_manager, m->name, display, access,
                                    SERVICE_WIN32_OWN_PROCESS, SERVICE_AUTO_START,
                                    SERVICE_ERROR_NORMAL, command, NULL, NULL, NULL, account, NULL);
     DWORD os_error = GetLastError();
     if (m->os_service == NULL && os_error != ERROR_SERVICE_EXISTS && sl_wine_is_here()) {
         say(m->options->service_name, "skipped, Wine does not implement it: virtual account");
-        m->os_service = CreateServiceW(m->os_manager, m->name, L"Sluice I/O broker", access,
+        m->os_service = CreateServiceW(m->os_manager, m->name, display, access,
                                        SERVICE_WIN32_OWN_PROCESS, SERVICE_AUTO_START,
                                        SERVICE_ERROR_NORMAL, command, NULL, NULL, NULL, NULL, NULL);
         os_error = GetLastError();

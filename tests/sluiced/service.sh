@@ -39,6 +39,13 @@ step 8 "$name.log: is a folder" install --allow S-1-1-0
 in_cmd "rd $folder\\$name.log"
 step 0 "installed" install --allow S-1-1-0 --endpoint "$name" --workers 2 --limit drain_grace=1s
 step 8 "installed already" install --allow S-1-1-0
+# A second broker of this machine: neither name is the first one's, the one that is shown included.
+first=$name
+name=$first-second
+step 0 "installed" install --allow S-1-1-0 --endpoint "$name" --limit drain_grace=1s
+step 0 "stopped" status
+step 0 "uninstalled" uninstall
+name=$first
 step 0 "stopped" status
 step 0 "running" start
 step 8 "running already" start
