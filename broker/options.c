@@ -247,6 +247,10 @@ int options_parse(int argc, char *const *argv, sluiced_options *ret_options,
     if (strcmp(word, "run") == 0) {
         ret_options->command = OPTIONS_RUN;
         status = parse_options(argc, argv, 2, FOR_RUN, ret_options, ret_error);
+        if (status == SLUICE_OK && ret_options->command == OPTIONS_RUN &&
+            ret_options->life_line != NULL && ret_options->private_for == NULL) {
+            return usage(ret_error, "--life-line belongs to --private-for: whose end it tells", "");
+        }
     } else if (strcmp(word, "service") == 0) {
         status = parse_service(argc, argv, ret_options, ret_error);
     } else if (is_help(word)) {

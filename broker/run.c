@@ -110,6 +110,18 @@ static sluiced_exit complain_of_allow(const sluiced_options *options, const slui
     return complain(SLUICED_EXIT_CONFIG, text);
 }
 
+/* An option that would do nothing is a mistake of whoever gave it. */
+static sluiced_exit complain_of_root(const sluiced_options *options) {
+    static const char text[] = "allow_as_root without allow: nobody else may connect, so there is "
+                               "nothing to insist on";
+    for (unsigned i = 0; i < options->assignment_count; i++) {
+        if (strcmp(options->assignments[i].name, "allow_as_root") == 0) {
+            return complain(SLUICED_EXIT_USAGE, text);
+        }
+    }
+    return complain(SLUICED_EXIT_CONFIG, text);
+}
+
 sluiced_exit run_find_allowed(const sluiced_options *options, const sluiced_config *config,
                               startup_allowed *ret_allowed) {
     config_error error;
@@ -117,9 +129,8 @@ sluiced_exit run_find_allowed(const sluiced_options *options, const sluiced_conf
     if (status == SLUICE_EOS) { /* nothing is wrong with the list */
         return complain(SLUICED_EXIT_FAILED, error.text);
     }
-    return status == SLUICE_OK
-               ? SLUICED_EXIT_OK
-               : complain_of_allow(options, config, ret_allowed->at, error.text);
+    return status == SLUICE_OK ? SLUICED_EXIT_OK
+                               : complain_of_allow(options, config, ret_allowed->at, error.text);
 }
 
 /* ---- up ---- */
@@ -165,6 +176,9 @@ static sluiced_exit prepare(run *r, const sluiced_options *options) {
         startup_watch_at("the users and groups of the allow list", "", STARTUP_WATCH_NAMES_NS);
         code = run_find_allowed(options, &r->config, &r->allowed);
     }
+    if (code == SLUICED_EXIT_OK && r->config.allow_as_root && r->config.allow_count == 0) {
+        code = complain_of_root(options);
+    }
     if (code != SLUICED_EXIT_OK) {
         return code;
     }
@@ -197,9 +211,9 @@ static sluiced_exit start_log(run *r) {
                           .level = r->config.log_level,
                           .write = r->config.log_file[0] != '\0' ? write_to_log_file : NULL};
     int status = sl_log_create(&log, &r->log);
-    return status == SLUICE_OK ? SLUICED_EXIT_OK
-                               : complain_of_status(SLUICED_EXIT_FAILED, "cannot start the log",
-                                                    status);
+    return status == SLUICE_OK
+               ? SLUICED_EXIT_OK
+               : complain_of_status(SLUICED_EXIT_FAILED, "cannot start the log", status);
 }
 
 static void on_draining(void *user) {

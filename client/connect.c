@@ -55,9 +55,12 @@ static void explain_end(client_core *core, int status, uint32_t os_error) {
     }
     if (core->down_detail[0] == '\0') {
         sl_reason reason;
-        (void)sl_reason_set(&reason, status,
-                            core->endpoint[0] != '\0' ? core->endpoint : "the private broker",
-                            sl_status_sentence(status));
+        const char *sentence = sl_status_sentence(status);
+        bool fits = strlen(core->endpoint) + strlen(sentence) + 3 <= sizeof(reason.text);
+        const char *where = core->endpoint[0] == '\0' ? "the private broker"
+                            : fits                    ? core->endpoint
+                                                      : "endpoint";
+        (void)sl_reason_set(&reason, status, where, sentence);
         client_connect_explain(core, reason.text);
     }
 }
@@ -245,13 +248,29 @@ static int check_server(client_core *core, const client_link *link) {
     return status;
 }
 
+/* The engine speaks of the broker, whose it is otherwise. */
+static void explain_refusal(client_core *core, const engine_completion *c) {
+    sl_reason reason;
+    if (c->status == SLUICE_EACCESS && c->os_error != 0) {
+        (void)sl_reason_set(&reason, c->status,
+                            "this program's user has no right to it, or to a folder on the way",
+                            core->endpoint);
+        client_connect_explain(core, reason.text);
+    } else if (c->status == SLUICE_ETIMEDOUT) {
+        client_connect_describe_wait(core, &reason);
+        client_connect_explain(core, reason.text);
+    } else if (c->detail != NULL) {
+        client_connect_explain(core, c->detail);
+    }
+}
+
 void client_connect_done(client_core *core, client_link *link, const engine_completion *c) {
     int status = c->status;
     if (status == SLUICE_OK) {
         link->handle = c->opened[0];
         status = check_server(core, link);
-    } else if (c->detail != NULL) {
-        client_connect_explain(core, c->detail);
+    } else {
+        explain_refusal(core, c);
     }
     if (status == SLUICE_OK) {
         core->is_absent = false;

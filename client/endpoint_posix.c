@@ -14,9 +14,13 @@ int client_endpoint_service(const char *given, char ret_endpoint[ENGINE_PIPE_NAM
                             sl_reason *ret_reason) {
     if (given != NULL) {
         size_t length = strlen(given);
-        if (length == 0 || length >= ENGINE_PIPE_NAME_BYTES) {
-            return sl_reason_set(ret_reason, length == 0 ? SLUICE_EINVAL : SLUICE_ENAMETOOLONG,
-                                 "endpoint", "no name of a socket");
+        if (length == 0) {
+            return sl_reason_set(ret_reason, SLUICE_EINVAL, "endpoint", "no name of a socket");
+        }
+        if (length > ENGINE_PIPE_PATH_MAX) {
+            return sl_reason_too_long(ret_reason, SLUICE_ENAMETOOLONG,
+                                      "endpoint: a socket's path on Linux", length,
+                                      ENGINE_PIPE_PATH_MAX);
         }
         if (given[0] != '/') { /* a program that changes its folder would reach another one later */
             return sl_reason_set(ret_reason, SLUICE_EINVAL, "endpoint",

@@ -63,11 +63,18 @@ int client_launch_log_check(uint64_t log, const char **ret_wrong);
 int client_launch_log_copy(uint64_t log, uint64_t *ret_log);
 void client_launch_log_close(uint64_t log);
 
+/* What a start can fail at. */
+typedef enum client_launch_step {
+    CLIENT_LAUNCH_PROGRAM,
+    CLIENT_LAUNCH_INTERPRETER, /* the file is there, what it names to run it is not */
+    CLIENT_LAUNCH_NULL_DEVICE,
+    CLIENT_LAUNCH_LOG,
+} client_launch_step;
+
 /* Starts one that listens at launch->place, which is made. SLUICE_OK; ENOTFOUND: no program there,
- * or no folder for the log; EACCESS, ENAMETOOLONG, ENOMEM, EOSLIMIT, EOS. *ret_is_log: it is the
- * log that cannot be had. */
+ * or no folder for the log; EACCESS, ENAMETOOLONG, ENOMEM, EOSLIMIT, EOS. *ret_step: of what. */
 int client_launch_start(client_launch *launch, const client_launch_options *options,
-                        bool *ret_is_log, uint32_t *ret_os_error);
+                        client_launch_step *ret_step, uint32_t *ret_os_error);
 
 /* What the system means by that. */
 void client_launch_words(uint32_t os_error, char *ret_words, size_t size);

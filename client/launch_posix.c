@@ -217,7 +217,7 @@ static int open_log(const client_launch_options *options, int null) {
 
 /* 0, or the errno; then nothing is open. */
 static int open_all(client_launch *launch, const client_launch_options *options,
-                    int ret_descriptors[DESCRIPTORS], bool *ret_is_log) {
+                    int ret_descriptors[DESCRIPTORS], client_launch_step *ret_step) {
     int life[2] = {-1, -1};
     int *d = ret_descriptors;
     for (unsigned i = 0; i < DESCRIPTORS; i++) {
@@ -231,6 +231,7 @@ static int open_all(client_launch *launch, const client_launch_options *options,
     }
     if (error == 0) {
         d[NULL_IN] = move_above(open("/dev/null", O_RDWR | O_CLOEXEC));
+        *ret_step = d[NULL_IN] < 0 ? CLIENT_LAUNCH_NULL_DEVICE : CLIENT_LAUNCH_PROGRAM;
         d[NULL_OUT] = d[NULL_IN] < 0 ? -1 : copy_above(d[NULL_IN]);
         error = d[NULL_OUT] < 0 ? errno : 0;
     }
@@ -243,7 +244,7 @@ static int open_all(client_launch *launch, const client_launch_options *options,
     if (error == 0) {
         d[LOG] = open_log(options, d[NULL_IN]);
         error = d[LOG] < 0 ? errno : 0;
-        *ret_is_log = error != 0;
+        *ret_step = error != 0 ? CLIENT_LAUNCH_LOG : CLIENT_LAUNCH_PROGRAM;
     }
     if (error != 0) {
         close_all(d);
@@ -345,8 +346,8 @@ void client_launch_init(client_launch *launch) {
 }
 
 int client_launch_start(client_launch *launch, const client_launch_options *options,
-                        bool *ret_is_log, uint32_t *ret_os_error) {
-    char words[][24] = {"run",  "--private-for", "",  "--life-line",
+                        client_launch_step *ret_step, uint32_t *ret_os_error) {
+    char words[][24] = {"run",  "--private-for", "", "--life-line",
                         "fd:4", "--log-level",   "", "--endpoint"};
     char program[PATH_BYTES];
     char *const argv[] = {program,  words[0], words[1], words[2], words[3],
@@ -358,13 +359,16 @@ int client_launch_start(client_launch *launch, const client_launch_options *opti
     starter s = {.path = program, .argv = argv, .pidfd = &launch->os_starting};
     int held[LOW];
     hold_low(held);
-    *ret_is_log = false;
-    int error = open_all(launch, options, s.descriptors, ret_is_log);
+    *ret_step = CLIENT_LAUNCH_PROGRAM;
+    int error = open_all(launch, options, s.descriptors, ret_step);
     if (error == 0) {
         error = start_process(&s);
         close_all(s.descriptors);
         if (error != 0) {
             close_own((int)launch->os_life);
+            /* execve(2), ENOENT: either is not there */
+            bool is_there = error == ENOENT && access(program, F_OK) == 0;
+            *ret_step = is_there ? CLIENT_LAUNCH_INTERPRETER : CLIENT_LAUNCH_PROGRAM;
         } else {
             launch->process_id = (uint64_t)s.process;
             launch->os_process = atomic_load(&launch->os_starting);

@@ -157,7 +157,7 @@ static void drop_inheritance(inheritance *what) {
 
 /* 0, or the error. */
 static DWORD make_inheritance(inheritance *ret, const client_launch_options *options,
-                              bool *ret_is_log) {
+                              client_launch_step *ret_step) {
     SIZE_T size = sizeof(ret->list_bytes);
     ret->list = NULL;
     ret->handles[LOG] = INVALID_HANDLE_VALUE;
@@ -165,8 +165,10 @@ static DWORD make_inheritance(inheritance *ret, const client_launch_options *opt
         open_inheritable(L"NUL", GENERIC_READ | GENERIC_WRITE, OPEN_EXISTING);
     if (ret->handles[NULL_DEVICE] != INVALID_HANDLE_VALUE) {
         ret->handles[LOG] = open_log(options);
-        *ret_is_log = ret->handles[LOG] == INVALID_HANDLE_VALUE;
     }
+    *ret_step = ret->handles[NULL_DEVICE] == INVALID_HANDLE_VALUE ? CLIENT_LAUNCH_NULL_DEVICE
+                : ret->handles[LOG] == INVALID_HANDLE_VALUE       ? CLIENT_LAUNCH_LOG
+                                                                  : CLIENT_LAUNCH_PROGRAM;
     DWORD error = ret->handles[LOG] == INVALID_HANDLE_VALUE ? GetLastError() : 0;
     if (error == 0) {
         LPPROC_THREAD_ATTRIBUTE_LIST list = (LPPROC_THREAD_ATTRIBUTE_LIST)(void *)ret->list_bytes;
@@ -229,12 +231,12 @@ void client_launch_init(client_launch *launch) {
 }
 
 int client_launch_start(client_launch *launch, const client_launch_options *options,
-                        bool *ret_is_log, uint32_t *ret_os_error) {
+                        client_launch_step *ret_step, uint32_t *ret_os_error) {
     wchar_t line[PATH_CHARS];
     wchar_t wide[PATH_CHARS];
     inheritance inherited;
     PROCESS_INFORMATION process;
-    *ret_is_log = false;
+    *ret_step = CLIENT_LAUNCH_PROGRAM;
     if (!command_line(launch, options, wide, line)) {
         *ret_os_error = ERROR_FILENAME_EXCED_RANGE;
         return SLUICE_ENAMETOOLONG;
@@ -242,7 +244,7 @@ int client_launch_start(client_launch *launch, const client_launch_options *opti
     DWORD error = 0;
     HANDLE job = create_job(&error);
     if (job != NULL) {
-        error = make_inheritance(&inherited, options, ret_is_log);
+        error = make_inheritance(&inherited, options, ret_step);
         if (error == 0) {
             error = create_process(wide, line, &inherited, &process);
             drop_inheritance(&inherited);

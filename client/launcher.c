@@ -154,26 +154,42 @@ static int find(client_start *s) {
 }
 
 /* Which file, and why not. Returns the status as the program is told it. */
-static int explain_refusal(client_start *s, int status, bool is_log) {
-    char words[WORDS_BYTES];
+static int explain_refusal(client_start *s, int status, client_launch_step step) {
     const client_launch_options *options = &s->options;
+    bool is_handle = step == CLIENT_LAUNCH_LOG && options->log_path[0] == '\0';
+    bool is_absent = status == SLUICE_ENOTFOUND;
+    char words[WORDS_BYTES];
+    const char *parts[] = {"sluiced cannot be started", ": ", words, ": ", options->path};
     client_launch_words(s->os_error, words, sizeof(words));
-    if (!is_log && status == SLUICE_ENOTFOUND) {
-        const char *const absent[] = {"there is no program at ", options->path};
-        say(s, absent, SL_ARRAY_COUNT(absent));
-        return SLUICE_ENOBROKER;
+    switch (step) {
+    case CLIENT_LAUNCH_LOG:
+        parts[0] = is_handle ? "the log cannot be copied" : "private_log cannot be opened";
+        parts[4] = options->log_path;
+        status = is_absent ? SLUICE_EINVAL : status;
+        break;
+    case CLIENT_LAUNCH_NULL_DEVICE:
+        parts[0] = "sluiced cannot be started without the null device (/dev/null, NUL)";
+        status = is_absent ? SLUICE_EOS : status;
+        break;
+    case CLIENT_LAUNCH_INTERPRETER:
+        parts[2] = "the interpreter that its file names is not there";
+        status = SLUICE_ENOBROKER;
+        break;
+    case CLIENT_LAUNCH_PROGRAM:
+        if (is_absent) {
+            const char *const absent[] = {"there is no program at ", options->path};
+            say(s, absent, SL_ARRAY_COUNT(absent));
+            return SLUICE_ENOBROKER;
+        }
+        break;
     }
-    bool is_handle = is_log && options->log_path[0] == '\0';
-    const char *const parts[] = {is_handle ? "the log cannot be copied"
-                                 : is_log  ? "private_log cannot be opened"
-                                           : "sluiced cannot be started",
-                                 ": ", words, ": ", is_log ? options->log_path : options->path};
-    say(s, parts, is_handle ? 3 : 5);
-    return status == SLUICE_ENOTFOUND ? SLUICE_EINVAL : status;
+    bool has_path = !is_handle && step != CLIENT_LAUNCH_NULL_DEVICE;
+    say(s, parts, has_path ? SL_ARRAY_COUNT(parts) : 3);
+    return status;
 }
 
 static int launch(client_start *s) {
-    bool is_log;
+    client_launch_step step;
     int refused = SL_FAILPOINT(client, launch);
     if (refused != SLUICE_OK) {
         client_detail_copy(s->detail, sizeof(s->detail), "a failpoint");
@@ -191,9 +207,9 @@ static int launch(client_start *s) {
     if (status != SLUICE_OK) {
         return status;
     }
-    status = client_launch_start(&s->launch, &s->options, &is_log, &s->os_error);
+    status = client_launch_start(&s->launch, &s->options, &step, &s->os_error);
     /* What there is of it stays: client_launch_interrupt may be looking at it. */
-    return status == SLUICE_OK ? status : explain_refusal(s, status, is_log);
+    return status == SLUICE_OK ? status : explain_refusal(s, status, step);
 }
 
 static void run_start(client_errand *errand) {

@@ -86,7 +86,7 @@ static int begin(const char *endpoint, const char *expected_user, look **ret_loo
     memset(l, 0, sizeof(*l));
     int status = SLUICE_OK;
     if (!copy(endpoint, l->endpoint, sizeof(l->endpoint), &l->has_endpoint)) {
-        *ret_detail = "endpoint: no name of a pipe or socket";
+        *ret_detail = "endpoint: longer than any name of a pipe or socket";
         status = SLUICE_ENAMETOOLONG;
     } else if (!copy(expected_user, l->user, sizeof(l->user), &l->has_user)) {
         *ret_detail = no_user;
@@ -131,7 +131,8 @@ static bool await(look *l, bool is_optional, uint64_t deadline_ns) {
 
 int client_look(const char *endpoint, const char *expected_user, bool is_optional,
                 uint64_t deadline_ns, client_found *ret_found, const char **ret_detail) {
-    static const char no_answer[] = "the file system of the endpoint's folder does not answer";
+    static const char no_answer[] = "the endpoint's folder was not looked at in time: its file "
+                                    "system does not answer, or the timeout is too short";
     look *l;
     if (is_optional && client_tally_get(&silent) != 0) {
         *ret_detail = no_answer;

@@ -63,6 +63,7 @@ static args_verdict parse(hang_options *options, int count, char **argv) {
         {"broker-user", ARGS_EXCLUDES, "via=direct"},
         {"delivery", ARGS_EXCLUDES, "via=direct"},
         {"calls", ARGS_EXCLUDES, "via=direct"},
+        {"delivery", ARGS_EXCLUDES, "calls=sync"}, /* no call of it has a callback */
         SESSION_RULES,
     };
     const args_command command = {

@@ -43,7 +43,8 @@ static void complain(const char *command, const session_choice *choice, int stat
                      const char *detail) {
     const char *sentence = sluice_status_sentence(status);
     bool says_all =
-        detail[0] != '\0' && (status == SLUICE_ENOBROKER || strstr(detail, sentence) != NULL);
+        detail[0] != '\0' && (status == SLUICE_ENOBROKER || status == SLUICE_ENAMETOOLONG ||
+                              strstr(detail, sentence) != NULL);
     const char *where = choice->is_private         ? "a private broker"
                         : choice->endpoint != NULL ? choice->endpoint
                                                    : "the default endpoint";

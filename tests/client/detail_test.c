@@ -216,14 +216,31 @@ static void test_real_handles(void **state) {
     assert_int_equal(sluice_session_close(session), SLUICE_OK);
 }
 
+/* Which limit: the platform's own, and the library's before it. */
+static void test_long_endpoint(void **state) {
+    (void)state;
+    char name[240 + 1];
+    char longer[1000 + 1];
+    memset(name, 'a', sizeof(name) - 1);
+    memset(longer, 'a', sizeof(longer) - 1);
+    name[0] = longer[0] = FAKE_NAME_BEGINS;
+    name[sizeof(name) - 1] = longer[sizeof(longer) - 1] = '\0';
+    sluice_open_options options = {.mode = SLUICE_MODE_SERVICE, .endpoint = name};
+    expect_no_session(&options, SLUICE_ENAMETOOLONG, FAKE_240_IS_LONG);
+    options.endpoint = longer;
+    expect_no_session(&options, SLUICE_ENAMETOOLONG,
+                      "endpoint: longer than any name of a pipe or socket");
+}
+
 /* Where nobody was found, and what can be done about it. */
 static void test_nobody_there(void **state) {
     rig *r = *state;
     char nowhere[ENGINE_PIPE_NAME_BYTES];
     char wanted[SLUICE_DETAIL_BYTES];
     (void)snprintf(nowhere, sizeof(nowhere), "%.60s-nowhere", r->fake.endpoint);
-    (void)snprintf(wanted, sizeof(wanted), "no broker listens at %.80s: start sluiced, or use "
-                                           "a private broker",
+    (void)snprintf(wanted, sizeof(wanted),
+                   "no broker listens at %.80s: start sluiced, or use "
+                   "a private broker",
                    nowhere);
     sluice_open_options options = {.mode = SLUICE_MODE_SERVICE, .endpoint = nowhere};
     expect_no_session(&options, SLUICE_ENOBROKER, wanted);
@@ -308,9 +325,9 @@ int main(int argc, char **argv) {
         WITH_SESSION(test_goodbye),          WITH_SESSION(test_refused_asynchronously),
         WITH_SESSION(test_not_sent),         WITH_SESSION(test_violation),
         WITH_SESSION(test_not_opened),       WITH_SESSION(test_not_trusted),
-        WITH_SESSION(test_nobody_there),     cmocka_unit_test(test_lost_service),
-        cmocka_unit_test(test_real_handles), cmocka_unit_test(test_real_broker),
-        cmocka_unit_test(test_copy),
+        WITH_SESSION(test_nobody_there),     cmocka_unit_test(test_long_endpoint),
+        cmocka_unit_test(test_lost_service), cmocka_unit_test(test_real_handles),
+        cmocka_unit_test(test_real_broker),  cmocka_unit_test(test_copy),
     };
     broker_path = argc > 1 ? argv[1] : NULL;
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,6 +111,11 @@ expect 2 "sluiced: --allow: there is no user or group \"nobody of this name\"" \
 config 'allow_as_root = perhaps\n'
 expect 4 "c.conf:1: allow_as_root: " run --config c.conf
 expect 2 "no value belongs to --allow-as-root" run --allow-as-root=yes
+expect 2 "allow_as_root without allow: nobody else may connect" \
+    run --endpoint "$name" --allow-as-root
+config 'allow_as_root = yes\n'
+expect 4 "allow_as_root without allow: nobody else may connect" run --config c.conf
+expect 2 "--life-line belongs to --private-for" run --endpoint "$name" --life-line fd:3:1
 config 'endpoint = x\nallow = nobody of this name\n'
 expect 4 "c.conf:2: allow: there is no user or group" run --config c.conf
 expect 9 "cannot open the log file none/log: " run --endpoint "$name" --log-file none/log
