@@ -6,7 +6,7 @@
 #include "base/status.h"
 #include "client/tally.h"
 
-enum { ERRAND_RUNNING, ERRAND_TELLING, ERRAND_DONE, ERRAND_LEFT };
+enum { ERRAND_RUNNING, ERRAND_DONE, ERRAND_LEFT };
 
 static client_tally left;
 
@@ -18,9 +18,8 @@ static bool move(client_errand *errand, uint32_t to) {
 static void run_errand(void *context) {
     client_errand *errand = context;
     errand->run(errand);
-    if (move(errand, ERRAND_TELLING)) {
+    if (move(errand, ERRAND_DONE)) {
         errand->on_done(errand);
-        atomic_store(&errand->state, ERRAND_DONE);
     } else {
         errand->dispose(errand);
         client_tally_remove(&left);
@@ -28,21 +27,20 @@ static void run_errand(void *context) {
 }
 
 int client_errand_start(client_errand *errand, const char *name) {
-    sl_thread thread;
     if (client_tally_get(&left) >= CLIENT_ERRANDS_LEFT_MAX) {
         return SLUICE_EOSLIMIT;
     }
     atomic_init(&errand->state, ERRAND_RUNNING);
-    int status = sl_thread_start(&thread, name, run_errand, errand);
-    if (status == SLUICE_OK) {
-        sl_thread_detach(&thread);
-    }
+    int status = sl_thread_start(&errand->thread, name, run_errand, errand);
+    errand->has_thread = status == SLUICE_OK;
     return status;
 }
 
 bool client_errand_leave(client_errand *errand) {
+    sl_thread thread = errand->thread;
     client_tally_add(&left); /* before: its thread may take it back at once */
     if (move(errand, ERRAND_LEFT)) {
+        sl_thread_detach(&thread);
         return true;
     }
     client_tally_remove(&left);
@@ -51,8 +49,9 @@ bool client_errand_leave(client_errand *errand) {
 }
 
 void client_errand_settle(client_errand *errand) {
-    while (atomic_load(&errand->state) != ERRAND_DONE) {
-        sl_thread_yield();
+    if (errand->has_thread) {
+        sl_thread_join(&errand->thread);
+        errand->has_thread = false;
     }
 }
 

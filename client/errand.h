@@ -6,7 +6,7 @@
  * of it when it comes back, if ever. So a call is bounded, whatever the system does. Errands that
  * were left are counted; over CLIENT_ERRANDS_LEFT_MAX in this process none is sent any more.
  *
- *     RUNNING --its thread: done--> TELLING --on_done has told the sender--> DONE: the sender's
+ *     RUNNING --its thread--> DONE: on_done tells the sender, whose it is when the thread has ended
  *        '------the sender: leave--> LEFT: the thread's, which disposes of it
  */
 #ifndef SLUICE_CLIENT_ERRAND_H
@@ -28,7 +28,10 @@ typedef struct client_errand {
     /* On its thread, behind `run`, if the sender has left: gives back what came of it, and frees
      * it. */
     void (*dispose)(struct client_errand *errand);
-    sl_atomic_u32 state; /* private */
+    /* Private. */
+    sl_atomic_u32 state;
+    bool has_thread; /* that the sender has to join */
+    sl_thread thread;
 } client_errand;
 
 /* `name` is static. SLUICE_OK; EOSLIMIT, ENOMEM: no thread, or too many that do not come back. */
@@ -37,7 +40,9 @@ int client_errand_start(client_errand *errand, const char *name);
 /* true: it is left, and not the sender's any more. false: it is done, and all the sender's. */
 bool client_errand_leave(client_errand *errand);
 
-/* After on_done: its thread does not touch it any more. Waits for a few instructions. */
+/* After on_done, the sender, once or more: its thread has ended. Waits for a few instructions. So
+ * no thread is still on its way out when the program ends or unloads the library: in that moment
+ * Wine (10) gives a program's exit code as 0. */
 void client_errand_settle(client_errand *errand);
 
 /* When the part for one place is over, of the time that begins now and ends at deadline_ns. */

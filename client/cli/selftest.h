@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "client/cli/out.h"
+
 #define SELFTEST_WHY_BYTES  200u
 #define SELFTEST_PATH_BYTES 1024u
 #define SELFTEST_WORDS_MAX  12u
@@ -63,6 +65,7 @@ typedef enum selftest_question {
 #define SELFTEST_VISIT "visit"
 enum { SELFTEST_VISIT_OPENED = 20, SELFTEST_VISIT_REFUSED = 21 };
 
+OUT_LIKE_PRINTF(3, 4)
 void selftest_say(selftest_result *result, selftest_outcome outcome, const char *format, ...);
 
 /* ---- selftest_win.c, selftest_posix.c ---- */

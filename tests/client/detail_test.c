@@ -223,7 +223,7 @@ static void test_long_endpoint(void **state) {
     char longer[1000 + 1];
     memset(name, 'a', sizeof(name) - 1);
     memset(longer, 'a', sizeof(longer) - 1);
-    name[0] = longer[0] = FAKE_NAME_BEGINS;
+    name[0] = longer[0] = FAKE_NAME_BEGINS[0];
     name[sizeof(name) - 1] = longer[sizeof(longer) - 1] = '\0';
     sluice_open_options options = {.mode = SLUICE_MODE_SERVICE, .endpoint = name};
     expect_no_session(&options, SLUICE_ENAMETOOLONG, FAKE_240_IS_LONG);

@@ -40,6 +40,8 @@ const fault_exception fault_exceptions[] = {
      "only in a child of a fork (client_fork)"},
     {"client/launch_posix.c:client_launch_interrupt:pidfd_send_signal", NULL,
      "only while an exec does not come back (client_stuck)"},
+    {"client/launch_posix.c:client_launch_start:access", NULL,
+     "only where an exec says ENOENT, and it changes a text (client_told)"},
     {"client/launch_posix.c:release_low:close", NULL,
      "only where standard descriptors are closed, and more of them than the session itself takes "
      "(client_life)"},

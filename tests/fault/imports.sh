@@ -66,6 +66,7 @@ awk -v callers="$*" '
     }
     rule != "" { add_rule(rule); rule = "" }
     { sub(/^__imp_/, "", $2); sub(/@.*/, "", $2) }
+    { sub(/^__isoc[0-9]+_/, "", $2) } # the C library of Debian 13 (glibc 2.38)
     $1 == "has" { ours[$2] = 1; next }
     { needed[$2] = needed[$2] " " $3 }
     END {

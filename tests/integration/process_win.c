@@ -127,8 +127,10 @@ void process_resume(process *p) {
     call_nt(p, "NtResumeProcess");
 }
 
+/* Not on Wine: 8 knows no such event for a process group, 10 makes SIGQUIT of it, which ends a
+ * thread of the process and not the process [probe, Wine 10.0; wine: server/console.c]. */
 bool process_interrupt(process *p) {
-    return GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, (DWORD)p->id);
+    return !sl_wine_is_here() && GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, (DWORD)p->id);
 }
 
 uint64_t process_open(uint64_t id) {

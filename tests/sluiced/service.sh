@@ -20,6 +20,7 @@ clean() {
 trap clean EXIT
 
 . "$(dirname "$0")/service_step.sh"
+cd "$work" # what a failed run leaves is gone with it
 
 step 8 "no such service" status
 step 4 "cannot read none.conf" install --allow S-1-1-0 --config none.conf
