@@ -75,7 +75,7 @@ figure() {
 # tell WHERE FILE: what a hangtest has found, in one line each.
 tell() {
     local file=$2 left
-    left="$(figure "$file" handles) handles, $(figure "$file" memory_bytes) bytes"
+    left="$(figure "$file" handles) handles, $(figure "$file" memory_bytes) bytes of pools"
     say
     say "$1"
     say "  ran         $(figure "$file" workers) workers: $(figure "$file" iterations) pipes," \

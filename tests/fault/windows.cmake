@@ -59,11 +59,7 @@ add_custom_command(TARGET fault_calls POST_BUILD
             "${CMAKE_CURRENT_BINARY_DIR}")
 add_dependencies(fault_calls sluiced)
 
-set(sites "${CMAKE_CURRENT_BINARY_DIR}/sites.txt")
-add_custom_command(TARGET fault_calls POST_BUILD
-    COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/sites.sh" "${CMAKE_OBJDUMP}" $<TARGET_FILE:fault_calls>
-            "${PROJECT_SOURCE_DIR}/" calls "${sites}"
-    VERBATIM)
+fault_list_sites(fault_calls calls sites)
 set(drive "")
 if(CMAKE_HOST_UNIX)
     set(drive "Z:") # Wine's name for the root
@@ -126,23 +122,14 @@ set_property(SOURCE "${PROJECT_SOURCE_DIR}/engine/engine.c" APPEND PROPERTY
     COMPILE_DEFINITIONS "ENGINE_BUILTIN_BACKENDS=&engine_backend_iocp")
 add_dependencies(fault_memory fault_calls) # its private broker
 
-set(sites "${CMAKE_CURRENT_BINARY_DIR}/memory_sites.txt")
-add_custom_command(TARGET fault_memory POST_BUILD
-    COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/sites.sh" "${CMAKE_OBJDUMP}" $<TARGET_FILE:fault_memory>
-            "${PROJECT_SOURCE_DIR}/" memory "${sites}"
-    VERBATIM)
+fault_list_sites(fault_memory memory sites)
 add_test(NAME fault.memory COMMAND fault_memory "${drive}${sites}" --brief)
 set_tests_properties(fault.memory PROPERTIES LABELS fault TIMEOUT 300)
 sluice_needs_localhost(fault.calls.engine fault.calls.client fault.memory)
 
 # Nothing that calls the system escapes.
-set(objects "")
-foreach(target sluice_base sluice_engine sluice_proto sluice_broker sluice_client sluiced
-        sluiced_config)
-    list(APPEND objects "$<JOIN:$<TARGET_OBJECTS:${target}>,\n>")
-endforeach()
-list(JOIN objects "\n" objects)
-file(GENERATE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/objects.txt" CONTENT "${objects}\n")
+sluice_list_objects("${CMAKE_CURRENT_BINARY_DIR}/objects.txt" sluice_base sluice_engine sluice_proto
+    sluice_broker sluice_client sluiced sluiced_config)
 add_test(NAME fault.imports
     COMMAND ${CMAKE_COMMAND} -E env NM=${CMAKE_NM} "${CMAKE_CURRENT_SOURCE_DIR}/imports.sh"
             "${CMAKE_CURRENT_BINARY_DIR}/objects.txt" "${CMAKE_CURRENT_SOURCE_DIR}/calls_win.h"
