@@ -27,10 +27,28 @@ const unsigned act_crowd = 2 * ENGINE_EPOLL_INBOX + 4;
 static char place[64];
 static unsigned names;
 
+static unsigned count_entries(const char *path, bool removes) {
+    unsigned count = 0;
+    DIR *directory = opendir(path);
+    EXPECT(directory != NULL);
+    struct dirent *entry;
+    while ((entry = readdir(directory)) != NULL) {
+        if (entry->d_name[0] != '.') {
+            count++;
+            if (removes) {
+                (void)unlinkat(dirfd(directory), entry->d_name, 0);
+            }
+        }
+    }
+    (void)closedir(directory);
+    return count;
+}
+
 static pid_t owner; /* of the places: its children leave them */
 
 static void leave(void) {
     if (getpid() == owner) {
+        (void)count_entries(place, true); /* what a case that was ended on purpose has left */
         (void)rmdir(place);
     }
 }
@@ -83,23 +101,6 @@ void script_take_rights(bool takes) {
         is_kernels_own = atomic_load(&engine_epoll_takes_rights);
     }
     atomic_store(&engine_epoll_takes_rights, takes || is_kernels_own);
-}
-
-static unsigned count_entries(const char *path, bool removes) {
-    unsigned count = 0;
-    DIR *directory = opendir(path);
-    EXPECT(directory != NULL);
-    struct dirent *entry;
-    while ((entry = readdir(directory)) != NULL) {
-        if (entry->d_name[0] != '.') {
-            count++;
-            if (removes) {
-                (void)unlinkat(dirfd(directory), entry->d_name, 0);
-            }
-        }
-    }
-    (void)closedir(directory);
-    return count;
 }
 
 unsigned script_count_handles(void) {
