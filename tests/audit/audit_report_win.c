@@ -97,7 +97,7 @@ void sluice_audit_exempt_thread(bool is_exempt) {
 /* ---- printing -------------------------------------------------------------------------------- */
 
 /* To standard error by the true WriteFile: the report is not part of what it reports. */
-static void print(const char *format, ...) {
+__attribute__((format(printf, 1, 2))) static void print(const char *format, ...) {
     char line[512];
     va_list arguments;
     va_start(arguments, format);
