@@ -49,7 +49,7 @@
     X(ETORN, -32, "an earlier write was cut short; acknowledge that before writing on") \
     X(EABANDONED, -33, "the system did not let go in time; the broker keeps what is left") \
     X(ESHUTDOWN, -34, "the broker is stopping") \
-    X(EDEADLK, -35, "the call would wait for itself: it is made on the thread that serves it") \
+    X(EDEADLK, -35, "the call might wait for itself: it is made on a thread that serves calls") \
     X(EFORKED, -36, "this process was forked from the one that opened the session") \
     X(ESYNCHANDLE, -37, "the handle was opened for synchronous I/O, which may hang; not adopted")
 

@@ -3,12 +3,15 @@
  *
  * Each goes to the engine at once, on behalf of the session's user: what may block in the system
  * (a path, looking up a host) waits there for one of the opener threads, whose shares are users'
- * (engine_share). A host is looked up, then its addresses are tried in order.
+ * (engine_share). A host is looked up, then its addresses are tried in order, each but the last for
+ * its share of the time: so one that is silent does not keep the others from their turn.
  * When an operation has ended before its request comes back (EABANDONED, the session's end), what
  * the request opened is closed here.
  */
 #include "broker/open.h"
 
+#include "base/status.h"
+#include "base/text.h"
 #include "broker/charge.h"
 #include "broker/handle.h"
 #include "broker/pipe_name.h"
@@ -16,6 +19,9 @@
 #include "proto/address.h"
 
 #define RESOLVED_MAX 8u /* addresses of a host; DESCRIPTORS_LISTENER counts them */
+/* For an address behind which there are others, however much time is left: a peer far away answers
+ * in less, also when the first packet was lost (RFC 6298: it is sent again after 1 s). */
+#define ATTEMPT_MAX_NS (2 * SL_NS_PER_S)
 
 /* In op->data, from the request's start until its last request came back. */
 typedef struct open_scratch {
@@ -24,6 +30,7 @@ typedef struct open_scratch {
     uint32_t count;
     uint32_t next;
     uint32_t backlog;
+    int statuses[RESOLVED_MAX]; /* of the attempts that have failed */
 } open_scratch;
 
 static open_scratch *opening_of(const broker_op *op) {
@@ -57,11 +64,24 @@ static void look_up(broker_op *op) {
                              opening->addresses, RESOLVED_MAX, &behalf, &op->target, &op->request));
 }
 
+/* When the next address has had its turn. The last has all the time that the operation has. */
+static uint64_t attempt_deadline_ns(const broker_op *op) {
+    const open_scratch *opening = opening_of(op);
+    uint64_t now_ns = op->session->worker->now_ns;
+    if (opening->next + 1 >= opening->count) {
+        return SL_CLOCK_NEVER;
+    }
+    uint64_t left_ns = op->deadline_ns > now_ns ? op->deadline_ns - now_ns : 0;
+    uint64_t share_ns = left_ns / (opening->count - opening->next);
+    return sl_clock_after_ns(now_ns, share_ns < ATTEMPT_MAX_NS ? share_ns : ATTEMPT_MAX_NS);
+}
+
 static void connect_next(broker_op *op) {
     open_scratch *opening = opening_of(op);
     engine_behalf behalf = behalf_of(op);
+    uint64_t deadline_ns = attempt_deadline_ns(op);
     engine_address *address = &opening->addresses[opening->next++];
-    submitted(op, engine_connect(op->session->worker->engine, address, SL_CLOCK_NEVER, &behalf,
+    submitted(op, engine_connect(op->session->worker->engine, address, deadline_ns, &behalf,
                                  &op->target, &op->request));
 }
 
@@ -151,27 +171,64 @@ static void refuse_share(broker_op *op) {
     op_refuse(op, status, &reason);
 }
 
-static void on_failed(broker_op *op, const engine_completion *completion) {
-    if (completion->kind == ENGINE_CONNECT && op->cause == 0) {
-        open_scratch *opening = opening_of(op);
-        if (opening->next < opening->count) {
-            connect_next(op);
-            return;
+/* Of a host with several addresses: how many were tried, and what came of each. */
+static void describe_attempts(const open_scratch *opening, const char *detail,
+                              sl_reason *ret_reason) {
+    sl_text text;
+    sl_text_init(&text, ret_reason->text, sizeof(ret_reason->text) - 1);
+    sl_text_append(&text, "address: ");
+    sl_text_append_u64(&text, opening->next);
+    sl_text_append(&text, " of the host's ");
+    sl_text_append_u64(&text, opening->count);
+    sl_text_append(&text, " were tried");
+    for (uint32_t i = 0; i < opening->next; i++) {
+        const engine_address *tried = &opening->addresses[i];
+        sl_address shown;
+        if (tried->family == ENGINE_ADDRESS_IPV4) {
+            sl_address_from_ipv4(&shown, tried->ip, tried->port);
+        } else {
+            sl_address_from_ipv6(&shown, tried->ip, tried->scope_id, tried->port);
         }
+        sl_text_append(&text, i == 0 ? ": " : ", ");
+        sl_text_append(&text, shown.name);
+        sl_text_append(&text, " ");
+        sl_text_append(&text, sl_status_name(opening->statuses[i]));
     }
-    if (completion->status == SLUICE_EQUOTA) {
+    if (detail != NULL) {
+        sl_text_append(&text, "; the last: ");
+        sl_text_append(&text, detail);
+    }
+    ret_reason->text[text.length] = '\0';
+}
+
+static void on_failed(broker_op *op, const engine_completion *completion) {
+    open_scratch *opening = completion->kind == ENGINE_CONNECT ? opening_of(op) : NULL;
+    bool has_next = opening != NULL && opening->next < opening->count;
+    /* With other addresses behind it, the end of an attempt is no outcome. */
+    bool was_asked = op->cause != 0 && (completion->status == SLUICE_ECANCELED || has_next);
+    int status = was_asked ? op->cause : completion->status;
+    if (opening != NULL) {
+        opening->statuses[opening->next - 1] = status;
+    }
+    if (has_next && !was_asked) {
+        connect_next(op);
+        return;
+    }
+    if (status == SLUICE_EQUOTA) {
         refuse_share(op);
         return;
     }
-    bool was_asked = completion->status == SLUICE_ECANCELED && op->cause != 0;
-    if (completion->detail != NULL && !was_asked) {
-        sl_reason reason;
-        int status = sl_reason_set(&reason, completion->status, "address", completion->detail);
-        op->os_error = completion->os_error;
-        op_refuse(op, status, &reason);
-        return;
+    sl_reason reason;
+    const char *detail = was_asked ? NULL : completion->detail;
+    bool is_of_many =
+        opening != NULL && opening->count > 1 && (!was_asked || status == SLUICE_ETIMEDOUT);
+    if (is_of_many) {
+        describe_attempts(opening, detail, &reason);
+    } else if (detail != NULL) {
+        (void)sl_reason_set(&reason, status, "address", detail);
     }
-    op_finish(op, was_asked ? op->cause : completion->status, completion->os_error);
+    op->os_error = completion->os_error;
+    op_refuse(op, status, is_of_many || detail != NULL ? &reason : NULL);
 }
 
 static void on_opened(broker_op *op, const engine_completion *completion) {

@@ -188,10 +188,9 @@ int client_do(sluice_session *session, const client_arguments *arguments, client
     if (status != SLUICE_OK) {
         return status;
     }
-    if (client_session_is_io_thread(session)) {
-        return sl_reason_set(ret_reason, SLUICE_EDEADLK, "session",
-                             "delivers INLINE, and this is the thread that would end the call; "
-                             "start it, and go on in its callback");
+    status = client_inline_check("start the call, and go on in the callback of that", ret_reason);
+    if (status != SLUICE_OK) {
+        return status;
     }
     client_operation *op;
     status = client_prepare(session, arguments, true, &op, ret_reason);

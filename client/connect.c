@@ -25,9 +25,17 @@
 #define RETRY_MAX_NS    (1000 * SL_NS_PER_MS)
 /* Who lost a connection just now waits a little before the first attempt, too. */
 #define RECENTLY_NS SL_NS_PER_S
-/* A broker that is silent from the first is given up like one that falls silent (unresponsive_ns
- * by default), however patient the caller is. */
-#define GREETING_MAX_NS (5 * SL_NS_PER_S)
+/* However patient the caller is, each step has its end. */
+/* A private broker's process is there: what looks into every program that starts, a virus scanner
+ * for example, has had its time. */
+#define STARTING_MAX_NS (60 * SL_NS_PER_S)
+/* ... and it listens. Longer than sluiced's own bound on its start, 10 s, after which its log says
+ * what did not go on. */
+#define LISTENING_MAX_NS (15 * SL_NS_PER_S)
+/* What listens takes us in; and then it greets. A broker that is silent from the first is given up
+ * like one that falls silent (unresponsive_ns by default). */
+#define TAKING_IN_MAX_NS (5 * SL_NS_PER_S)
+#define GREETING_MAX_NS  (5 * SL_NS_PER_S)
 
 /* Between half of delay_ns and all of it. */
 static uint64_t jitter(client_core *core, uint64_t delay_ns) {
@@ -79,8 +87,16 @@ static void give_up(client_core *core, int status, uint32_t os_error) {
     }
 }
 
+/* The present step may take so long, within the time of who waits. */
+static void begin_step(client_core *core, client_phase phase, uint64_t most_ns,
+                       uint64_t deadline_ns) {
+    uint64_t end_ns = sl_clock_after_ns(core->now_ns, most_ns);
+    core->phase = phase;
+    core->step_deadline_ns = end_ns < deadline_ns ? end_ns : deadline_ns;
+}
+
 static void launch(client_core *core) {
-    core->phase = CLIENT_LAUNCHING;
+    begin_step(core, CLIENT_LAUNCHING, STARTING_MAX_NS, core->phase_deadline_ns);
     client_connect_explain(core, NULL);
     core->hooks.on_launch(core->hooks.user);
 }
@@ -92,8 +108,8 @@ static void back_off(client_core *core) {
     uint32_t doublings = core->attempt_count < 16 ? core->attempt_count : 16;
     uint64_t delay_ns = first_ns << doublings;
     core->attempt_count++;
-    core->retry_ns = core->now_ns + jitter(core, delay_ns < max_ns ? delay_ns : max_ns);
-    core->phase = CLIENT_BACKOFF;
+    delay_ns = jitter(core, delay_ns < max_ns ? delay_ns : max_ns);
+    begin_step(core, CLIENT_BACKOFF, delay_ns, core->listen_deadline_ns);
 }
 
 static void describe(sl_reason *ret_reason, const char *before, const char *name,
@@ -130,6 +146,15 @@ static void explain_absence(client_core *core) {
     client_connect_explain(core, reason.text);
 }
 
+/* The time of who waits is over, or that of the step: then it was the broker's. */
+static int late_status(const client_core *core) {
+    bool is_brokers = core->phase == CLIENT_GREETING ||
+                      (core->phase == CLIENT_CONNECTING && core->now_ns < core->phase_deadline_ns);
+    return core->is_absent ? SLUICE_ENOBROKER
+           : is_brokers    ? SLUICE_EUNRESPONSIVE
+                           : SLUICE_ETIMEDOUT;
+}
+
 /* An attempt has failed. */
 static void on_failed(client_core *core, int status, uint32_t os_error) {
     if (status == SLUICE_ENOTFOUND || status == SLUICE_EREFUSED || status == SLUICE_ERESET ||
@@ -140,6 +165,8 @@ static void on_failed(client_core *core, int status, uint32_t os_error) {
     } else if (status == SLUICE_ETIMEDOUT && core->is_absent) {
         status = SLUICE_ENOBROKER; /* the time was over in one attempt of many */
         client_connect_explain(core, NULL);
+    } else if (status == SLUICE_ETIMEDOUT && core->phase == CLIENT_CONNECTING) {
+        status = late_status(core);
     }
     core->down_status = status;
     core->down_os_error = os_error;
@@ -157,7 +184,7 @@ static void on_failed(client_core *core, int status, uint32_t os_error) {
     bool may_come = core->mode == SLUICE_MODE_PRIVATE
                         ? !core->hooks.has_broker_ended(core->hooks.user)
                         : core->connection_count != 0;
-    if (status == SLUICE_ENOBROKER && may_come && core->now_ns < core->phase_deadline_ns) {
+    if (status == SLUICE_ENOBROKER && may_come && core->now_ns < core->listen_deadline_ns) {
         back_off(core);
     } else {
         if (status == SLUICE_ENOBROKER && core->mode == SLUICE_MODE_PRIVATE && !may_come) {
@@ -169,9 +196,9 @@ static void on_failed(client_core *core, int status, uint32_t os_error) {
 }
 
 static void attempt(client_core *core) {
-    core->phase = CLIENT_CONNECTING;
+    begin_step(core, CLIENT_CONNECTING, TAKING_IN_MAX_NS, core->listen_deadline_ns);
     client_connect_explain(core, NULL);
-    int status = client_link_create(core, core->endpoint, core->phase_deadline_ns, &core->link);
+    int status = client_link_create(core, core->endpoint, core->step_deadline_ns, &core->link);
     if (status != SLUICE_OK) {
         on_failed(core, status, 0);
     }
@@ -186,6 +213,7 @@ void client_connect_want(client_core *core) {
         core->phase_deadline_ns = core->settings.open_deadline_ns;
         core->settings.open_deadline_ns = 0;
     }
+    core->listen_deadline_ns = core->phase_deadline_ns;
     core->attempt_count = 0;
     core->is_absent = false;
     if (core->mode == SLUICE_MODE_PRIVATE) {
@@ -222,6 +250,8 @@ void client_core_launched(client_core *core, int status, uint32_t os_error, uint
     memcpy(core->endpoint, endpoint, strlen(endpoint) + 1);
     core->started = process_id;
     core->attempt_count = 0;
+    begin_step(core, CLIENT_CONNECTING, LISTENING_MAX_NS, core->phase_deadline_ns);
+    core->listen_deadline_ns = core->step_deadline_ns;
     attempt(core);
 }
 
@@ -274,8 +304,7 @@ void client_connect_done(client_core *core, client_link *link, const engine_comp
     }
     if (status == SLUICE_OK) {
         core->is_absent = false;
-        core->phase = CLIENT_GREETING;
-        core->greeting_deadline_ns = sl_clock_after_ns(core->now_ns, GREETING_MAX_NS);
+        begin_step(core, CLIENT_GREETING, GREETING_MAX_NS, core->phase_deadline_ns);
         core->hello_is_due = true;
         status = client_link_begin(link);
     }
@@ -402,12 +431,9 @@ void client_connect_lost(client_core *core, int status, uint32_t os_error) {
 uint64_t client_connect_deadline_ns(const client_core *core) {
     switch (core->phase) {
     case CLIENT_BACKOFF:
-        return core->retry_ns < core->phase_deadline_ns ? core->retry_ns : core->phase_deadline_ns;
     case CLIENT_LAUNCHING:
-    case CLIENT_CONNECTING: return core->phase_deadline_ns;
-    case CLIENT_GREETING:
-        return core->greeting_deadline_ns < core->phase_deadline_ns ? core->greeting_deadline_ns
-                                                                    : core->phase_deadline_ns;
+    case CLIENT_CONNECTING:
+    case CLIENT_GREETING: return core->step_deadline_ns;
     default: return SL_CLOCK_NEVER;
     }
 }
@@ -431,16 +457,20 @@ void client_connect_tick(client_core *core) {
     if (core->now_ns < core->settle_ns || client_connect_deadline_ns(core) > core->now_ns) {
         return;
     }
-    if (core->phase == CLIENT_GREETING || core->now_ns >= core->phase_deadline_ns) {
-        sl_reason reason;
-        int status = core->phase == CLIENT_GREETING ? SLUICE_EUNRESPONSIVE
-                     : core->is_absent              ? SLUICE_ENOBROKER
-                                                    : SLUICE_ETIMEDOUT;
-        client_connect_describe_wait(core, &reason);
-        client_connect_explain(core, reason.text);
-        drop_link(core);
-        give_up(core, status, core->is_absent ? core->down_os_error : 0);
-    } else {
+    if (core->phase == CLIENT_BACKOFF && core->now_ns < core->listen_deadline_ns) {
         attempt(core);
+        return;
+    }
+    sl_reason reason;
+    int status = late_status(core);
+    uint32_t os_error = core->is_absent ? core->down_os_error : 0;
+    bool is_attempt = core->phase == CLIENT_CONNECTING; /* there may be others */
+    client_connect_describe_wait(core, &reason);
+    client_connect_explain(core, reason.text);
+    drop_link(core);
+    if (is_attempt) {
+        on_failed(core, SLUICE_ETIMEDOUT, os_error);
+    } else {
+        give_up(core, status, os_error);
     }
 }

@@ -26,7 +26,7 @@
 typedef enum client_phase {
     CLIENT_DOWN,      /* no connection, and nobody wants one */
     CLIENT_LAUNCHING, /* a private broker is being started */
-    CLIENT_BACKOFF,   /* the next attempt comes at retry_ns */
+    CLIENT_BACKOFF,   /* the next attempt comes at step_deadline_ns */
     CLIENT_CONNECTING,
     CLIENT_GREETING, /* Hello is sent */
     CLIENT_READY,
@@ -87,10 +87,10 @@ struct client_core {
     uint64_t started;                      /* the private broker's process; 0: a service */
     client_link *link;                     /* the present one, or NULL */
     sl_list old_links;                     /* being closed */
-    uint64_t phase_deadline_ns;
-    uint64_t greeting_deadline_ns;
-    uint64_t retry_ns;
-    uint64_t lost_ns; /* when the last connection was lost; 0 = never */
+    uint64_t phase_deadline_ns;            /* of who waits for a connection */
+    uint64_t listen_deadline_ns; /* the broker is not waited for any longer; that or before */
+    uint64_t step_deadline_ns;   /* of the present phase; that or before */
+    uint64_t lost_ns;            /* when the last connection was lost; 0 = never */
     uint32_t attempt_count;
     bool is_absent; /* since somebody wants a connection, nobody was there to give one */
     uint64_t connection_count;

@@ -15,12 +15,13 @@ const char *client_failure_words(int32_t status, const char *detail) {
 
 int32_t client_fail(client_call call, int32_t status, uint32_t os_error, const char *detail) {
     const char *words = client_failure_words(status, detail);
-    sluice_error *record = client_error_record(true);
+    client_thread_record *record = client_error_record(true);
     if (record != NULL) {
-        record->size = sizeof(*record);
-        record->status = status;
-        record->os_error = os_error;
-        client_detail_copy(record->detail, sizeof(record->detail), words);
+        sluice_error *error = &record->error;
+        error->size = sizeof(*error);
+        error->status = status;
+        error->os_error = os_error;
+        client_detail_copy(error->detail, sizeof(error->detail), words);
     }
     client_outcome(call, status, words);
     return status;
@@ -36,8 +37,29 @@ const sluice_error *sluice_last_error(void) {
     static const sluice_error none = {.size = sizeof(none),
                                       .status = SLUICE_ENOMEM,
                                       .detail = "no memory for what the last failure said"};
-    const sluice_error *record = client_error_record(false);
-    return record != NULL ? record : &none;
+    const client_thread_record *record = client_error_record(false);
+    return record != NULL ? &record->error : &none;
+}
+
+int client_inline_begin(void) {
+    client_thread_record *record = client_error_record(true);
+    if (record == NULL) {
+        return SLUICE_ENOMEM;
+    }
+    record->inline_generation = client_fork_generation();
+    return SLUICE_OK;
+}
+
+int client_inline_check(const char *instead, sl_reason *ret_reason) {
+    const client_thread_record *record = client_error_record(false);
+    /* A child that is forked in a callback has this record, too, but no session's thread. */
+    if (record == NULL || record->inline_generation == 0 ||
+        record->inline_generation != client_fork_generation()) {
+        return SLUICE_OK;
+    }
+    return sl_reason_set(ret_reason, SLUICE_EDEADLK,
+                         "this is a callback of an INLINE session, and its thread may not wait",
+                         instead);
 }
 
 int client_check_session(const sluice_session *session, sl_reason *ret_reason) {

@@ -1,8 +1,8 @@
 /*
  * error.h - the end of a public function that failed: what the calling thread can ask about it
- * (sluice_last_error).
+ * (sluice_last_error); and whether that thread may wait at all.
  *
- * A record is a thread's own: no lock. It is written when a call fails, and only then.
+ * A record is a thread's own: no lock. Its error is written when a call fails, and only then.
  */
 #ifndef SLUICE_CLIENT_ERROR_H
 #define SLUICE_CLIENT_ERROR_H
@@ -71,9 +71,24 @@ void client_outcome(client_call call, int32_t status, const char *detail);
  * open. */
 extern void (*client_return_hook)(client_call call, int32_t status, const char *detail);
 
+/* What the library knows of a thread. */
+typedef struct client_thread_record {
+    sluice_error error;
+    uint64_t inline_generation; /* it is an INLINE session's I/O thread, in this process (fork.h) */
+} client_thread_record;
+
 /* By platform. The calling thread's record, made if it is to be written. NULL: there was no memory
  * for it. */
-sluice_error *client_error_record(bool is_to_write);
+client_thread_record *client_error_record(bool is_to_write);
+
+/* ---- threads that must not wait ---- */
+
+/* Once, the I/O thread of an INLINE session, before it runs a callback. SLUICE_OK, ENOMEM. */
+int client_inline_begin(void);
+/* Does this thread run a callback of an INLINE session? Whichever it is: of two that wait for each
+ * other in their callbacks each would have to end the other's call. SLUICE_OK, EDEADLK;
+ * `instead` is what the program is to do. */
+int client_inline_check(const char *instead, sl_reason *ret_reason);
 
 /* ---- what several calls say ---- */
 

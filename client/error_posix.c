@@ -3,8 +3,8 @@
  */
 #include "client/error.h"
 
-sluice_error *client_error_record(bool is_to_write) {
-    static _Thread_local sluice_error record = {.size = sizeof(record)};
+client_thread_record *client_error_record(bool is_to_write) {
+    static _Thread_local client_thread_record record = {.error.size = sizeof(record.error)};
     (void)is_to_write;
     return &record;
 }

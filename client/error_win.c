@@ -16,13 +16,13 @@ static sl_atomic_u32 slot; /* its number and 1; 0 = there is none yet */
 
 /* Of a thread that has not failed; and what stands for a failure that found no memory. Neither is
  * written. */
-static sluice_error never_failed = {.size = sizeof(never_failed)};
-static sluice_error no_memory;
+static client_thread_record never_failed = {.error.size = sizeof(never_failed.error)};
+static client_thread_record no_memory;
 
 static void WINAPI on_thread_end(void *record) {
     if (record != NULL && record != &no_memory) {
         sl_allocator *source = sl_allocator_system();
-        source->release(source, record, sizeof(sluice_error));
+        source->release(source, record, sizeof(client_thread_record));
     }
 }
 
@@ -41,9 +41,12 @@ static DWORD find_slot(void) {
     return found - 1;
 }
 
-static sluice_error *make_record(DWORD index) {
+static client_thread_record *make_record(DWORD index) {
     sl_allocator *source = sl_allocator_system();
-    sluice_error *record = source->acquire(source, sizeof(*record));
+    client_thread_record *record = source->acquire(source, sizeof(*record));
+    if (record != NULL) {
+        *record = never_failed;
+    }
     if (record != NULL && !FlsSetValue(index, record)) {
         source->release(source, record, sizeof(*record));
         record = NULL;
@@ -54,12 +57,12 @@ static sluice_error *make_record(DWORD index) {
     return record;
 }
 
-sluice_error *client_error_record(bool is_to_write) {
+client_thread_record *client_error_record(bool is_to_write) {
     DWORD index = find_slot();
     if (index == FLS_OUT_OF_INDEXES) {
         return NULL;
     }
-    sluice_error *record = FlsGetValue(index);
+    client_thread_record *record = FlsGetValue(index);
     if (is_to_write && (record == NULL || record == &no_memory)) {
         return make_record(index);
     }

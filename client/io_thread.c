@@ -36,7 +36,7 @@ static void on_dropped(void *user, client_operation *op) {
 
 static void on_launch(void *user) {
     sluice_session *session = user;
-    client_launcher_start(&session->launcher, session->worker, session->core.phase_deadline_ns);
+    client_launcher_start(&session->launcher, session->worker, session->core.step_deadline_ns);
 }
 
 static bool has_broker_ended(void *user) {
@@ -85,7 +85,13 @@ static int begin(sluice_session *session) {
                               .max_handles = 64,
                               .opener_threads = 1,
                               .may_fork = true};
-    int status = engine_create(session->backend, &options, &session->engine);
+    int status = SLUICE_OK;
+    if (session->delivery.mode == SLUICE_DELIVERY_INLINE) {
+        status = client_inline_begin();
+    }
+    if (status == SLUICE_OK) {
+        status = engine_create(session->backend, &options, &session->engine);
+    }
     if (status != SLUICE_OK) {
         return status;
     }

@@ -260,7 +260,12 @@ static int open_session(const sluice_open_options *given, const client_tuning *t
     uint64_t began_ns = sl_clock_now_ns(sl_clock_system());
     sluice_open_options options;
     client_launch_options launch;
+    sl_reason reason;
     int status = copy_options(given, &options, ret_why);
+    if (status == SLUICE_OK) {
+        status = client_inline_check("open it on another thread, or before", &reason);
+        (void)explain(&options, status, status != SLUICE_OK ? reason.text : "");
+    }
     if (status == SLUICE_OK) {
         status = take_launch_options(&options, &launch);
     }

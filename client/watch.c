@@ -74,6 +74,9 @@ static void explain_late(const client_core *core, client_operation *op) {
     sl_reason reason;
     if (op->state == CLIENT_OPERATION_WAITING) {
         client_connect_describe_wait(core, &reason);
+    } else if (op->timeout_ns == 0) { /* a close: nothing else is begun then (core.c) */
+        (void)sl_reason_set(&reason, SLUICE_ETIMEDOUT, "timeout_ns",
+                            "0 has passed already; the close goes on by itself");
     } else {
         (void)sl_reason_set(&reason, SLUICE_ETIMEDOUT, "timeout_ns",
                             op->state == CLIENT_OPERATION_SENT

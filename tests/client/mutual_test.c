@@ -1,6 +1,6 @@
 /*
- * mutual_test.c - sessions that are closed in callbacks: their own, another session's, each
- * other's.
+ * mutual_test.c - what two sessions' callbacks do to each other: they close their own session, the
+ * other, each other; and wait in calls on each other.
  */
 #include <stdlib.h>
 
@@ -115,6 +115,46 @@ static void test_each_other(void **state) {
     }
 }
 
+/* ---- calls on each other --------------------------------------------------------------------- */
+
+static void on_done_call_other(void *user, sluice_operation *operation,
+                               const sluice_result *result) {
+    side *s = user;
+    (void)operation;
+    (void)result;
+    atomic_store(&s->is_inside, 1);
+    await(&s->other->is_inside, 1);
+    uint64_t began_ns = rig_now_ns();
+    s->status = sluice_ping(s->other->session, RIG_LONG_NS, NULL);
+    s->took_ns = rig_now_ns() - began_ns;
+    atomic_store(&s->is_back, 1);
+}
+
+/* Two I/O threads would wait for each other for ever; two callback threads may. */
+static void test_call_each_other(void **state) {
+    static const uint32_t deliveries[] = {SLUICE_DELIVERY_THREAD, SLUICE_DELIVERY_INLINE};
+    static const int32_t wanted[] = {SLUICE_OK, SLUICE_EDEADLK};
+    for (unsigned d = 0; d < SL_ARRAY_COUNT(deliveries); d++) {
+        (void)set_up(state);
+        open_sides(deliveries[d]);
+        for (unsigned i = 0; i < 2; i++) {
+            assert_int_equal(sluice_ping_start(sides[i].session, RIG_LONG_NS, on_done_call_other,
+                                               &sides[i], NULL),
+                             SLUICE_OK);
+        }
+        for (unsigned i = 0; i < 2; i++) {
+            await(&sides[i].is_back, 1);
+            assert_int_equal(sides[i].status, wanted[d]);
+            assert_true(wanted[d] == SLUICE_OK || sides[i].took_ns < RIG_SLACK_NS);
+        }
+        for (unsigned i = 0; i < 2; i++) {
+            assert_int_equal(sluice_ping(sides[i].session, RIG_LONG_NS, NULL), SLUICE_OK);
+            assert_int_equal(sluice_session_close(sides[i].session), SLUICE_OK);
+        }
+        (void)tear_down(state);
+    }
+}
+
 static void on_done_close_self(void *user, sluice_operation *operation,
                                const sluice_result *result) {
     side *s = user;
@@ -218,6 +258,7 @@ static void test_dispatching(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_other),
+        cmocka_unit_test(test_call_each_other),
         cmocka_unit_test_setup_teardown(test_own, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_own_around_another, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_dispatching, set_up, tear_down),

@@ -186,6 +186,8 @@ static void test_words(void **state) {
     SAYS(sluice_ops(r->session, NULL, 1, rows, 0, &count, &cursor),
          "capacity: is 0; a page has room for 1 row at least");
     SAYS(sluice_ops(r->session, NULL, 1, rows, 1, NULL, &cursor), "ret_count: is NULL");
+    SAYS(sluice_close(r->session, s.reader, 0, &result),
+         "timeout_ns: 0 has passed already; the close goes on by itself");
     result.size = 4;
     SAYS(sluice_pair(r->session, 1, &result),
          "ret_result->size: must be sizeof(sluice_result) (4)");
@@ -307,8 +309,10 @@ static void call_inside(void *user, sluice_operation *operation, const sluice_re
     const subject *s = user;
     (void)operation;
     (void)result;
+    sluice_session *another = NULL;
     expect_each(s, SLUICE_EDEADLK);
     expect_told(sluice_session_close(s->session), SLUICE_EDEADLK);
+    expect_told(sluice_open(NULL, &another), SLUICE_EDEADLK);
 }
 
 static void test_inline(void **state) {

@@ -95,7 +95,8 @@ enum {
     SLUICE_DELIVERY_THREAD = 0, /* on a thread of the library: a callback may block */
     SLUICE_DELIVERY_POLL = 1,   /* in sluice_dispatch, when sluice_waitable says so */
     SLUICE_DELIVERY_INLINE = 2  /* on the library's I/O thread, fastest: a callback must not block
-                                   and not do I/O of its own */
+                                   and not do I/O of its own; calls that
+                                   wait, on whichever session, are EDEADLK */
 };
 
 /* sluice_open_options.private_log_level: what a private broker writes to its log */
@@ -140,8 +141,11 @@ typedef struct sluice_open_options {
                                    lies beside, and that others cannot write to */
     const char *client_name;    /* 1 to 64 bytes, shown by `sluice ops`; NULL = the program's */
     uint64_t open_timeout_ns;   /* to find, start, connect and greet; 0 = 10 s. Also limits
-                                   reconnects. A broker that does not greet is given up after 5 s
-                                   anyway, also with SLUICE_NO_TIMEOUT */
+                                   reconnects. A broker is given up before that, also with
+                                   SLUICE_NO_TIMEOUT, when the system has not started a private
+                                   one's process after 60 s (ETIMEDOUT), when that process does not
+                                   listen 15 s later (ENOBROKER), and when one that listens takes us
+                                   in or greets no sooner than after 5 s each (EUNRESPONSIVE) */
     /* SERVICE, AUTO: whose the service must be, as `sluice status` shows users: "uid 998" or
      * "S-1-5-80-...". No names: looking one up may block. NULL = our own user, root or LocalSystem;
      * on Linux also the owner of a named endpoint's directory if only that owner, root and we can
@@ -169,8 +173,8 @@ typedef struct sluice_open_options {
  * it when it does; with 16 of those nothing is started any more (EOSLIMIT). What the options point
  * at is copied. EOSLIMIT names the limit, RLIMIT_NOFILE of this process for example, and its value.
  * SLUICE_OK; ENOBROKER, EACCESS, EUNTRUSTED, EVERSION, ETIMEDOUT, EUNRESPONSIVE (it does not
- * greet), ESHUTDOWN (it is stopping), EQUOTA (it has no room for a session), EPROTOCOL,
- * ENAMETOOLONG, EINVAL, ENOMEM, EOSLIMIT, EOS.
+ * greet), ESHUTDOWN (it is stopping), EQUOTA (it has no room for a session), EPROTOCOL, EDEADLK (in
+ * a callback of an INLINE session), ENAMETOOLONG, EINVAL, ENOMEM, EOSLIMIT, EOS.
  * On failure *ret_session is NULL. A child of fork may open a session of its own. */
 SLUICE_API int32_t sluice_open(const sluice_open_options *options, sluice_session **ret_session);
 
@@ -245,7 +249,8 @@ typedef struct sluice_result {
  * Each returns the status that is also in ret_result, which may be NULL (not where handles are
  * opened: SLUICE_EINVAL). Besides what a call names, each can return ETIMEDOUT, EINVAL, ENOMEM,
  * EQUOTA (no credit came free in time), EBROKERLOST, EUNRESPONSIVE, ESHUTDOWN, EPROTOCOL, ESTALE,
- * EBADHANDLE, ECLOSED, EFORKED, EOSLIMIT; and EDEADLK, at once, in a callback of an INLINE session.
+ * EBADHANDLE, ECLOSED, EFORKED, EOSLIMIT; and EDEADLK, at once, in a callback of any INLINE
+ * session: two such callbacks could wait for each other for ever.
  * errors.md (in share/doc/sluice, if installed) says what each can return, and when. Once a call
  * has returned, the library does not touch the caller's memory any more, also after a timeout. A
  * call that needs a connection which is lost makes a new one first, within its timeout; if that
@@ -275,7 +280,9 @@ SLUICE_API int32_t sluice_listen(sluice_session *session, const char *address, u
 SLUICE_API int32_t sluice_accept(sluice_session *session, sluice_handle listener,
                                  uint64_t timeout_ns, sluice_result *ret_result);
 
-/* Connects to "pipe:NAME" or "tcp:HOST:PORT": handles[0], to read and to write.
+/* Connects to "pipe:NAME" or "tcp:HOST:PORT": handles[0], to read and to write. The addresses of a
+ * HOST, eight at most, are tried one after another: each but the last for its share of the time
+ * that is left, two seconds at most.
  * EREFUSED, ENOTFOUND, EUNREACHABLE, EACCESS (also: a broker's endpoint), ERESET, ENAMETOOLONG,
  * ENOTSUP, EABANDONED, EOSLIMIT (no free port), EOS. */
 SLUICE_API int32_t sluice_connect(sluice_session *session, const char *address, uint64_t timeout_ns,

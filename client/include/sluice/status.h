@@ -45,7 +45,7 @@ enum sluice_status {
     SLUICE_ETORN = -32,         /* an earlier write was cut short; acknowledge that first */
     SLUICE_EABANDONED = -33,    /* the system did not let go in time; the broker keeps the rest */
     SLUICE_ESHUTDOWN = -34,     /* the broker is stopping */
-    SLUICE_EDEADLK = -35,       /* the call would wait for itself */
+    SLUICE_EDEADLK = -35,       /* the call might wait for itself */
     SLUICE_EFORKED = -36,       /* this process was forked from the one that opened the session */
     SLUICE_ESYNCHANDLE = -37    /* the handle was opened for synchronous I/O; not adopted */
 };
