@@ -13,7 +13,7 @@
 
 /* Opens a regular file, which is made if need be (mode 0640), or a character device. Returns the
  * descriptor, close-on-exec and non-blocking (a FIFO is no reason to hang); or -1 and the system's
- * error, with a sentence where that is ELOOP or 0 for reasons of our own, else NULL. */
+ * error, with a sentence where there are reasons of our own or the error says little, else NULL. */
 int sl_own_file_append(const char *path, uint32_t *ret_os_error, const char **ret_why);
 
 #endif

@@ -21,6 +21,8 @@
 #define FILE_FLAGS (O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW)
 #define PATH_FLAGS (O_PATH | O_NOFOLLOW | O_CLOEXEC)
 
+static const char no_file[] = "this is no file";
+
 typedef struct way {
     int folder;     /* where it is, O_PATH */
     unsigned links; /* followed so far */
@@ -123,7 +125,13 @@ static int open_last(way *w, int *ret_fd) {
     if (*ret_fd >= 0) {
         return 0;
     }
-    return errno == ELOOP ? step(w) : errno; /* open(2): with O_NOFOLLOW */
+    int error = errno;
+    struct stat info;
+    if (error == ENXIO && fstatat(w->folder, w->name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+        (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode))) {
+        w->why = no_file; /* open(2): a socket, or a FIFO that nobody reads */
+    }
+    return error == ELOOP ? step(w) : error; /* open(2): with O_NOFOLLOW */
 }
 
 static int check(way *w, int fd) {
@@ -136,7 +144,7 @@ static int check(way *w, int fd) {
                  : info.st_nlink > 1         ? "it has a second name (a hard link) somewhere else"
                                              : NULL;
     } else if (!S_ISCHR(info.st_mode)) {
-        w->why = "this is no file";
+        w->why = no_file;
     }
     return 0;
 }

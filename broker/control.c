@@ -196,7 +196,10 @@ static int open_handles(control *c) {
     for (unsigned i = 0; i < SL_ARRAY_COUNT(stop_signals) && error == 0; i++) {
         error = uv_signal_init(&c->loop, &c->signals[i]);
         c->signals[i].data = c;
-        error = error == 0 ? uv_signal_start(&c->signals[i], on_signal, stop_signals[i]) : error;
+        bool is_left = stop_signals[i] == SIGHUP && control_watch_ignores(SIGHUP); /* nohup */
+        if (error == 0 && !is_left) {
+            error = uv_signal_start(&c->signals[i], on_signal, stop_signals[i]);
+        }
     }
     return control_watch_status(error);
 }

@@ -35,6 +35,10 @@ int control_watch_open(control_watch *watch, uv_loop_t *loop, const char *who,
 /* The loop has to run once more for the last of it. */
 void control_watch_close(control_watch *watch);
 
+/* Has whoever started this process made it ignore that signal (nohup)? As long as we have not asked
+ * for it ourselves. */
+bool control_watch_ignores(int signal);
+
 /* What a failed call of libuv comes to: SLUICE_OK (0), EOSLIMIT, ENOMEM, EOS. */
 int control_watch_status(int uv_error);
 

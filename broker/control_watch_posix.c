@@ -4,11 +4,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/status.h"
+
+bool control_watch_ignores(int signal) {
+    struct sigaction now; /* of a parent that ignores it: execve(2) */
+    return sigaction(signal, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
 
 static void on_poll(uv_poll_t *poll, int status, int events) {
     (void)status; /* an error is an end, too: nobody would tell us of the real one any more */

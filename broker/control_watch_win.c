@@ -9,6 +9,12 @@
 
 #include "base/status.h"
 
+/* Nothing is inherited of that but for Ctrl-C, which a group of its own does not get. */
+bool control_watch_ignores(int signal) {
+    (void)signal;
+    return false;
+}
+
 /* On a thread of the system's pool. */
 static void CALLBACK on_process_end(PVOID context, BOOLEAN timed_out) {
     (void)timed_out;

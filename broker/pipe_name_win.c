@@ -1,10 +1,12 @@
 /*
- * pipe_name_win.c - a pipe's name lives below \\.\pipe\ and is given without that.
+ * pipe_name_win.c - a pipe's name lives below \\.\pipe\ and is given with or without that.
  */
 #include "broker/pipe_name.h"
 
 #include <string.h>
 #include <windows.h>
+
+#include "proto/address.h"
 
 /* The name again, behind `prefix`. */
 static int with_prefix(const char *name, engine_address *ret_address) {
@@ -19,20 +21,12 @@ static int with_prefix(const char *name, engine_address *ret_address) {
     return engine_address_pipe(ret_address, path);
 }
 
-/* A part of it between / and \ is "..": the engine refuses that. */
-static bool has_parent(const char *name) {
-    while (*name != '\0') {
-        size_t length = strcspn(name, "/\\");
-        if (length == 2 && name[0] == '.' && name[1] == '.') {
-            return true;
-        }
-        name += length;
-        name += *name != '\0';
+int pipe_name_address(const char *given, engine_address *ret_address, sl_reason *ret_reason) {
+    const char *name;
+    int status = sl_address_windows_pipe(given, "address", &name, ret_reason);
+    if (status != SLUICE_OK) {
+        return status;
     }
-    return false;
-}
-
-int pipe_name_address(const char *name, engine_address *ret_address, sl_reason *ret_reason) {
     int units = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, name, -1, NULL, 0) - 1;
     if (units < 0) {
         return sl_reason_set(ret_reason, SLUICE_EINVAL, "address", "the name is not UTF-8");
@@ -41,14 +35,6 @@ int pipe_name_address(const char *name, engine_address *ret_address, sl_reason *
         return sl_reason_range(ret_reason, SLUICE_ENAMETOOLONG,
                                "address: characters (UTF-16) of a pipe's name on Windows",
                                (uint64_t)units, 1, ENGINE_PIPE_CHARS_MAX);
-    }
-    if (name[strspn(name, "./\\ ")] == '\0') { /* Windows takes these off the end of a name */
-        return sl_reason_set(ret_reason, SLUICE_EINVAL, "address",
-                             "nothing is left of the pipe's name without its dots and blanks");
-    }
-    if (has_parent(name)) {
-        return sl_reason_set(ret_reason, SLUICE_EINVAL, "address",
-                             "\"..\" is no part of a pipe's name");
     }
     return with_prefix(name, ret_address);
 }

@@ -17,6 +17,7 @@
 #include "base/check.h"
 #include "base/sink.h"
 #include "base/status.h"
+#include "proto/address.h"
 
 #define ARGUMENTS_MAX   256
 #define ARGUMENTS_BYTES 65536
@@ -120,17 +121,22 @@ int startup_endpoint(const sluiced_config *config, char ret_name[ENGINE_PIPE_NAM
                      config_error *ret_error) {
     static const char prefix[] = "\\\\.\\pipe\\";
     const char *name = config->endpoint[0] == '\0' ? "sluice" : config->endpoint;
-    bool is_whole = _strnicmp(name, prefix, sizeof(prefix) - 1) == 0;
-    int length = snprintf(ret_name, ENGINE_PIPE_NAME_BYTES, "%s%s", is_whole ? "" : prefix, name);
+    const char *own;
+    sl_reason reason;
     if (strchr(name, '/') != NULL) { /* Windows would take it for a backslash */
         (void)snprintf(ret_error->text, sizeof(ret_error->text),
                        "endpoint: %.200s looks like a path; on Windows it is the name of a pipe, "
-                       "in which no / can be", name);
+                       "in which no / can be",
+                       name);
         return SLUICE_ENOTSUP;
     }
+    if (sl_address_windows_pipe(name, "endpoint", &own, &reason) != SLUICE_OK) {
+        (void)snprintf(ret_error->text, sizeof(ret_error->text), "%s: %.200s", reason.text, name);
+        return SLUICE_ENOTSUP;
+    }
+    int length = snprintf(ret_name, ENGINE_PIPE_NAME_BYTES, "%s%s", prefix, own);
     const int most =
         ENGINE_PIPE_CHARS_MAX - (int)(sizeof(ENGINE_ENDPOINT_PREFIX_WIN) - sizeof(prefix));
-    const char *own = is_whole ? name + sizeof(prefix) - 1 : name;
     int units = MultiByteToWideChar(CP_UTF8, 0, own, -1, NULL, 0) - 1; /* Windows counts these */
     if (length < 0 || length >= ENGINE_PIPE_NAME_BYTES || units > most) {
         (void)snprintf(ret_error->text, sizeof(ret_error->text),

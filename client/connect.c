@@ -278,6 +278,15 @@ static int check_server(client_core *core, const client_link *link) {
     return status;
 }
 
+/* Which endpoint; in front, unless the reason would be cut. */
+static void explain_place(client_core *core, int status, const char *detail) {
+    sl_reason reason;
+    bool fits = strlen(core->endpoint) + strlen(detail) + 3 <= sizeof(reason.text);
+    (void)sl_reason_set(&reason, status, fits ? core->endpoint : detail,
+                        fits ? detail : core->endpoint);
+    client_connect_explain(core, reason.text);
+}
+
 /* The engine speaks of the broker, whose it is otherwise. */
 static void explain_refusal(client_core *core, const engine_completion *c) {
     sl_reason reason;
@@ -289,8 +298,8 @@ static void explain_refusal(client_core *core, const engine_completion *c) {
     } else if (c->status == SLUICE_ETIMEDOUT) {
         client_connect_describe_wait(core, &reason);
         client_connect_explain(core, reason.text);
-    } else if (c->detail != NULL) {
-        client_connect_explain(core, c->detail);
+    } else if (c->detail != NULL && c->status != SLUICE_ENOTFOUND) { /* see explain_absence */
+        explain_place(core, c->status, c->detail);
     }
 }
 

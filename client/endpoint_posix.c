@@ -15,7 +15,7 @@ int client_endpoint_service(const char *given, char ret_endpoint[ENGINE_PIPE_NAM
     if (given != NULL) {
         size_t length = strlen(given);
         if (length == 0) {
-            return sl_reason_set(ret_reason, SLUICE_EINVAL, "endpoint", "no name of a socket");
+            return sl_reason_set(ret_reason, SLUICE_EINVAL, "endpoint", "is empty");
         }
         if (length > ENGINE_PIPE_PATH_MAX) {
             return sl_reason_too_long(ret_reason, SLUICE_ENAMETOOLONG,

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/address.h"
+
 static const char prefix[] = "\\\\.\\pipe\\";
 
 int client_endpoint_service(const char *given, char ret_endpoint[ENGINE_PIPE_NAME_BYTES],
@@ -17,14 +19,16 @@ int client_endpoint_service(const char *given, char ret_endpoint[ENGINE_PIPE_NAM
     const int most =
         ENGINE_PIPE_CHARS_MAX - (int)(sizeof(ENGINE_ENDPOINT_PREFIX_WIN) - sizeof(prefix));
     const char *name = given == NULL ? "sluice" : given;
-    bool is_whole = _strnicmp(name, prefix, sizeof(prefix) - 1) == 0;
-    const char *own = is_whole ? name + sizeof(prefix) - 1 : name;
-    if (own[0] == '\0') {
-        return sl_reason_set(ret_reason, SLUICE_EINVAL, "endpoint", "no name of a pipe");
+    const char *own;
+    if (name[0] == '\0') {
+        return sl_reason_set(ret_reason, SLUICE_EINVAL, "endpoint", "is empty");
+    }
+    int status = sl_address_windows_pipe(name, "endpoint", &own, ret_reason);
+    if (status != SLUICE_OK) {
+        return status;
     }
     int units = MultiByteToWideChar(CP_UTF8, 0, own, -1, NULL, 0) - 1; /* Windows counts these */
-    int length =
-        snprintf(ret_endpoint, ENGINE_PIPE_NAME_BYTES, "%s%s", is_whole ? "" : prefix, name);
+    int length = snprintf(ret_endpoint, ENGINE_PIPE_NAME_BYTES, "%s%s", prefix, own);
     if (units > most || length < 0 || length >= ENGINE_PIPE_NAME_BYTES) {
         return sl_reason_range(ret_reason, SLUICE_ENAMETOOLONG,
                                "endpoint: UTF-16 characters of a broker's name on Windows",

@@ -67,8 +67,10 @@ void client_launch_log_close(uint64_t log);
 typedef enum client_launch_step {
     CLIENT_LAUNCH_PROGRAM,
     CLIENT_LAUNCH_INTERPRETER, /* the file is there, what it names to run it is not */
+    CLIENT_LAUNCH_FOLDER,      /* the file is a folder */
     CLIENT_LAUNCH_NULL_DEVICE,
     CLIENT_LAUNCH_LOG,
+    CLIENT_LAUNCH_LOG_UNREAD, /* Linux: a FIFO that nobody reads */
 } client_launch_step;
 
 /* Starts one that listens at launch->place, which is made. SLUICE_OK; ENOTFOUND: no program there,

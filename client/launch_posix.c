@@ -200,6 +200,11 @@ static void close_all(const int descriptors[DESCRIPTORS]) {
     }
 }
 
+static bool is_of_type(const char *path, mode_t type) {
+    struct stat info;
+    return fstatat(AT_FDCWD, path, &info, 0) == 0 && (info.st_mode & S_IFMT) == type;
+}
+
 static int open_log(const client_launch_options *options, int null) {
     if (options->log_path[0] != '\0') {
         /* Non-blocking, so that a FIFO without a reader is an error: ENXIO (fifo(7)). The broker
@@ -244,7 +249,10 @@ static int open_all(client_launch *launch, const client_launch_options *options,
     if (error == 0) {
         d[LOG] = open_log(options, d[NULL_IN]);
         error = d[LOG] < 0 ? errno : 0;
-        *ret_step = error != 0 ? CLIENT_LAUNCH_LOG : CLIENT_LAUNCH_PROGRAM;
+        bool is_unread = error == ENXIO && is_of_type(options->log_path, S_IFIFO); /* open(2) */
+        *ret_step = is_unread    ? CLIENT_LAUNCH_LOG_UNREAD
+                    : error != 0 ? CLIENT_LAUNCH_LOG
+                                 : CLIENT_LAUNCH_PROGRAM;
     }
     if (error != 0) {
         close_all(d);
@@ -368,7 +376,9 @@ int client_launch_start(client_launch *launch, const client_launch_options *opti
             close_own((int)launch->os_life);
             /* execve(2), ENOENT: either is not there */
             bool is_there = error == ENOENT && access(program, F_OK) == 0;
-            *ret_step = is_there ? CLIENT_LAUNCH_INTERPRETER : CLIENT_LAUNCH_PROGRAM;
+            *ret_step = is_there ? CLIENT_LAUNCH_INTERPRETER
+                        : error == EACCES && is_of_type(program, S_IFDIR) ? CLIENT_LAUNCH_FOLDER
+                                                                          : CLIENT_LAUNCH_PROGRAM;
         } else {
             launch->process_id = (uint64_t)s.process;
             launch->os_process = atomic_load(&launch->os_starting);

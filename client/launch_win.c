@@ -210,6 +210,11 @@ static DWORD create_process(const wchar_t *path, wchar_t *line, const inheritanc
     return is_made ? 0 : GetLastError();
 }
 
+static bool is_folder(const wchar_t *path) {
+    DWORD attributes = GetFileAttributesW(path);
+    return attributes != INVALID_FILE_ATTRIBUTES && (attributes & FILE_ATTRIBUTE_DIRECTORY) != 0;
+}
+
 /* 0, or the error. */
 static DWORD start_in_job(HANDLE job, const PROCESS_INFORMATION *process) {
     DWORD error = 0;
@@ -248,6 +253,9 @@ int client_launch_start(client_launch *launch, const client_launch_options *opti
         if (error == 0) {
             error = create_process(wide, line, &inherited, &process);
             drop_inheritance(&inherited);
+            if (error != 0 && is_folder(wide)) { /* the system's errors for that say less */
+                *ret_step = CLIENT_LAUNCH_FOLDER;
+            }
         }
         if (error == 0) {
             error = start_in_job(job, &process);

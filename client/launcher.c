@@ -167,6 +167,16 @@ static int explain_refusal(client_start *s, int status, client_launch_step step)
         parts[4] = options->log_path;
         status = is_absent ? SLUICE_EINVAL : status;
         break;
+    case CLIENT_LAUNCH_LOG_UNREAD:
+        parts[0] = "private_log cannot be opened";
+        parts[2] = "nobody reads that FIFO";
+        parts[4] = options->log_path;
+        status = SLUICE_EINVAL;
+        break;
+    case CLIENT_LAUNCH_FOLDER:
+        parts[2] = "that is a folder";
+        status = SLUICE_ENOBROKER;
+        break;
     case CLIENT_LAUNCH_NULL_DEVICE:
         parts[0] = "sluiced cannot be started without the null device (/dev/null, NUL)";
         status = is_absent ? SLUICE_EOS : status;

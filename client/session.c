@@ -69,30 +69,32 @@ static int copy_options(const sluice_open_options *from, sluice_open_options *to
     return SLUICE_OK;
 }
 
-/* An absolute path into `to`; "" for NULL. */
-static int copy_path(const sluice_open_options *options, const char *path, const char *not_absolute,
-                     const char *too_long, char to[CLIENT_PATH_BYTES]) {
+/* An absolute path into `to`; "" for NULL. `name`: the option's. */
+static int copy_path(const sluice_open_options *options, const char *path, const char *name,
+                     char to[CLIENT_PATH_BYTES]) {
+    sl_reason reason;
     to[0] = '\0';
     if (path == NULL) {
         return SLUICE_OK;
     }
     if (!client_launch_is_absolute(path)) {
-        return explain(options, SLUICE_EINVAL, not_absolute);
+        int status = sl_reason_set(&reason, SLUICE_EINVAL, name, "not an absolute path");
+        return explain(options, status, reason.text);
     }
     size_t length = strlen(path);
     if (length >= CLIENT_PATH_BYTES) {
-        return explain(options, SLUICE_ENAMETOOLONG, too_long);
+        int status =
+            sl_reason_too_long(&reason, SLUICE_ENAMETOOLONG, name, length, CLIENT_PATH_BYTES - 1);
+        return explain(options, status, reason.text);
     }
     memcpy(to, path, length + 1);
     return SLUICE_OK;
 }
 
 static int take_launch_options(const sluice_open_options *options, client_launch_options *ret) {
-    int status = copy_path(options, options->broker_path, "broker_path: not an absolute path",
-                           "broker_path: too long", ret->path);
+    int status = copy_path(options, options->broker_path, "broker_path", ret->path);
     if (status == SLUICE_OK) {
-        status = copy_path(options, options->private_log, "private_log: not an absolute path",
-                           "private_log: too long", ret->log_path);
+        status = copy_path(options, options->private_log, "private_log", ret->log_path);
     }
     if (status != SLUICE_OK) {
         return status;

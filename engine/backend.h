@@ -199,7 +199,11 @@ engine_rights *engine_rights_create(engine *engine, size_t size);
 #define ENGINE_DETAIL_LINK \
     "such an address is one of a link, and wants the link's name or number: [fe80::1%eth0]"
 #define ENGINE_DETAIL_NO_LINK "there is no network interface of the name behind the %"
+#define ENGINE_DETAIL_TAKES_NO_LINK \
+    "only an IPv6 address of one link has a network interface behind a %"
 #define ENGINE_DETAIL_NO_PORT "no local port is free"
+#define ENGINE_DETAIL_NO_PIPE "there is no pipe of that name"
+#define ENGINE_DETAIL_NO_HOST "there is no host of that name"
 
 /* Unicast or multicast of one link (RFC 4291): only there the name of an interface says more. */
 bool engine_is_of_one_link(const uint8_t ip[16]);

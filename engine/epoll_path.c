@@ -177,6 +177,26 @@ static void leave_folder(engine_epoll_name *name) {
     }
 }
 
+/* ENOENT: is it the folder, or a name in it? What a user may not see is not told to it. */
+static bool is_folder_there(const engine_epoll_name *name, const engine_epoll_user *user) {
+    char folder[ENGINE_PIPE_NAME_BYTES];
+    char last[NAME_MAX + 1];
+    struct stat info;
+    int found;
+    if (user != NULL) {
+        int error = engine_epoll_find_folder(user, name->path, last, &found);
+        if (error == 0) {
+            (void)CALLS.close(found);
+        }
+        return error != ENOENT;
+    }
+    const char *slash = strrchr(name->path, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - name->path) + 1;
+    memcpy(folder, name->path, length);
+    folder[length] = '\0';
+    return CALLS.fstatat(AT_FDCWD, folder, &info, 0) == 0;
+}
+
 /* What the status does not say. */
 static const char *explain(int error) {
     switch (error) {
@@ -227,11 +247,16 @@ int engine_epoll_name_take(engine_epoll_name *name, const engine_behalf *behalf,
     if (error == 0) {
         return SLUICE_OK;
     }
+    /* /proc: files are found there, and none can be made. */
+    bool is_there = name->folder != AT_FDCWD;
     leave_folder(name);
     error = user != NULL ? engine_epoll_without_proc(error) : error;
-    if (*ret_detail == NULL) {
-        *ret_detail =
-            error == ENOENT ? "the folder that it would be in does not exist" : explain(error);
+    if (*ret_detail == NULL && error == ENOENT) {
+        is_there = is_there || (user == NULL && is_folder_there(name, NULL));
+        *ret_detail = is_there ? "nothing can be made in the folder that it would be in"
+                               : "the folder that it would be in does not exist";
+    } else if (*ret_detail == NULL) {
+        *ret_detail = explain(error);
     }
     return error == EADDRINUSE || error == EISDIR ? SLUICE_ENAMETAKEN : engine_epoll_status(error);
 }
@@ -295,7 +320,10 @@ int engine_epoll_name_connect(engine_epoll_name *name, const engine_behalf *beha
     }
     *ret_error = error;
     error = found >= 0 ? engine_epoll_without_proc(error) : error;
-    if (*ret_detail == NULL) {
+    if (*ret_detail == NULL && error == ENOENT) {
+        *ret_detail = is_folder_there(name, user_of(behalf)) ? ENGINE_DETAIL_NO_PIPE
+                                                             : "a folder on the way does not exist";
+    } else if (*ret_detail == NULL) {
         *ret_detail = explain(error);
     }
     if (error == EISDIR) {

@@ -173,7 +173,7 @@ uint32_t engine_opener_os_interface(const char *name) {
  * into words. */
 static const char *words_of(int error) {
     switch (error) {
-    case EAI_NONAME: return "there is no host of that name";
+    case EAI_NONAME: return ENGINE_DETAIL_NO_HOST;
     case EAI_NODATA:
     case EAI_ADDRFAMILY: return "the host has no address";
     case EAI_FAIL: return "the name server refuses to answer";

@@ -33,8 +33,7 @@ static void close_handles(engine_opener_job *job) {
 
 /* Joins what was opened to the port. All or nothing. */
 static DWORD take_handles(engine_opener_job *job) {
-    static const unsigned pair[2] = {ENGINE_CAN_READ,
-                                    ENGINE_CAN_WRITE | ENGINE_CAN_HALF_CLOSE};
+    static const unsigned pair[2] = {ENGINE_CAN_READ, ENGINE_CAN_WRITE | ENGINE_CAN_HALF_CLOSE};
     engine_request *request = job->request;
     iocp_file *files[SL_ARRAY_COUNT(job->os_handles)] = {NULL};
     DWORD error = 0;
@@ -169,6 +168,7 @@ static void run_pipe(engine_opener_job *job) {
     HANDLE pipe = open_client(path, IOCP_PIPE_CLIENT_ACCESS);
     if (pipe == INVALID_HANDLE_VALUE) {
         fail_job(job);
+        job->detail = job->status == SLUICE_ENOTFOUND ? ENGINE_DETAIL_NO_PIPE : NULL;
         return;
     }
     if (job->behalf.rights != NULL &&
@@ -231,6 +231,7 @@ static void run_resolve(engine_opener_job *job) {
     job->os_error = (uint32_t)GetAddrInfoW(host, NULL, &hints, &list);
     if (job->os_error != 0) {
         job->status = engine_iocp_status(job->os_error);
+        job->detail = job->status == SLUICE_ENOTFOUND ? ENGINE_DETAIL_NO_HOST : NULL;
         return;
     }
     for (ADDRINFOW *it = list; it != NULL && job->address_count < ENGINE_RESOLVE_MAX;

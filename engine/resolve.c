@@ -9,6 +9,22 @@
 
 #include "engine/opener.h"
 
+/* No host's name has a %. NULL: nor has this one. */
+static const char *explain_link(const char *host, uint16_t port) {
+    engine_address address;
+    char text[ENGINE_HOST_BYTES];
+    size_t length = strcspn(host, "%");
+    if (host[length] == '\0') {
+        return NULL;
+    }
+    memcpy(text, host, length);
+    text[length] = '\0';
+    bool is_numeric = engine_numeric_address(text, port, &address);
+    bool takes_link =
+        is_numeric && address.family == ENGINE_ADDRESS_IPV6 && engine_is_of_one_link(address.ip);
+    return takes_link ? ENGINE_DETAIL_NO_LINK : is_numeric ? ENGINE_DETAIL_TAKES_NO_LINK : NULL;
+}
+
 static void on_resolved(engine_opener_job *job) {
     engine_request *request = job->request;
     int status = job->status;
@@ -19,9 +35,8 @@ static void on_resolved(engine_opener_job *job) {
         memcpy(request->ret_addresses, job->addresses, count * sizeof(job->addresses[0]));
         request->address_count = count;
     }
-    /* No host's name has one. */
-    bool has_no_link = status == SLUICE_ENOTFOUND && strchr(job->name, '%') != NULL;
-    request->detail = has_no_link ? ENGINE_DETAIL_NO_LINK : job->detail;
+    const char *link = status == SLUICE_ENOTFOUND ? explain_link(job->name, job->port) : NULL;
+    request->detail = link != NULL ? link : job->detail;
     engine_opener_release(job);
     engine_request_finish(request, status, os_error, 0, 0);
 }

@@ -92,6 +92,59 @@ int sl_address_parse(const char *text, sl_address *ret_address, sl_reason *ret_r
     return status;
 }
 
+/* Windows takes / and \ for the same. */
+static bool is_separator(char c) {
+    return c == '\\' || c == '/';
+}
+
+/* The length of the prefix that `name` begins with, in whatever case. 0: it has none. */
+static size_t pipe_prefix(const char *name) {
+    static const char prefix[] = "\\\\.\\pipe\\";
+    for (size_t i = 0; i < sizeof(prefix) - 1; i++) {
+        char c = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] - 'A' + 'a') : name[i];
+        bool is_same =
+            prefix[i] == '\\' ? is_separator(c) : c == prefix[i] || (prefix[i] == '.' && c == '?');
+        if (!is_same) {
+            return 0;
+        }
+    }
+    return sizeof(prefix) - 1;
+}
+
+/* A part of it between / and \ is "..": with one a name can lead out of the pipes. */
+static bool has_parent(const char *name) {
+    while (*name != '\0') {
+        size_t length = strcspn(name, "/\\");
+        if (length == 2 && name[0] == '.' && name[1] == '.') {
+            return true;
+        }
+        name += length;
+        name += *name != '\0';
+    }
+    return false;
+}
+
+int sl_address_windows_pipe(const char *given, const char *where, const char **ret_name,
+                            sl_reason *ret_reason) {
+    size_t prefix = pipe_prefix(given);
+    const char *name = given + prefix;
+    *ret_name = name;
+    if (prefix == 0 && is_separator(name[0]) && is_separator(name[1])) {
+        return sl_reason_set(ret_reason, SLUICE_EINVAL, where,
+                             "a pipe of another machine, or no pipe: only \\\\.\\pipe\\NAME and "
+                             "NAME are reached");
+    }
+    if (name[strspn(name, "./\\ ")] == '\0') { /* Windows takes these off the end of a name */
+        return sl_reason_set(ret_reason, SLUICE_EINVAL, where,
+                             "nothing is left of the pipe's name without its dots and blanks");
+    }
+    if (has_parent(name)) {
+        return sl_reason_set(ret_reason, SLUICE_EINVAL, where,
+                             "\"..\" is no part of a pipe's name");
+    }
+    return SLUICE_OK;
+}
+
 const char *sl_address_text(const sl_address *address, char text[SL_ADDRESS_BYTES]) {
     sl_text builder;
     sl_text_init(&builder, text, SL_ADDRESS_BYTES - 1);

@@ -27,6 +27,14 @@ typedef struct sl_address {
 /* SLUICE_OK; EINVAL (none of these forms), ENAMETOOLONG, with the reason. */
 int sl_address_parse(const char *text, sl_address *ret_address, sl_reason *ret_reason);
 
+/*
+ * A name as people give it on Windows, for an address or an endpoint (`where`): *ret_name is what
+ * of it stands behind "\\.\pipe\", which may be given, too, as may "\\?\pipe\". SLUICE_OK; EINVAL
+ * with the reason: a path to somewhere else, or nothing that Windows would leave a name of.
+ */
+int sl_address_windows_pipe(const char *given, const char *where, const char **ret_name,
+                            sl_reason *ret_reason);
+
 /* The text form, at most SL_ADDRESS_BYTES long with its NUL; returns the text. */
 const char *sl_address_text(const sl_address *address, char text[SL_ADDRESS_BYTES]);
 

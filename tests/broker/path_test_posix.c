@@ -73,7 +73,12 @@ int main(void) {
     expect(c, SL_REQUEST_CONNECT, "fifo", SLUICE_EREFUSED,
            "address: there is a FIFO of that name, not a pipe");
     expect(c, SL_REQUEST_CONNECT, "socket", SLUICE_EREFUSED, ""); /* the status says it all */
-    expect(c, SL_REQUEST_CONNECT, "link", SLUICE_ENOTFOUND, "");
+    expect(c, SL_REQUEST_CONNECT, "link", SLUICE_ENOTFOUND,
+           "address: there is no pipe of that name");
+    expect(c, SL_REQUEST_CONNECT, "none", SLUICE_ENOTFOUND,
+           "address: there is no pipe of that name");
+    expect(c, SL_REQUEST_CONNECT, "none/x", SLUICE_ENOTFOUND,
+           "address: a folder on the way does not exist");
     expect(c, SL_REQUEST_LISTEN, "file", SLUICE_ENAMETAKEN,
            "address: there is a file of that name, not a pipe");
     expect(c, SL_REQUEST_LISTEN, "folder", SLUICE_ENAMETAKEN,
@@ -82,6 +87,8 @@ int main(void) {
            "address: there is a FIFO of that name, not a pipe");
     expect(c, SL_REQUEST_LISTEN, "none/x", SLUICE_ENOTFOUND,
            "address: the folder that it would be in does not exist");
+    expect(c, SL_REQUEST_LISTEN, "../../proc/x", SLUICE_ENOTFOUND,
+           "address: nothing can be made in the folder that it would be in");
     expect(c, SL_REQUEST_LISTEN, "link", SLUICE_ENAMETAKEN,
            "address: there is a symbolic link of that name, not a pipe");
     expect(c, SL_REQUEST_CONNECT, long_name, SLUICE_ENAMETOOLONG,

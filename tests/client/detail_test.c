@@ -7,9 +7,13 @@
 #include <stdio.h>
 
 #include "client/detail.h"
+#include "client/launch.h"
 #include "tests/client/rig.h"
 
 #define PATIENCE_NS (1 * SL_NS_PER_S)
+
+#define FAKE_TAKES_NO_LINK \
+    "address: only an IPv6 address of one link has a network interface behind a %"
 
 static const char *broker_path;
 
@@ -140,6 +144,8 @@ static void test_not_opened(void **state) {
     fake_set_mode(&r->fake, FAKE_NORMAL);
     sluice_open_options relative = {.mode = SLUICE_MODE_PRIVATE, .broker_path = "sluiced"};
     expect_no_session(&relative, SLUICE_EINVAL, "broker_path: not an absolute path");
+    sluice_open_options empty = {.mode = SLUICE_MODE_SERVICE, .endpoint = ""};
+    expect_no_session(&empty, SLUICE_EINVAL, "endpoint: is empty");
     sluice_open_options nameless = {.client_name = ""};
     expect_no_session(&nameless, SLUICE_EINVAL, "client_name: 1 to 64 bytes");
     sluice_open_options modeless = {.mode = 47};
@@ -147,6 +153,23 @@ static void test_not_opened(void **state) {
                       "mode: not one of SLUICE_MODE_AUTO, _PRIVATE, _SERVICE");
     sluice_open_options gone = {.mode = SLUICE_MODE_PRIVATE, .broker_path = FAKE_NO_PROGRAM};
     expect_no_session(&gone, SLUICE_ENOBROKER, "there is no program at " FAKE_NO_PROGRAM);
+    sluice_open_options folder = {.mode = SLUICE_MODE_PRIVATE, .broker_path = FAKE_FOLDER};
+    expect_no_session(&folder, SLUICE_ENOBROKER,
+                      "sluiced cannot be started: that is a folder: " FAKE_FOLDER);
+}
+
+/* How long it is, and how long it may be. */
+static void test_long_paths(void **state) {
+    (void)state;
+    char path[3000 + 1];
+    size_t begins = strlen(FAKE_FOLDER);
+    memset(path, 'a', sizeof(path) - 1);
+    path[sizeof(path) - 1] = '\0';
+    memcpy(path, FAKE_FOLDER, begins);
+    sluice_open_options broker = {.mode = SLUICE_MODE_PRIVATE, .broker_path = path};
+    expect_no_session(&broker, SLUICE_ENAMETOOLONG, "broker_path: 3000 bytes, at most 2047");
+    sluice_open_options log = {.mode = SLUICE_MODE_PRIVATE, .private_log = path};
+    expect_no_session(&log, SLUICE_ENAMETOOLONG, "private_log: 3000 bytes, at most 2047");
 }
 
 /* Whose server it is that is not trusted, so that a person can judge whether it should be. */
@@ -213,6 +236,43 @@ static void test_real_handles(void **state) {
                      SLUICE_EINVAL);
     assert_non_null(strstr(result.detail, "backlog: 70000 is out of range"));
     assert_ptr_equal(result.detail, strstr(result.detail, "backlog"));
+    assert_int_equal(sluice_session_close(session), SLUICE_OK);
+}
+
+static void expect_refused(sluice_session *session, const char *address, int32_t status,
+                           const char *detail) {
+    sluice_result result = {.size = sizeof(result)};
+    assert_int_equal(sluice_connect(session, address, RIG_LONG_NS, &result), status);
+    assert_string_equal(result.detail, detail);
+}
+
+/* Of pipes only what concerns pipes is said, of hosts only what concerns hosts. A pipe's name with
+ * the system's prefix is the one without. */
+static void test_real_addresses(void **state) {
+    (void)state;
+    if (broker_path == NULL) {
+        skip();
+    }
+    static const char name[] = "sluice-detail-test";
+    sluice_open_options options = {
+        .size = sizeof(options), .mode = SLUICE_MODE_PRIVATE, .broker_path = broker_path};
+    sluice_session *session = NULL;
+    sluice_result listener = {.size = sizeof(listener)};
+    sluice_result result = {.size = sizeof(result)};
+    char address[64];
+    char whole[64];
+    (void)snprintf(address, sizeof(address), "pipe:%s%s-%u", FAKE_PIPES, name,
+                   (unsigned)client_launch_own_id());
+    (void)snprintf(whole, sizeof(whole), "pipe:%s%s-%u", FAKE_PIPES_WHOLE, name,
+                   (unsigned)client_launch_own_id());
+    assert_int_equal(sluice_open(&options, &session), SLUICE_OK);
+    expect_refused(session, address, SLUICE_ENOTFOUND, "address: there is no pipe of that name");
+    expect_refused(session, "tcp:127.0.0.1%lo:1", SLUICE_ENOTFOUND, FAKE_TAKES_NO_LINK);
+    expect_refused(session, "tcp:[::1%lo]:1", SLUICE_ENOTFOUND, FAKE_TAKES_NO_LINK);
+    expect_refused(session, "tcp:[fe80::1%no-such-link]:1", SLUICE_ENOTFOUND,
+                   "address: there is no network interface of the name behind the %");
+    assert_int_equal(sluice_listen(session, whole, 0, RIG_LONG_NS, &listener), SLUICE_OK);
+    assert_int_equal(sluice_connect(session, address, RIG_LONG_NS, &result), SLUICE_OK);
     assert_int_equal(sluice_session_close(session), SLUICE_OK);
 }
 
@@ -326,6 +386,7 @@ int main(int argc, char **argv) {
         WITH_SESSION(test_not_sent),         WITH_SESSION(test_violation),
         WITH_SESSION(test_not_opened),       WITH_SESSION(test_not_trusted),
         WITH_SESSION(test_nobody_there),     cmocka_unit_test(test_long_endpoint),
+        cmocka_unit_test(test_long_paths),   cmocka_unit_test(test_real_addresses),
         cmocka_unit_test(test_lost_service), cmocka_unit_test(test_real_handles),
         cmocka_unit_test(test_real_broker),  cmocka_unit_test(test_copy),
     };

@@ -161,6 +161,25 @@ static void no_interpreter(void **state) {
     assert_int_equal(unlink(path), 0);
 }
 
+/* What lies there is no socket: what, and where. */
+static void no_socket(void **state) {
+    (void)state;
+    char folder[PATH_BYTES];
+    char path[PATH_BYTES + 8];
+    char wanted[SLUICE_DETAIL_BYTES];
+    make_folder(folder);
+    (void)snprintf(path, sizeof(path), "%s/loop", folder);
+    assert_int_equal(symlink("loop", path), 0);
+    (void)snprintf(wanted, sizeof(wanted), "%s: there is a folder of that name, not a pipe",
+                   folder);
+    expect_told((sluice_open_options){.mode = SLUICE_MODE_SERVICE, .endpoint = folder},
+                SLUICE_ENOBROKER, wanted);
+    (void)snprintf(wanted, sizeof(wanted), "%s: there are too many links on the way", path);
+    expect_told((sluice_open_options){.mode = SLUICE_MODE_SERVICE, .endpoint = path}, SLUICE_EOS,
+                wanted);
+    assert_int_equal(unlink(path) | rmdir(folder), 0);
+}
+
 /* As in a chroot that somebody has made by hand. */
 static void lose_devices(void) {
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
@@ -186,9 +205,8 @@ static void no_null_device(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(full),
-        cmocka_unit_test(closed_to_us),
-        cmocka_unit_test(no_interpreter),
+        cmocka_unit_test(full),           cmocka_unit_test(closed_to_us),
+        cmocka_unit_test(no_interpreter), cmocka_unit_test(no_socket),
         cmocka_unit_test(no_null_device),
     };
     broker_path = argc > 1 ? argv[1] : NULL;

@@ -42,6 +42,9 @@ const fault_exception fault_exceptions[] = {
      "only while an exec does not come back (client_stuck)"},
     {"client/launch_posix.c:client_launch_start:access", NULL,
      "only where an exec says ENOENT, and it changes a text (client_told)"},
+    {"client/launch_posix.c:is_of_type:fstatat", NULL,
+     "only where a log or a program is refused, and it changes a text (client_detail, "
+     "client_private)"},
     {"client/launch_posix.c:release_low:close", NULL,
      "only where standard descriptors are closed, and more of them than the session itself takes "
      "(client_life)"},

@@ -100,14 +100,13 @@ static void limits_read_like_people_write_them(void **state) {
 static void a_refusal_names_its_limit(void **state) {
     (void)state;
     sl_reason reason;
-    assert_int_equal(
-        sl_limit_reached(&reason, SL_LIMIT_SESSION, "credit_operations", 1024), SLUICE_EQUOTA);
+    assert_int_equal(sl_limit_reached(&reason, SL_LIMIT_SESSION, "credit_operations", 1024),
+                     SLUICE_EQUOTA);
     assert_string_equal(reason.text, "the session's limit credit_operations of 1,024 is reached");
     assert_int_equal(sl_limit_reached(&reason, SL_LIMIT_USER, "credit_bytes", 3 * SL_MIB),
                      SLUICE_EQUOTA);
     assert_string_equal(reason.text, "this user's limit credit_bytes of 3 MiB is reached");
-    assert_int_equal(sl_limit_reached(&reason, SL_LIMIT_BROKER, "of_nobody", 4097),
-                     SLUICE_EQUOTA);
+    assert_int_equal(sl_limit_reached(&reason, SL_LIMIT_BROKER, "of_nobody", 4097), SLUICE_EQUOTA);
     assert_string_equal(reason.text, "the broker's limit of_nobody of 4,097 is reached");
     assert_int_equal(sl_limit_reached(NULL, SL_LIMIT_BROKER, "sessions", 1), SLUICE_EQUOTA);
 }
@@ -244,6 +243,47 @@ static void addresses_are_read(void **state) {
     assert_int_equal(sl_address_parse(text, &address, NULL), SLUICE_OK);
 }
 
+static void pipes_of_windows_have_one_name(void **state) {
+    (void)state;
+    static const char elsewhere[] = "endpoint: a pipe of another machine, or no pipe: only "
+                                    "\\\\.\\pipe\\NAME and NAME are reached";
+    static const char nothing[] =
+        "endpoint: nothing is left of the pipe's name without its dots and blanks";
+    static const char parent[] = "endpoint: \"..\" is no part of a pipe's name";
+    static const struct {
+        const char *given;
+        const char *name; /* NULL: refused */
+        const char *why;
+    } cases[] = {
+        {"x", "x", ""},
+        {"\\\\.\\pipe\\x", "x", ""},
+        {"\\\\?\\PIPE\\a\\b", "a\\b", ""},
+        {"//./Pipe/x", "x", ""},
+        {"\\x", "\\x", ""},
+        {"pipe\\x", "pipe\\x", ""},
+        {"\\\\server\\pipe\\x", NULL, elsewhere},
+        {"\\\\.\\mailslot\\x", NULL, elsewhere},
+        {"\\\\.\\pipe", NULL, elsewhere},
+        {"//x", NULL, elsewhere},
+        {"\\\\.\\pipe\\", NULL, nothing},
+        {"..", NULL, nothing},
+        {" . ", NULL, nothing},
+        {"x/../y", NULL, parent},
+        {"\\\\.\\pipe\\x\\..", NULL, parent},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *name = NULL;
+        sl_reason reason = {""};
+        int status = cases[i].name != NULL ? SLUICE_OK : SLUICE_EINVAL;
+        assert_int_equal(sl_address_windows_pipe(cases[i].given, "endpoint", &name, &reason),
+                         status);
+        assert_string_equal(reason.text, cases[i].why);
+        if (status == SLUICE_OK) {
+            assert_string_equal(name, cases[i].name);
+        }
+    }
+}
+
 static void numeric_addresses_are_written(void **state) {
     (void)state;
     sl_address address;
@@ -328,6 +368,7 @@ int main(void) {
         cmocka_unit_test(requests_have_the_traits_the_protocol_says),
         cmocka_unit_test(statuses_are_numbered_without_gaps),
         cmocka_unit_test(reasons_are_cut_not_overrun),
+        cmocka_unit_test(pipes_of_windows_have_one_name),
     };
     return cmocka_run_group_tests_name("proto_tables", tests, NULL, NULL);
 }

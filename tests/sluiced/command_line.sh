@@ -136,6 +136,12 @@ windows)
         run --endpoint run/x
     expect 5 "endpoint: longer than Windows allows, ${#long_name} characters instead of at most" \
         run --endpoint "$long_name"
+    expect 5 'endpoint: a pipe of another machine, or no pipe' run --endpoint '\\server\pipe\x'
+    for nothing in .. ' . ' '\\.\pipe\' '\\?\PIPE\ '; do
+        expect 5 "endpoint: nothing is left of the pipe's name without its dots and blanks" \
+            run --endpoint "$nothing"
+    done
+    expect 5 'endpoint: ".." is no part of a pipe'"'s name" run --endpoint 'x\..\y'
     # Wine lets everybody read everything, and two servers have one name: see docs/testing.md.
     expect 8 "service run is for the service manager" service run
     ;;
@@ -159,6 +165,7 @@ linux)
     config 'workers = 1\nallow = everyone\n'
     expect 4 "c.conf:2: allow: wants an endpoint" run --config c.conf
     expect 5 "cannot listen on $work/none/e: the folder that it" run --endpoint "$work/none/e"
+    expect 5 "cannot listen on /proc/x: nothing can be made in the folder" run --endpoint /proc/x
     : >file
     expect 5 "endpoint: $work/file is a file; name a socket" run --endpoint "$work/file"
     [ -f file ] || { echo "a file at the endpoint was removed"; failures=$((failures + 1)); }
@@ -169,7 +176,7 @@ linux)
     ln -s "$work/deep/x" link
     expect 5 "endpoint: $work/link is a symbolic link; name a socket" run --endpoint "$work/link"
     expect 4 "cannot read fifo: this is no file" run --config fifo
-    expect 9 "cannot open the log file fifo: " run --log-file fifo
+    expect 9 "cannot open the log file fifo: this is no file" run --log-file fifo
     expect 5 "cannot listen on $work/none/e" run --endpoint "$work/none/e" --log-file log
     diff "$work/line" log || { echo "not the same in the log file"; failures=$((failures + 1)); }
     expect 8 "use systemd" service run

@@ -360,6 +360,19 @@ stop | interrupt)
     ends 0 3
     [ ! -S "$work/e" ] || fail "the socket is left behind"
     ;;
+nohup)
+    # Who started it has it ignore SIGHUP: it goes on, and ends by the next signal.
+    trap '' HUP
+    start --endpoint "$work/e"
+    trap - HUP
+    until_line listening
+    now
+    kill -HUP "$pid"
+    kill -TERM "$pid"
+    until_line stopping
+    case $line in *number=15*) ;; *) fail "it stopped for SIGHUP" ;; esac
+    ends 0 3
+    ;;
 stop_early)
     # Whenever the signal comes, from before main to listening: it ends, by the signal or in order.
     for round in 1 2 3 4 5 6 7 8 9 10; do

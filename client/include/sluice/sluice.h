@@ -26,11 +26,12 @@
  *              results. Members that a caller's version does not have are left alone or taken as 0.
  *              A result whose size was forgotten is EINVAL and stays as it is.
  *   Addresses  "pipe:NAME", "tcp:HOST:PORT" or "tcp:[IPV6]:PORT". On Windows NAME is that of a byte
- *              pipe without \\.\pipe\, at most 247 UTF-16 units, and means the one that others mean
- *              by \\.\pipe\NAME: a / is a \, and dots and blanks at the end do not count; with a
- *              part ".." it is EINVAL. On Linux it is the path of a stream socket, at most 107
- *              bytes, and absolute: a relative one is EINVAL. They are the system's own pipes and
- *              sockets: the peer may be any program, with or without Sluice.
+ *              pipe, with or without \\.\pipe\ (or \\?\pipe\), at most 247 UTF-16 units without,
+ *              and means the one that others mean by \\.\pipe\NAME: a / is a \, and dots and
+ *              blanks at the end do not count; with a part "..", or of another machine
+ *              (\\SERVER\pipe\NAME), it is EINVAL. On Linux it is the path of a stream socket, at
+ *              most 107 bytes, and absolute: a relative one is EINVAL. They are the system's own
+ *              pipes and sockets: the peer may be any program, with or without Sluice.
  *   Rights     The broker opens with its own rights. A private broker has yours. A service has
  *              those of its own user: a pipe must be open to that user and to yours, and on Linux
  *              so must the folder in which you listen; else it is SLUICE_EACCESS. The pipes on
@@ -129,7 +130,7 @@ typedef struct sluice_open_options {
     uint32_t mode;
     uint32_t delivery;
     uint32_t credit_operations; /* calls in flight at most, as wish; 0 = the broker's choice */
-    const char *endpoint;       /* of the service: a Windows pipe's name without \\.\pipe\, or the
+    const char *endpoint;       /* of the service: a Windows pipe's name as in an address, or the
                                    absolute path of a Unix socket, at most 107 bytes; NULL = the
                                    default one of `sluiced --help` (on Linux this user's, so
                                    /run/... is to be named; a folder for it that is not this user's
