@@ -119,6 +119,19 @@ static int step(way *w) {
     return error;
 }
 
+/* What open(2) says ENXIO of: a socket, a FIFO that nobody reads; else a device that is not there.
+ */
+static bool is_no_file(const way *w) {
+    struct stat info;
+    int fd = openat(w->folder, w->name, PATH_FLAGS);
+    bool is_none =
+        fd >= 0 && fstat(fd, &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode));
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return is_none;
+}
+
 /* The last name is opened; where it is a link, a step further. 0 with *ret_fd -1: go on. */
 static int open_last(way *w, int *ret_fd) {
     *ret_fd = openat(w->folder, w->name, FILE_FLAGS, FILE_MODE);
@@ -126,10 +139,8 @@ static int open_last(way *w, int *ret_fd) {
         return 0;
     }
     int error = errno;
-    struct stat info;
-    if (error == ENXIO && fstatat(w->folder, w->name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
-        (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode))) {
-        w->why = no_file; /* open(2): a socket, or a FIFO that nobody reads */
+    if (error == ENXIO && is_no_file(w)) {
+        w->why = no_file;
     }
     return error == ELOOP ? step(w) : error; /* open(2): with O_NOFOLLOW */
 }
