@@ -6,6 +6,9 @@
  * for while nobody waits.
  */
 #include "broker/handle.h"
+#include "broker/orphan.h"
+
+static void on_completion(broker_target *target, const engine_completion *completion);
 
 static void serve_all(broker_handle *handle) {
     for (;;) {
@@ -17,13 +20,14 @@ static void serve_all(broker_handle *handle) {
         if (handle->ready != NULL) {
             engine_handle *connection = handle->ready;
             handle->ready = NULL;
-            handle_open(op, connection);
+            handle_close_if_late(handle_open(op, connection));
             op_finish(op, SLUICE_OK, 0);
             continue;
         }
         if (handle->is_accepting || handle->state != HANDLE_OPEN) {
             return;
         }
+        handle->accept_target.on_completion = on_completion;
         int status = engine_accept(handle->os, &handle->accept_target, NULL);
         if (status == SLUICE_OK) {
             handle->is_accepting = true;
@@ -39,12 +43,12 @@ void handle_accept(broker_handle *handle, broker_op *op) {
     serve_all(handle);
 }
 
-void accept_on_completion(broker_target *target, const engine_completion *completion) {
+static void on_completion(broker_target *target, const engine_completion *completion) {
     broker_handle *handle = SL_CONTAINER_OF(target, struct broker_handle, accept_target);
     handle->is_accepting = false;
     if (completion->status == SLUICE_OK) {
         if (handle->state != HANDLE_OPEN) {
-            worker_close_orphan(handle->session->worker, completion->opened[0]);
+            orphan_close(handle->session->worker, completion->opened[0]);
             return;
         }
         SL_CHECK(handle->ready == NULL, "one connection waits at most");

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/failpoint.h"
+#include "broker/counters.h"
 #include "broker/drain.h"
 #include "broker/worker.h"
 
@@ -344,25 +345,7 @@ int broker_worker_close(broker *b, uint32_t index) {
 /* ---- looking inside ---- */
 
 void broker_counters_get(const broker *b, broker_counters *ret_counters) {
-    broker_counters sum = {.workers = b->worker_count};
-    for (uint32_t i = 0; i < b->worker_count; i++) {
-        const broker_worker *worker = &b->workers[i];
-        const worker_counters *counters = &worker->counters;
-        sum.sessions += counter_get(&counters->sessions);
-        sum.handles += counter_get(&counters->handles);
-        sum.operations += counter_get(&counters->operations);
-        sum.zombies += counter_get(&counters->zombies);
-        sum.operations_started += counter_get(&counters->operations_started);
-        sum.operations_finished += counter_get(&counters->operations_finished);
-        sum.cancels += counter_get(&counters->cancels);
-        sum.sessions_started += counter_get(&counters->sessions_started);
-        sum.protocol_violations += counter_get(&counters->protocol_violations);
-        sum.stray_packets += counter_get(&counters->stray_packets);
-        sum.memory_bytes += atomic_load_explicit(&worker->account.used_bytes, memory_order_relaxed);
-    }
-    sum.opens_given_up = engine_given_up(b->engine);
-    sum.is_draining = atomic_load_explicit(&b->is_draining, memory_order_relaxed);
-    *ret_counters = sum;
+    counters_sum(b, ret_counters);
 }
 
 const char *broker_engine_name(const broker *b) {

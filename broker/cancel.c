@@ -10,16 +10,45 @@
  * on as a zombie. An open that an opener thread has, or that waits for one, ends when it is asked:
  * the engine gives it up, and counts it for its user (engine_share) until the thread is back.
  */
+#include "base/failpoint.h"
 #include "broker/handle.h"
-#include "broker/introspect.h"
-#include "broker/op.h"
-#include "broker/open.h"
+
+/* It did not come back in time: what the system holds stays pinned. */
+static void abandon(broker_op *op) {
+    if (op->kind == SL_REQUEST_WRITE || op->kind == SL_REQUEST_HALF_CLOSE) {
+        handle_abandon_write(op);
+    } else {
+        SL_CHECK(op->is_pinned, "only what the system has is abandoned");
+        op_finish(op, SLUICE_EABANDONED, 0);
+    }
+}
+
+static void on_due(broker_timer *timer) {
+    broker_op *op = SL_CONTAINER_OF(timer, struct broker_op, timer);
+    SL_FAILPOINT_PASS(broker, deadline);
+    if (op->state == OP_CANCELLING) {
+        abandon(op);
+    } else {
+        op_cancel(op, SLUICE_ETIMEDOUT);
+    }
+}
+
+static void set_timer(broker_op *op, uint64_t deadline_ns) {
+    op->timer.on_due = on_due;
+    deadline_set(op->session->worker, &op->timer, deadline_ns);
+}
+
+void op_set_timeout(broker_op *op, uint64_t timeout_ns) {
+    if (timeout_ns != 0) {
+        op->deadline_ns = sl_clock_after_ns(op->session->worker->now_ns, timeout_ns);
+        set_timer(op, op->deadline_ns);
+    }
+}
 
 static void ask(broker_op *op, engine_request_id request) {
     broker_worker *worker = op->session->worker;
     op->state = OP_CANCELLING;
-    deadline_set(worker, &op->timer,
-                 sl_clock_after_ns(worker->now_ns, worker_limits(worker)->call_grace_ns / 2));
+    set_timer(op, sl_clock_after_ns(worker->now_ns, worker_limits(worker)->call_grace_ns / 2));
     engine_cancel(worker->engine, request);
 }
 
@@ -55,18 +84,5 @@ void op_cancel(broker_op *op, int cause) {
             op_finish(op, op->cause, 0);
         }
         break;
-    }
-}
-
-void op_abandon(broker_op *op) {
-    if (op->state >= OP_ENDED) {
-        return;
-    }
-    if (op->kind == SL_REQUEST_CLOSE) {
-        handle_abandon_close(op);
-    } else if (op->kind == SL_REQUEST_WRITE || op->kind == SL_REQUEST_HALF_CLOSE) {
-        handle_abandon_write(op);
-    } else {
-        open_abandon(op);
     }
 }

@@ -7,7 +7,6 @@
 #include "broker/user.h"
 #include "engine/buffers.h"
 
-#define FEEDS_MAX    64u         /* in one wake */
 #define BATCH_BYTES  (8u * 1024) /* drawn at a time; a session keeps two of them at most */
 #define OP_BYTES     (sizeof(broker_op) + 64) /* its place, its timer's, its id's */
 #define SPARE_BYTES  (CHARGE_SPARE_BYTES + sizeof(broker_chunk))
@@ -21,8 +20,8 @@ static broker_book *broker_bytes(const broker_session *session) {
     return &session->worker->broker->memory;
 }
 
-static uint64_t handle_price(const broker_session *session) {
-    return HANDLE_BYTES + engine_handle_bytes(session->worker->broker->engine);
+uint64_t charge_handle_bytes(const broker_session *session, uint32_t count) {
+    return count * (HANDLE_BYTES + engine_handle_bytes(session->worker->broker->engine));
 }
 
 static bool draw(broker_session *session, uint64_t bytes) {
@@ -47,8 +46,9 @@ static void give_back(broker_session *session, uint64_t bytes) {
     book_give(broker_bytes(session), bytes);
 }
 
-static bool take(broker_session *session, uint64_t bytes) {
+bool charge_take(broker_charge *charge, broker_session *session, uint64_t bytes) {
     session_memory *memory = &session->memory;
+    SL_CHECK(charge->payer == NULL || charge->payer == session, "a charge has one payer");
     uint64_t free_bytes = memory->drawn_bytes - memory->used_bytes;
     if (bytes > free_bytes) {
         uint64_t missing = bytes - free_bytes;
@@ -58,21 +58,57 @@ static bool take(broker_session *session, uint64_t bytes) {
         }
     }
     memory->used_bytes += bytes;
+    charge->payer = session;
+    charge->bytes += bytes;
     return true;
 }
 
+/* Two that look at once may both be let through: it is a half of nothing precious. */
+bool charge_take_extra(broker_charge *charge, broker_session *session, uint64_t bytes) {
+    const broker_book *books[] = {&session->user->memory, broker_bytes(session)};
+    for (unsigned i = 0; i < SL_ARRAY_COUNT(books); i++) {
+        if (book_used(books[i]) + bytes > books[i]->limit / 2) {
+            return false;
+        }
+    }
+    return charge_take(charge, session, bytes);
+}
+
+void charge_tell_starving(broker_session *session) {
+    if (!sl_list_is_empty(&session->memory.starving) && !sl_list_is_linked(&session->in_feeding)) {
+        sl_list_push_back(&session->worker->feeding, &session->in_feeding);
+    }
+}
+
 /* Also tells those who wait, whatever it was that came back. */
-static void give(broker_session *session, uint64_t bytes) {
+void charge_give(broker_charge *charge, uint64_t bytes) {
+    broker_session *session = charge->payer;
+    SL_CHECK(charge->bytes >= bytes, "memory is given back once");
+    if (session == NULL) {
+        return;
+    }
     session_memory *memory = &session->memory;
-    SL_CHECK(memory->used_bytes >= bytes, "memory is given back once");
+    charge->bytes -= bytes;
+    charge->payer = charge->bytes > 0 ? session : NULL;
     memory->used_bytes -= bytes;
     uint64_t free_bytes = memory->drawn_bytes - memory->used_bytes;
     if (free_bytes > 2 * BATCH_BYTES) {
         give_back(session, free_bytes - BATCH_BYTES);
     }
-    if (!sl_list_is_empty(&memory->starving) && !sl_list_is_linked(&session->in_feeding)) {
-        sl_list_push_back(&session->worker->feeding, &session->in_feeding);
-    }
+    charge_tell_starving(session);
+}
+
+void charge_end(broker_charge *charge) {
+    charge_give(charge, charge->bytes);
+}
+
+void charge_move(broker_charge *to, broker_charge *from, uint64_t bytes) {
+    SL_CHECK(from->bytes >= bytes, "what moves is there");
+    SL_CHECK(to->payer == NULL || to->payer == from->payer, "a charge has one payer");
+    to->payer = from->payer;
+    to->bytes += bytes;
+    from->bytes -= bytes;
+    from->payer = from->bytes > 0 ? from->payer : NULL;
 }
 
 /* ---- the session and its tables ---- */
@@ -80,13 +116,13 @@ static void give(broker_session *session, uint64_t bytes) {
 static void *acquire(sl_allocator *source, size_t size_bytes) {
     session_memory *memory = SL_CONTAINER_OF(source, session_memory, source);
     broker_session *session = SL_CONTAINER_OF(memory, broker_session, memory);
-    if (!take(session, size_bytes)) {
+    if (!charge_take(&memory->tables, session, size_bytes)) {
         memory->was_refused = true;
         return NULL;
     }
     void *taken = sl_account_alloc(&session->worker->account, size_bytes);
     if (taken == NULL) {
-        give(session, size_bytes);
+        charge_give(&memory->tables, size_bytes);
     }
     return taken;
 }
@@ -95,7 +131,7 @@ static void release(sl_allocator *source, void *taken, size_t size_bytes) {
     session_memory *memory = SL_CONTAINER_OF(source, session_memory, source);
     broker_session *session = SL_CONTAINER_OF(memory, broker_session, memory);
     sl_account_free(&session->worker->account, taken, size_bytes);
-    give(session, size_bytes);
+    charge_give(&memory->tables, size_bytes);
 }
 
 void charge_init(broker_session *session) {
@@ -107,11 +143,9 @@ void charge_init(broker_session *session) {
 }
 
 int charge_begin(broker_session *session, sl_reason *ret_reason) {
-    if (!take(session, SESSION_BYTES)) {
-        return charge_refused(session, ret_reason);
-    }
-    session->memory.has_begun = true;
-    return SLUICE_OK;
+    return charge_take(&session->memory.own, session, SESSION_BYTES)
+               ? SLUICE_OK
+               : charge_refused(session, ret_reason);
 }
 
 void charge_deinit(broker_session *session) {
@@ -120,10 +154,7 @@ void charge_deinit(broker_session *session) {
     SL_CHECK(memory->spares == 0 && memory->spares_used == 0 && memory->reserve_used == 0,
              "a session ends without buffers and answers");
     sl_account_deinit(&memory->account);
-    if (memory->has_begun) {
-        memory->has_begun = false;
-        give(session, SESSION_BYTES);
-    }
+    charge_end(&memory->own);
     SL_CHECK(memory->used_bytes == 0, "a session ends without memory");
     give_back(session, memory->drawn_bytes);
     sl_list_remove(&session->in_feeding);
@@ -154,71 +185,30 @@ bool charge_was_refused(broker_session *session) {
     return was_refused;
 }
 
-/* ---- the kernel's ---- */
+/* ---- smallest buffers ---- */
 
-bool charge_take_bytes(broker_session *session, uint64_t bytes) {
-    return take(session, bytes);
-}
-
-/* Two that look at once may both be let through: it is a half of nothing precious. */
-bool charge_take_extra(broker_session *session, uint64_t bytes) {
-    const broker_book *books[] = {&session->user->memory, broker_bytes(session)};
-    for (unsigned i = 0; i < SL_ARRAY_COUNT(books); i++) {
-        if (book_used(books[i]) + bytes > books[i]->limit / 2) {
-            return false;
-        }
-    }
-    return take(session, bytes);
-}
-
-void charge_give_bytes(broker_session *session, uint64_t bytes) {
-    give(session, bytes);
-}
-
-/* ---- buffers ---- */
-
-int charge_take_chunk(broker_session *session, size_t size_bytes, broker_chunk **ret_chunk,
-                      sl_reason *ret_reason) {
-    size_t cost = chunk_cost(size_bytes);
-    if (!take(session, cost)) {
-        return charge_refused(session, ret_reason);
-    }
-    broker_chunk *taken = chunk_take(&session->worker->chunks, size_bytes);
-    if (taken == NULL) {
-        give(session, cost);
-        return SLUICE_ENOMEM;
-    }
-    taken->payer = session;
-    *ret_chunk = taken;
-    return SLUICE_OK;
-}
-
-int charge_take_spare(broker_session *session, broker_chunk **ret_chunk) {
+bool charge_take_spare(broker_charge *charge, broker_session *session) {
     session_memory *memory = &session->memory;
     if (memory->spares_used >= memory->spares) {
-        return SLUICE_EBUSY;
-    }
-    broker_chunk *taken = chunk_take(&session->worker->chunks, CHARGE_SPARE_BYTES);
-    if (taken == NULL) {
-        return SLUICE_ENOMEM;
+        return false;
     }
     memory->spares_used++;
-    taken->payer = session;
-    taken->is_spare = true;
-    *ret_chunk = taken;
-    return SLUICE_OK;
+    charge_move(charge, &memory->spare, SPARE_BYTES);
+    return true;
 }
 
-/* A spare buffer that has outlived its handle is still charged. */
-void charge_give_chunk(broker_session *session, bool is_spare, size_t size_bytes) {
+/* One that has outlived its handle is given back; else it may be used again. */
+void charge_give_spare(broker_charge *charge) {
+    broker_session *session = charge->payer;
+    SL_CHECK(session != NULL, "a spare buffer is given back once");
     session_memory *memory = &session->memory;
-    if (!is_spare) {
-        give(session, size_bytes);
-        return;
-    }
-    SL_CHECK(memory->spares_used > 0, "a spare buffer is given back once");
     memory->spares_used--;
-    give(session, memory->spares_used >= memory->spares ? SPARE_BYTES : 0);
+    if (memory->spares_used >= memory->spares) {
+        charge_end(charge);
+    } else {
+        charge_move(&memory->spare, charge, SPARE_BYTES);
+        charge_tell_starving(session);
+    }
 }
 
 /* ---- operations ---- */
@@ -238,8 +228,7 @@ static void leave_reserve(broker_op *op) {
 
 int charge_take_op(broker_op *op) {
     session_memory *memory = &op->session->memory;
-    if (take(op->session, OP_BYTES)) {
-        op->is_charged = true;
+    if (charge_take(&op->charge, op->session, OP_BYTES)) {
         return SLUICE_OK;
     }
     if (memory->reserve_used >= CHARGE_RESERVE_OPS) {
@@ -252,45 +241,40 @@ int charge_take_op(broker_op *op) {
 }
 
 void charge_give_op(broker_op *op) {
-    SL_CHECK(op->is_charged != op->is_reserved, "an operation is charged in one way");
-    if (op->is_charged) {
-        op->is_charged = false;
-        give(op->session, OP_BYTES);
-    } else {
+    SL_CHECK((op->charge.bytes == OP_BYTES) != op->is_reserved,
+             "an operation is charged in one way");
+    if (op->is_reserved) {
         leave_reserve(op);
+    } else {
+        charge_end(&op->charge);
     }
 }
 
 /* ---- handles ---- */
 
-bool charge_take_handles(broker_session *session, uint32_t count) {
-    return take(session, count * handle_price(session));
-}
-
-void charge_give_handles(broker_session *session, uint32_t count) {
-    give(session, count * handle_price(session));
-}
-
-void charge_open_handle(broker_handle *handle) {
-    handle->session->memory.spares++;
+void charge_open_handle(broker_handle *handle, broker_op *op) {
+    session_memory *memory = &handle->session->memory;
+    charge_move(&handle->charge, &op->charge, charge_handle_bytes(handle->session, 1));
+    charge_move(&memory->spare, &handle->charge, SPARE_BYTES);
+    memory->spares++;
 }
 
 void charge_pay_close(broker_handle *handle, broker_op *op) {
     if (op->is_reserved) {
-        SL_CHECK(!handle->has_paid_close, "a handle is closed once");
         leave_reserve(op);
-        op->is_charged = true;
-        handle->has_paid_close = true;
+        charge_move(&op->charge, &handle->charge, OP_BYTES);
     }
 }
 
 void charge_close_handle(broker_handle *handle) {
     session_memory *memory = &handle->session->memory;
-    uint64_t bytes = handle_price(handle->session) - (handle->has_paid_close ? OP_BYTES : 0);
     sl_list_remove(&handle->in_starving);
     SL_CHECK(memory->spares > 0, "a handle is given back once");
     memory->spares--;
-    give(handle->session, memory->spares_used > memory->spares ? bytes - SPARE_BYTES : bytes);
+    if (memory->spares_used <= memory->spares) {
+        charge_give(&memory->spare, SPARE_BYTES);
+    }
+    charge_end(&handle->charge);
 }
 
 /* ---- those who wait ---- */
@@ -299,22 +283,4 @@ void charge_starve(broker_handle *handle) {
     if (!sl_list_is_linked(&handle->in_starving)) {
         sl_list_push_back(&handle->session->memory.starving, &handle->in_starving);
     }
-}
-
-/* The one that has waited longest first. One that still gets nothing goes to the front again. */
-void charge_feed(broker_session *session) {
-    for (uint32_t i = 0; i < FEEDS_MAX; i++) {
-        sl_list *node = sl_list_pop_front(&session->memory.starving);
-        if (node == NULL) {
-            return;
-        }
-        broker_handle *handle = SL_LIST_ENTRY(node, broker_handle, in_starving);
-        handle_resume_read(handle);
-        if (sl_list_is_linked(&handle->in_starving)) {
-            sl_list_remove(&handle->in_starving);
-            sl_list_push_front(&session->memory.starving, &handle->in_starving);
-            return;
-        }
-    }
-    give(session, 0); /* the others in the next wake */
 }

@@ -2,6 +2,9 @@
  * charge.h - what a session makes the broker hold, charged to its user and to the broker before
  * anything is allocated (I7).
  *
+ * What takes memory holds a broker_charge (types.h): the session and its tables, an operation, a
+ * handle, a buffer. It is taken by that and given back by that, once.
+ *
  * Buffers and tables are charged to the byte; an operation, a handle and the session itself at a
  * price that covers what they need in the worker's tables and in the engine; and a handle what the
  * kernel holds for it (kernel.h). A session draws on its user's book and the broker's in batches,
@@ -38,38 +41,37 @@ int charge_refused(const broker_session *session, sl_reason *ret_reason);
 /* Was a table of its account refused by a limit, and not by the system? Asked once. */
 bool charge_was_refused(broker_session *session);
 
-/* Bytes that are not ours: the kernel's, for a handle of the session (kernel.c). */
-bool charge_take_bytes(broker_session *session, uint64_t bytes);
+/* Takes so many bytes (more), for whoever holds this charge. false: over a limit
+ * (charge_refused). */
+bool charge_take(broker_charge *charge, broker_session *payer, uint64_t bytes);
 /* The same for what may be done without: at most half of a book goes to that. */
-bool charge_take_extra(broker_session *session, uint64_t bytes);
-void charge_give_bytes(broker_session *session, uint64_t bytes);
+bool charge_take_extra(broker_charge *charge, broker_session *payer, uint64_t bytes);
+/* Gives some of it back. */
+void charge_give(broker_charge *charge, uint64_t bytes);
+/* Gives back all that it has; harmless if that is nothing. */
+void charge_end(broker_charge *charge);
+/* Another one of the same payer's holds so much of it from now on. */
+void charge_move(broker_charge *to, broker_charge *from, uint64_t bytes);
 
-/* A buffer of the worker's pool, charged as long as it is referred to. SLUICE_OK; EQUOTA with its
- * reason (which may be NULL); ENOMEM. */
-int charge_take_chunk(broker_session *session, size_t size_bytes, broker_chunk **ret_chunk,
-                      sl_reason *ret_reason);
-/* One of CHARGE_SPARE_BYTES that the handles have paid for. SLUICE_OK; EBUSY: all are in use;
- * ENOMEM. */
-int charge_take_spare(broker_session *session, broker_chunk **ret_chunk);
-/* From chunk_drop. */
-void charge_give_chunk(broker_session *session, bool is_spare, size_t size_bytes);
+/* For a buffer of CHARGE_SPARE_BYTES, of what the handles have paid. false: all are in use. */
+bool charge_take_spare(broker_charge *charge, broker_session *session);
+void charge_give_spare(broker_charge *charge);
 
 /* An operation, charged or out of the reserve. SLUICE_OK; EBUSY: when an answer has gone out. */
 int charge_take_op(broker_op *op);
 void charge_give_op(broker_op *op);
 
-/* Handles that are promised. */
-bool charge_take_handles(broker_session *session, uint32_t count);
-void charge_give_handles(broker_session *session, uint32_t count);
-/* One of them is open: its smallest buffer may be used. */
-void charge_open_handle(broker_handle *handle);
+/* What so many handles cost. Taken by the operation that they are promised to. */
+uint64_t charge_handle_bytes(const broker_session *session, uint32_t count);
+/* One of them is open: it holds its charge itself, and its smallest buffer may be used. */
+void charge_open_handle(broker_handle *handle, broker_op *op);
 /* `op`, out of the reserve, is the Close that it paid for. */
 void charge_pay_close(broker_handle *handle, broker_op *op);
 void charge_close_handle(broker_handle *handle);
 
 /* Its reads wait for a buffer. */
 void charge_starve(broker_handle *handle);
-/* Those of a session that may have one now go on (worker.c). */
-void charge_feed(broker_session *session);
+/* Something may be there for those who wait: in the worker's next turn (receive_feed). */
+void charge_tell_starving(broker_session *session);
 
 #endif

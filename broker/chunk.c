@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "broker/charge.h"
+#include "broker/session.h"
 
 #define KEEP_BYTES (4u * 1024 * 1024)
 #define STEPS      4u /* sizes to a power of 2 */
@@ -58,13 +59,8 @@ void chunk_pool_trim(chunk_pool *pool) {
     }
 }
 
-size_t chunk_cost(size_t size_bytes) {
-    return sizeof(broker_chunk) + class_size(class_of(size_bytes));
-}
-
-broker_chunk *chunk_take(chunk_pool *pool, size_t size_bytes) {
-    SL_CHECK(size_bytes <= CHUNK_BYTES_MAX, "a buffer has a limit");
-    uint32_t class_index = class_of(size_bytes);
+/* NULL: no memory. */
+static broker_chunk *take(chunk_pool *pool, uint32_t class_index) {
     broker_chunk *taken = pool->free[class_index];
     if (taken != NULL) {
         pool->free[class_index] = taken->next_free;
@@ -81,10 +77,43 @@ broker_chunk *chunk_take(chunk_pool *pool, size_t size_bytes) {
     }
     taken->next_free = NULL;
     taken->references = 1;
-    taken->payer = NULL;
     taken->is_spare = false;
     pool->in_use++;
     return taken;
+}
+
+int chunk_take(broker_session *session, size_t size_bytes, broker_chunk **ret_chunk,
+               sl_reason *ret_reason) {
+    SL_CHECK(size_bytes <= CHUNK_BYTES_MAX, "a buffer has a limit");
+    uint32_t class_index = class_of(size_bytes);
+    broker_charge charge = {NULL, 0};
+    if (!charge_take(&charge, session, sizeof(broker_chunk) + class_size(class_index))) {
+        return charge_refused(session, ret_reason);
+    }
+    broker_chunk *taken = take(&session->worker->chunks, class_index);
+    if (taken == NULL) {
+        charge_end(&charge);
+        return SLUICE_ENOMEM;
+    }
+    taken->charge = charge;
+    *ret_chunk = taken;
+    return SLUICE_OK;
+}
+
+int chunk_take_spare(broker_session *session, broker_chunk **ret_chunk) {
+    broker_charge charge = {NULL, 0};
+    if (!charge_take_spare(&charge, session)) {
+        return SLUICE_EBUSY;
+    }
+    broker_chunk *taken = take(&session->worker->chunks, class_of(CHARGE_SPARE_BYTES));
+    if (taken == NULL) {
+        charge_give_spare(&charge);
+        return SLUICE_ENOMEM;
+    }
+    taken->charge = charge;
+    taken->is_spare = true;
+    *ret_chunk = taken;
+    return SLUICE_OK;
 }
 
 broker_chunk *chunk_share(broker_chunk *chunk) {
@@ -101,8 +130,10 @@ void chunk_drop(broker_chunk *chunk) {
     if (--chunk->references > 0) {
         return;
     }
-    if (chunk->payer != NULL) {
-        charge_give_chunk(chunk->payer, chunk->is_spare, sizeof(*chunk) + chunk->size);
+    if (chunk->is_spare) {
+        charge_give_spare(&chunk->charge);
+    } else {
+        charge_end(&chunk->charge);
     }
     chunk_pool *pool = chunk->pool;
     pool->in_use--;

@@ -13,6 +13,7 @@
 #define SLUICE_BROKER_CHUNK_H
 
 #include "base/alloc.h"
+#include "broker/types.h"
 
 #define CHUNK_CLASSES   49u
 #define CHUNK_BYTES_MIN 256u
@@ -20,19 +21,17 @@
 
 typedef struct chunk_pool chunk_pool;
 
-struct broker_session;
-
-typedef struct broker_chunk {
-    struct broker_chunk *next_free;
+struct broker_chunk {
+    broker_chunk *next_free;
     chunk_pool *pool;
-    struct broker_session *payer; /* pays for it while it is in use (charge.h); NULL = nobody */
+    broker_charge charge; /* while it is in use */
     uint32_t class_index;
     uint32_t references;
-    uint32_t size; /* at least what was asked for */
-    bool is_spare;       /* charged with its payer's handles */
-    uint8_t padding[11]; /* structures are put into the bytes, too */
+    uint32_t size;      /* at least what was asked for */
+    bool is_spare;      /* one that its payer's handles have paid for */
+    uint8_t padding[3]; /* structures are put into the bytes, too */
     uint8_t bytes[];
-} broker_chunk;
+};
 
 struct chunk_pool {
     sl_account *account;
@@ -46,11 +45,14 @@ void chunk_pool_init(chunk_pool *pool, sl_account *account);
 void chunk_pool_deinit(chunk_pool *pool); /* checks that none is in use */
 void chunk_pool_trim(chunk_pool *pool);   /* gives back the free ones */
 
-/* A chunk with one reference, of at least size_bytes <= CHUNK_BYTES_MAX; NULL when out of memory.
- */
-broker_chunk *chunk_take(chunk_pool *pool, size_t size_bytes);
-/* What that takes in all. */
-size_t chunk_cost(size_t size_bytes);
+/* A chunk of its worker's pool with one reference, of at least size_bytes <= CHUNK_BYTES_MAX,
+ * charged to the session as long as it is referred to. SLUICE_OK; EQUOTA with its reason (which may
+ * be NULL); ENOMEM. */
+int chunk_take(broker_session *session, size_t size_bytes, broker_chunk **ret_chunk,
+               sl_reason *ret_reason);
+/* One of CHARGE_SPARE_BYTES that the session's handles have paid for. SLUICE_OK; EBUSY: all are in
+ * use; ENOMEM. */
+int chunk_take_spare(broker_session *session, broker_chunk **ret_chunk);
 broker_chunk *chunk_share(broker_chunk *chunk);
 void chunk_drop(broker_chunk *chunk); /* NULL is allowed */
 

@@ -8,11 +8,19 @@
  * (I4).
  */
 #include "base/failpoint.h"
-#include "broker/charge.h"
 #include "broker/handle.h"
 #include "broker/kernel.h"
-#include "broker/peer.h"
-#include "broker/worker.h"
+#include "broker/orphan.h"
+#include "broker/quota.h"
+
+static void on_completion(broker_target *target, const engine_completion *completion);
+
+static void on_grace_over(broker_timer *timer) {
+    broker_op *closer = SL_CONTAINER_OF(timer, struct broker_op, timer);
+    SL_FAILPOINT_PASS(broker, deadline);
+    handle_mark_zombie(closer->handle);
+    op_finish(closer, SLUICE_EABANDONED, 0);
+}
 
 static void cancel_all(sl_list *queue, int cause) {
     sl_list *node = queue->next;
@@ -33,7 +41,7 @@ void handle_close(broker_handle *handle, broker_op *closer, uint64_t grace_ns, i
     cancel_all(&handle->accepters, cause);
     cancel_all(&handle->writers, cause);
     if (handle->ready != NULL) {
-        worker_close_orphan(worker, handle->ready);
+        orphan_close(worker, handle->ready);
         handle->ready = NULL;
     }
     if (!handle->is_armed) {
@@ -44,42 +52,33 @@ void handle_close(broker_handle *handle, broker_op *closer, uint64_t grace_ns, i
         closer->handle = handle;
         closer->is_pinned = true;
         closer->state = OP_STARTED;
+        closer->timer.on_due = on_grace_over;
         closer->deadline_ns = sl_clock_after_ns(worker->now_ns, grace_ns);
         deadline_set(worker, &closer->timer, closer->deadline_ns);
     }
+    handle->close_target.on_completion = on_completion;
     int status = engine_close(handle->os, &handle->close_target);
     SL_CHECK(status == SLUICE_OK, "a handle is closed by us only");
+}
+
+void handle_close_if_late(broker_handle *handle) {
+    if (!session_can_reply(handle->session)) {
+        handle_close(handle, NULL, 0, SLUICE_ECLOSED);
+    }
 }
 
 void handle_mark_zombie(broker_handle *handle) {
     if (handle->state != HANDLE_ZOMBIE) {
         SL_CHECK(handle->state == HANDLE_CLOSING, "only a closing handle becomes a zombie");
         handle->state = HANDLE_ZOMBIE;
-        peer_charge_zombie(handle->session);
+        zombie_begin(&handle->zombie, handle->session);
     }
 }
 
-void handle_abandon_close(broker_op *closer) {
-    handle_mark_zombie(closer->handle);
-    op_finish(closer, SLUICE_EABANDONED, 0);
-}
-
-/* A pipe has its pages until its last end is closed. */
-static void leave_pair(broker_handle *handle) {
-    broker_session *session = handle->session;
-    if (handle->partner != NULL) {
-        handle->partner->pages = handle->pages;
-        handle->partner->partner = NULL;
-    } else {
-        pipes_release(&session->worker->broker->pipes, &session->user->pipe_pages, handle->pages);
-    }
-}
-
-void close_on_completion(broker_target *target, const engine_completion *completion) {
+static void on_completion(broker_target *target, const engine_completion *completion) {
     (void)completion;
     broker_handle *handle = SL_CONTAINER_OF(target, struct broker_handle, close_target);
     broker_session *session = handle->session;
-    broker_worker *worker = session->worker;
     SL_FAILPOINT_PASS(broker, closed);
     SL_CHECK(!handle->is_armed && handle->writing == NULL && !handle->is_accepting,
              "a handle closes after its last request");
@@ -87,19 +86,11 @@ void close_on_completion(broker_target *target, const engine_completion *complet
                  sl_list_is_empty(&handle->accepters),
              "a closed handle has no operations");
     handle_release_buffer(handle);
-    if (handle->state == HANDLE_ZOMBIE) {
-        peer_release_zombie(session);
-    }
+    zombie_end(&handle->zombie);
     broker_op *closer = handle->closer;
-    SL_CHECK(session->quota.handles > 0, "a handle is given back once");
-    session->quota.handles--;
-    book_give(&session->user->handles, 1);
     kernel_release(handle);
-    leave_pair(handle);
-    charge_close_handle(handle);
-    descriptors_release(&worker->broker->descriptors, &session->user->descriptors,
-                        handle->descriptors);
-    counter_subtract(&worker->counters.handles, 1);
+    quota_close_handle(handle);
+    counter_subtract(&session->worker->counters.handles, 1);
     if (closer != NULL && closer->state == OP_ZOMBIE) {
         op_unpin(closer);
     } else if (closer != NULL) {

@@ -58,23 +58,6 @@ static void close_handle(uv_handle_t *handle, void *context) {
     }
 }
 
-uint64_t control_watch_number(const char *text, char end) {
-    uint64_t number = 0;
-    for (; *text >= '0' && *text <= '9' && number < UINT64_MAX / 16; text++) {
-        number = number * 10 + (uint64_t)(*text - '0');
-    }
-    return *text == end ? number : 0;
-}
-
-uint64_t control_watch_process(const char *who) {
-    const char *first = strchr(who, ':');
-    const char *second = first != NULL ? strchr(first + 1, ':') : NULL;
-    if (first == NULL) {
-        return control_watch_number(who, '\0');
-    }
-    return second != NULL ? control_watch_number(second + 1, '\0') : 0;
-}
-
 /* ---- the drain ---- */
 
 static void on_tick(uv_timer_t *timer) {
@@ -177,16 +160,6 @@ int control_run(control *c, broker *served, broker_end *ret_end) {
 }
 
 /* ---- create and destroy ---- */
-
-int control_watch_status(int uv_error) {
-    switch (uv_error) {
-    case 0: return SLUICE_OK;
-    case UV_EMFILE:
-    case UV_ENFILE: return SLUICE_EOSLIMIT;
-    case UV_ENOMEM: return SLUICE_ENOMEM;
-    default: return SLUICE_EOS;
-    }
-}
 
 static int open_handles(control *c) {
     int error = uv_async_init(&c->loop, &c->wake, on_wake);

@@ -6,8 +6,6 @@
  */
 #include "broker/worker.h"
 
-#define DUE_MAX 1024u /* in one wake */
-
 int deadline_reserve(broker_worker *worker) {
     int status = sl_heap_reserve(&worker->timers, worker->timer_owners + 1);
     if (status == SLUICE_OK) {
@@ -33,13 +31,7 @@ void deadline_clear(broker_worker *worker, broker_timer *timer) {
     sl_heap_remove(&worker->timers, &timer->node);
 }
 
-void deadline_run(broker_worker *worker) {
-    for (unsigned i = 0; i < DUE_MAX; i++) {
-        sl_heap_node *node = sl_heap_pop_due(&worker->timers, worker->now_ns);
-        if (node == NULL) {
-            return;
-        }
-        broker_timer *due = SL_CONTAINER_OF(node, broker_timer, node);
-        due->on_due(due);
-    }
+broker_timer *deadline_take_due(broker_worker *worker) {
+    sl_heap_node *node = sl_heap_pop_due(&worker->timers, worker->now_ns);
+    return node != NULL ? SL_CONTAINER_OF(node, broker_timer, node) : NULL;
 }

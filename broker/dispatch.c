@@ -4,7 +4,7 @@
  *
  * A request goes: decode and check (proto) -> allowed now? -> an operation, which is the memory of
  * its answer -> credit -> still accepting work? -> its handler. A handler only looks things up and
- * charges; what it starts is in receive.c, transmit.c, accept.c, open.c, close.c, introspect.c.
+ * charges; what it starts is in receive.c, transmit.c, accept.c, open.c, close.c, listing.c.
  */
 #include "broker/dispatch.h"
 
@@ -14,7 +14,6 @@
 #include "broker/charge.h"
 #include "broker/failpoint_request.h"
 #include "broker/handle.h"
-#include "broker/introspect.h"
 #include "broker/open.h"
 #include "broker/peer.h"
 #include "broker/quota.h"
@@ -107,7 +106,7 @@ static void on_write(broker_op *op, const dispatch_input *in) {
     sl_reason reason = {""};
     op->length = in->request->as.write.length_bytes;
     if (op->length > OP_SMALL_BYTES) {
-        int status = charge_take_chunk(op->session, op->length, &op->data, &reason);
+        int status = chunk_take(op->session, op->length, &op->data, &reason);
         if (status != SLUICE_OK) {
             op_refuse(op, status, status == SLUICE_EQUOTA ? &reason : NULL);
             return;
@@ -228,7 +227,7 @@ static void on_hello(broker_op *op, const dispatch_input *in) {
         return;
     }
     /* Something was read by now: whoever could not be told before can be told now. */
-    status = session->is_admitted ? SLUICE_OK : session_admit_late(session, &reason);
+    status = session->is_admitted ? SLUICE_OK : peer_admit_late(session, &reason);
     if (status == SLUICE_EQUOTA) {
         op_refuse(op, status, &reason);
         session_leave(session, 0, "over a limit");
@@ -259,7 +258,8 @@ static void on_status(broker_op *op, const dispatch_input *in) {
 }
 
 static void on_ops(broker_op *op, const dispatch_input *in) {
-    introspect_ops(op, in->request);
+    op->small.ops = in->request->as.ops;
+    sl_list_push_back(&op->session->worker->asking, &op->link);
 }
 
 /* ---- the table ---- */

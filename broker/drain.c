@@ -15,6 +15,7 @@
 
 #include "base/failpoint.h"
 #include "broker/handle.h"
+#include "broker/journal.h"
 #include "broker/op.h"
 
 #define STUCK_LINES_MAX 64u
@@ -133,7 +134,7 @@ void drain_report(broker_worker *worker, uint64_t stuck_count) {
     }
     worker->has_reported = true;
     if (worker->engine != NULL) { /* else it did not start */
-        worker_log_end(worker);
+        journal_end(worker);
     }
     atomic_fetch_add_explicit(&b->stuck_count, stuck_count, memory_order_relaxed);
     uint32_t before = atomic_fetch_add_explicit(&b->reported_count, 1, memory_order_acq_rel);

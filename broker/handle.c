@@ -24,21 +24,14 @@ broker_handle *handle_open(broker_op *op, engine_handle *os) {
     opened->id = id;
     opened->descriptors = descriptors;
     opened->can = engine_handle_capabilities(os);
-    opened->receive_target.on_completion = receive_on_completion;
-    opened->write_target.on_completion = transmit_on_completion;
-    opened->accept_target.on_completion = accept_on_completion;
-    opened->close_target.on_completion = close_on_completion;
     sl_list_init(&opened->readers);
     sl_list_init(&opened->writers);
     sl_list_init(&opened->accepters);
     sl_list_init(&opened->in_starving);
     sl_list_init(&opened->in_unsent);
-    charge_open_handle(opened);
+    charge_open_handle(opened, op);
     counter_add(&session->worker->counters.handles, 1);
     op->opened[op->opened_count++] = id;
-    if (!session_can_reply(session)) {
-        handle_close(opened, NULL, 0, SLUICE_ECLOSED);
-    }
     return opened;
 }
 

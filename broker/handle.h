@@ -28,6 +28,7 @@ struct broker_handle {
     uint64_t id;
     unsigned can;
     handle_state state;
+    broker_charge charge; /* its price; and what the kernel holds beyond that */
 
     /* receive.c */
     broker_target receive_target;
@@ -38,20 +39,19 @@ struct broker_handle {
     uint32_t end;
     uint32_t armed_bytes;
     bool is_armed;
-    bool is_flowing;     /* the last receive filled its buffer: use a large one */
-    bool has_paid_close; /* of what is charged for it, the Close's operation has its part */
-    sl_list in_starving; /* its reads wait for a buffer (charge.h) */
-    uint8_t descriptors; /* counted for it (descriptors.h) */
-    uint8_t pages;       /* of a pair's pipe: of the end that is closed last (pipes.h) */
+    bool is_flowing;        /* the last receive filled its buffer: use a large one */
+    sl_list in_starving;    /* its reads wait for a buffer (charge.h) */
+    uint8_t descriptors;    /* counted for it (descriptors.h) */
+    uint8_t pages;          /* of a pair's pipe: of the end that is closed last (pipes.h) */
     broker_handle *partner; /* the other end of a pair, while both are open */
 
     /* kernel.c */
     uint64_t unsent_bytes; /* charged for what is written */
-    uint64_t wide_bytes;   /* charged for a larger receive buffer */
+    bool is_wide;          /* and for a larger receive buffer */
     uint64_t flowed_bytes; /* received since it became larger */
     sl_list in_unsent;     /* worker.unsent, while something is charged for what is written */
 
-    int end_status;      /* latched; 0 = none */
+    int end_status; /* latched; 0 = none */
     uint32_t end_os_error;
 
     /* transmit.c */
@@ -72,10 +72,10 @@ struct broker_handle {
     broker_target close_target;
     broker_op *closer;
     uint64_t closed_ns; /* when it began to close */
+    broker_zombie zombie;
 };
 
-/* Takes an engine's handle into the session's table, on a promise of `op` (quota.h). Closes it if
- * the session is ending. */
+/* Takes an engine's handle into the session's table, on a promise of `op` (quota.h). */
 broker_handle *handle_open(broker_op *op, engine_handle *os);
 
 /* The open or closing handle with that id, or NULL: absent, foreign and closed ones are alike. */
@@ -83,10 +83,9 @@ broker_handle *handle_find(broker_session *session, uint64_t id);
 
 /* receive.c */
 void handle_read(broker_handle *handle, broker_op *op);
-/* There may be a buffer now. */
-void handle_resume_read(broker_handle *handle);
+/* Those of a session that wait for a buffer and may have one now go on. */
+void receive_feed(broker_session *session);
 void handle_release_buffer(broker_handle *handle);
-void receive_on_completion(broker_target *target, const engine_completion *completion);
 
 /* transmit.c */
 void handle_write(broker_handle *handle, broker_op *op); /* also a half-close */
@@ -95,18 +94,16 @@ void handle_continue_write(broker_op *op);
 /* Ends a write that has no request in the engine, and tears the stream if need be. */
 void handle_end_write(broker_op *op, int status, uint32_t os_error);
 void handle_abandon_write(broker_op *op);
-void transmit_on_completion(broker_target *target, const engine_completion *completion);
 
 /* accept.c */
 void handle_accept(broker_handle *handle, broker_op *op);
-void accept_on_completion(broker_target *target, const engine_completion *completion);
 
 /* close.c */
 /* Refuse, cancel (with that cause), drain, close, retire. `closer` is answered then; or NULL. */
 void handle_close(broker_handle *handle, broker_op *closer, uint64_t grace_ns, int cause);
-void handle_abandon_close(broker_op *closer);
+/* One that was opened for a session that is ending, and will not come to it, is closed. */
+void handle_close_if_late(broker_handle *handle);
 /* It takes too long: a zombie from now on. */
 void handle_mark_zombie(broker_handle *handle);
-void close_on_completion(broker_target *target, const engine_completion *completion);
 
 #endif

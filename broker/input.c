@@ -23,7 +23,7 @@ int input_init(broker_session *session, sl_reason *ret_reason) {
     session_input *input = &session->input;
     input->target.on_completion = on_completion;
     input->wanted = INPUT_BYTES_MIN;
-    return charge_take_chunk(session, INPUT_BYTES_MIN, &input->chunk, ret_reason);
+    return chunk_take(session, INPUT_BYTES_MIN, &input->chunk, ret_reason);
 }
 
 void input_deinit(broker_session *session) {
@@ -36,7 +36,7 @@ void input_deinit(broker_session *session) {
 static int resize(broker_session *session, uint32_t size) {
     session_input *input = &session->input;
     broker_chunk *fresh;
-    int status = charge_take_chunk(session, size, &fresh, NULL);
+    int status = chunk_take(session, size, &fresh, NULL);
     if (status != SLUICE_OK) {
         return status;
     }
@@ -139,7 +139,7 @@ static int parse(broker_session *session, size_t *ret_needed, sl_reason *ret_rea
     return SLUICE_OK;
 }
 
-void session_run(broker_session *session) {
+void input_run(broker_session *session) {
     sl_reason reason = {""};
     size_t needed = SL_FRAME_HEADER_BYTES;
     if (session->state >= SESSION_LEAVING) {
@@ -207,5 +207,5 @@ static void on_completion(broker_target *target, const engine_completion *comple
     }
     follow_traffic(input, completion->bytes);
     input->end += (uint32_t)completion->bytes;
-    session_run(session);
+    input_run(session);
 }

@@ -8,9 +8,9 @@
 
 #define LOOK_BYTES (64u * 1024) /* of a handle's writes: so much may be charged unseen */
 #define LOOK_NS    SL_NS_PER_S
-#define LOOKS_MAX  256u                 /* in one wake: each is a system call of 0.2 us */
-#define MORE_NS    (20 * SL_NS_PER_MS)  /* the next of them */
-#define FLOW_BYTES (4u * 1024 * 1024)   /* more has to come before the buffer grows again */
+#define LOOKS_MAX  256u                /* in one wake: each is a system call of 0.2 us */
+#define MORE_NS    (20 * SL_NS_PER_MS) /* the next of them */
+#define FLOW_BYTES (4u * 1024 * 1024)  /* more has to come before the buffer grows again */
 
 /* What the first write is going to give to the kernel, and has paid for. */
 static uint64_t still_to_send(const broker_handle *handle) {
@@ -39,7 +39,7 @@ static void look(broker_handle *handle) {
     if (handle->state == HANDLE_OPEN && engine_unsent(handle->os, &bytes) == SLUICE_OK) {
         uint64_t needed = bytes + still_to_send(handle);
         if (needed < handle->unsent_bytes) {
-            charge_give_bytes(handle->session, handle->unsent_bytes - needed);
+            charge_give(&handle->charge, handle->unsent_bytes - needed);
             handle->unsent_bytes = needed;
         }
     }
@@ -84,9 +84,9 @@ int kernel_pay_write(broker_handle *handle, broker_op *op, sl_reason *ret_reason
     if (handle->unsent_bytes >= LOOK_BYTES) {
         look(handle);
     }
-    if (!charge_take_bytes(session, bytes)) {
+    if (!charge_take(&handle->charge, session, bytes)) {
         look_at_some(worker);
-        if (!charge_take_bytes(session, bytes)) {
+        if (!charge_take(&handle->charge, session, bytes)) {
             return charge_refused(session, ret_reason);
         }
     }
@@ -104,12 +104,12 @@ int kernel_pay_write(broker_handle *handle, broker_op *op, sl_reason *ret_reason
 
 void kernel_received(broker_handle *handle, size_t bytes) {
     handle->flowed_bytes += bytes;
-    if (!handle->is_flowing || (handle->wide_bytes > 0 && handle->flowed_bytes < FLOW_BYTES)) {
+    if (!handle->is_flowing || (handle->is_wide && handle->flowed_bytes < FLOW_BYTES)) {
         return;
     }
     uint32_t step = engine_receive_step(handle->os);
-    if (step > 0 && charge_take_extra(handle->session, step)) {
-        handle->wide_bytes += step;
+    if (step > 0 && charge_take_extra(&handle->charge, handle->session, step)) {
+        handle->is_wide = true;
         handle->flowed_bytes = 0;
         engine_widen(handle->os);
     }
@@ -117,7 +117,4 @@ void kernel_received(broker_handle *handle, size_t bytes) {
 
 void kernel_release(broker_handle *handle) {
     stop_looking(handle);
-    charge_give_bytes(handle->session, handle->unsent_bytes + handle->wide_bytes);
-    handle->unsent_bytes = 0;
-    handle->wide_bytes = 0;
 }

@@ -25,7 +25,7 @@ void kernel_init(broker_worker *worker);
 int kernel_pay_write(broker_handle *handle, broker_op *op, sl_reason *ret_reason);
 /* So many bytes have come. */
 void kernel_received(broker_handle *handle, size_t bytes);
-/* The handle has closed. */
+/* The handle has closed: nothing more is looked at. Its charge is its own. */
 void kernel_release(broker_handle *handle);
 
 #endif

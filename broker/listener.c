@@ -3,8 +3,9 @@
  * life.
  */
 #include "base/failpoint.h"
+#include "broker/journal.h"
+#include "broker/orphan.h"
 #include "broker/session.h"
-#include "broker/worker.h"
 
 #define ACCEPTS_MAX 4u
 #define RETRY_NS    (50 * SL_NS_PER_MS) /* after an accept failed: no descriptors, no memory */
@@ -17,14 +18,14 @@ static void on_accepted(broker_target *target, const engine_completion *completi
             session_accept(worker, completion->opened[0]);
             SL_FAILPOINT_PASS(broker, accepted);
         } else {
-            worker_close_orphan(worker, completion->opened[0]);
+            orphan_close(worker, completion->opened[0]);
         }
         listener_arm(worker);
     } else if (worker->state == WORKER_RUNNING) {
         sl_log_field fields[] = {{"worker", (int64_t)worker->index},
                                  {"status", completion->status},
                                  {"os_error", (int64_t)completion->os_error}};
-        worker_log(worker, NULL, SL_LOG_WARN, "accept failed", NULL, fields, 3);
+        journal_record(worker, NULL, SL_LOG_WARN, "accept failed", NULL, fields, 3);
         deadline_set(worker, &worker->accept_retry, sl_clock_after_ns(worker->now_ns, RETRY_NS));
     }
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/sink.h"
+#include "broker/complaint.h"
 #include "broker/run.h"
 #include "broker/service.h"
 #include "broker/startup.h"
@@ -11,7 +12,7 @@ static char help[16384];
 
 static int print(const char *text) {
     if (!sl_sink_write(SL_SINK_OUTPUT, text, strlen(text))) {
-        run_complain("not all of the output could be written");
+        complaint_write("not all of the output could be written");
         return SLUICED_EXIT_FAILED;
     }
     return SLUICED_EXIT_OK;
@@ -21,11 +22,11 @@ int main(int argc, char **argv) {
     static sluiced_options options;
     config_error error;
     if (startup_process(argc, argv, &argc, &argv, &error) != SLUICE_OK) {
-        run_complain(error.text);
+        complaint_write(error.text);
         return SLUICED_EXIT_FAILED;
     }
     if (options_parse(argc, argv, &options, &error) != SLUICE_OK) {
-        run_complain(error.text);
+        complaint_write(error.text);
         return SLUICED_EXIT_USAGE;
     }
     switch (options.command) {

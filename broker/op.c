@@ -1,7 +1,7 @@
 /*
  * op.c - operations: made, found by id, ended, given back.
  *
- * They live in a table of the worker, whose order introspection follows; a session finds its own by
+ * They live in a table of the worker, whose order listings follow; a session finds its own by
  * the client's id, in a table of buckets with a seed of its own, so that no client can choose ids
  * that fall together.
  */
@@ -12,7 +12,6 @@
 #include "base/failpoint.h"
 #include "broker/charge.h"
 #include "broker/handle.h"
-#include "broker/peer.h"
 #include "broker/quota.h"
 
 #define BUCKETS_MAX 65536u
@@ -79,16 +78,6 @@ static void remove_id(broker_op *removed) {
 
 /* ---- making and giving back ---- */
 
-static void on_due(broker_timer *timer) {
-    broker_op *op = SL_CONTAINER_OF(timer, struct broker_op, timer);
-    SL_FAILPOINT_PASS(broker, deadline);
-    if (op->kind == SL_REQUEST_CLOSE || op->state == OP_CANCELLING) {
-        op_abandon(op);
-    } else {
-        op_cancel(op, SLUICE_ETIMEDOUT);
-    }
-}
-
 int op_create(broker_session *session, uint64_t id, sl_request_kind kind, broker_op **ret_op) {
     broker_worker *worker = session->worker;
     if (op_find(session, id) != NULL) {
@@ -112,7 +101,6 @@ int op_create(broker_session *session, uint64_t id, sl_request_kind kind, broker
     op->kind = kind;
     op->started_ns = worker->now_ns;
     op->deadline_ns = SL_CLOCK_NEVER;
-    op->timer.on_due = on_due;
     status = charge_take_op(op);
     if (status != SLUICE_OK) {
         sl_slots_release(&worker->ops, op);
@@ -131,20 +119,13 @@ int op_create(broker_session *session, uint64_t id, sl_request_kind kind, broker
     return SLUICE_OK;
 }
 
-/* A stuck close is its handle's zombie, not one more; and a query that is away comes home. */
-static bool is_charged(const broker_op *op) {
-    return op->state == OP_ZOMBIE && op->kind != SL_REQUEST_CLOSE && op->kind != SL_REQUEST_OPS;
-}
-
 static void give_back(broker_op *op) {
     broker_session *session = op->session;
     broker_worker *worker = session->worker;
     SL_CHECK(op->state >= OP_ENDED && op->is_answered && !op->is_pinned,
              "an operation is given back when it is answered and nothing refers to it");
     SL_CHECK(op->reserved_handles == 0, "it has given back what it held");
-    if (is_charged(op)) {
-        peer_release_zombie(session);
-    }
+    zombie_end(&op->zombie);
     quota_release_query(op);
     chunk_drop(op->data);
     op->data = NULL;
@@ -154,13 +135,6 @@ static void give_back(broker_op *op) {
     session->op_count--;
     sl_slots_release(&worker->ops, op);
     session_wants_reap(session);
-}
-
-void op_set_timeout(broker_op *op, uint64_t timeout_ns) {
-    if (timeout_ns != 0) {
-        op->deadline_ns = sl_clock_after_ns(op->session->worker->now_ns, timeout_ns);
-        deadline_set(op->session->worker, &op->timer, op->deadline_ns);
-    }
 }
 
 /* ---- the end ---- */
@@ -183,16 +157,15 @@ static bool takes_turn(broker_op *op, broker_handle *handle) {
     return before == NULL;
 }
 
-static void give_turn(broker_op *op) {
+/* Whose turn it is then, or NULL. */
+static broker_op *give_turn(broker_op *op) {
     broker_op *next = op->next_answer;
     if (op->last_of != NULL) {
         op->last_of->last_answer = NULL;
         op->last_of = NULL;
     }
     op->next_answer = NULL;
-    if (next != NULL && session_can_reply(op->session)) {
-        output_push(op->session, next);
-    }
+    return next;
 }
 
 void op_forget_handle(broker_handle *handle) {
@@ -220,17 +193,17 @@ void op_finish(broker_op *op, int status, uint32_t os_error) {
     op->status = status;
     op->os_error = os_error;
     op->state = op->is_pinned ? OP_ZOMBIE : OP_ENDED;
-    if (is_charged(op)) {
-        peer_charge_zombie(session);
+    /* A stuck close is its handle's zombie, not one more; and a query that is away comes home. */
+    if (op->is_pinned && op->kind != SL_REQUEST_CLOSE && op->kind != SL_REQUEST_OPS) {
+        zombie_begin(&op->zombie, session);
     }
     quota_release_handles(op);
     session->live_count--;
     counter_subtract(&worker->counters.operations, 1);
     counter_add(&worker->counters.operations_finished, 1);
-    if (!session_can_reply(session)) {
-        op_answered(op);
-    } else if (takes_turn(op, handle)) {
-        output_push(session, op);
+    if (!session_can_reply(session) || takes_turn(op, handle)) {
+        sl_list_push_back(&worker->ended, &op->link);
+        session_wants_flush(session);
     }
 }
 
@@ -242,16 +215,17 @@ void op_refuse(broker_op *op, int status, const sl_reason *reason) {
     op_finish(op, status, op->os_error);
 }
 
-void op_answered(broker_op *op) {
+broker_op *op_answered(broker_op *op) {
     SL_CHECK(!op->is_answered, "an operation is answered once");
     sl_list_remove(&op->link);
     remove_id(op);
     quota_release(op);
     op->is_answered = true;
-    give_turn(op);
+    broker_op *next = give_turn(op);
     if (!op->is_pinned) {
         give_back(op);
     }
+    return next;
 }
 
 void op_unpin(broker_op *op) {

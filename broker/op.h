@@ -5,17 +5,18 @@
  *                                                        -> ZOMBIE  -> answered, kept until the
  *                                                                     system lets go, given back
  *
- * op_finish() is the only end. It says nothing to anybody: the operation goes on its session's
- * list of replies and is the memory of its own reply (I8), so that a client which does not read
- * costs no more than what it was granted. It is given back when the last frame of the reply is
- * encoded, or, if the system still holds a request of it (I3, I4), when that comes back: its late
- * result never reaches the client.
+ * op_finish() is the only end. It says nothing to anybody: the operation goes on a list of its
+ * worker, whose turn hands it to its session (output_take). There it is the memory of its own reply
+ * (I8), so that a client which does not read costs no more than what it was granted. It is given
+ * back when the last frame of the reply is encoded, or, if the system still holds a request of it
+ * (I3, I4), when that comes back: its late result never reaches the client.
  */
 #ifndef SLUICE_BROKER_OP_H
 #define SLUICE_BROKER_OP_H
 
 #include "broker/session.h"
 #include "broker/worker.h"
+#include "broker/zombie.h"
 
 #define OP_SMALL_BYTES SL_REASON_BYTES
 
@@ -24,8 +25,10 @@ typedef enum op_state { OP_QUEUED, OP_STARTED, OP_CANCELLING, OP_ENDED, OP_ZOMBI
 struct broker_op {
     broker_session *session;
     broker_op *next_in_bucket;
-    sl_list in_session;    /* session.ops, until given back */
-    sl_list link;          /* a handle's or the session's queue; then the session's replies */
+    sl_list in_session; /* session.ops, until given back */
+    sl_list link; /* a handle's queue; then its worker's list of what has ended; then replies */
+    broker_charge charge; /* for itself, and for handles that it was promised */
+    broker_zombie zombie;
     broker_timer timer;    /* deadline; then grace */
     broker_target target;  /* of its own requests: pair, connect, listen, look-up */
     broker_handle *handle; /* NULL: none, or the operation has ended */
@@ -58,8 +61,7 @@ struct broker_op {
     bool is_answered;
     bool has_detail; /* in small */
     bool holds_query;
-    bool is_charged;        /* for the memory that it takes; */
-    bool is_reserved;       /* or it has a place of the session's reserve (charge.h) */
+    bool is_reserved;       /* it has a place of the session's reserve, and no charge (charge.h) */
     broker_op *next_answer; /* a read of the same handle that is answered after this one */
     broker_handle *last_of; /* the handle whose last unanswered read this is */
     uint64_t opened[SL_OPENED_MAX];
@@ -69,6 +71,7 @@ struct broker_op {
     union {
         uint8_t bytes[OP_SMALL_BYTES];
         sl_reason reason;
+        sl_ops_request ops; /* what is asked for (listing.c) */
     } small;
 };
 
@@ -80,21 +83,23 @@ int op_create(broker_session *session, uint64_t id, sl_request_kind kind, broker
 /* The operation of that id that has not been answered, or NULL. */
 broker_op *op_find(broker_session *session, uint64_t id);
 
+/* ---- cancel.c ---- */
+
 /* Counts from now; 0 = none. */
 void op_set_timeout(broker_op *op, uint64_t timeout_ns);
-
-/* Asks it to end (cancel.c). Only marks and asks; the first cause wins. */
+/* Asks it to end. Only marks and asks; the first cause wins. */
 void op_cancel(broker_op *op, int cause);
-/* It did not come back in time: ends with EABANDONED; what the system holds stays pinned. */
-void op_abandon(broker_op *op);
 
-/* The only end. */
+/* ---- the end ---- */
+
+/* The only end: it goes on its worker's list. */
 void op_finish(broker_op *op, int status, uint32_t os_error);
 /* ... with words. */
 void op_refuse(broker_op *op, int status, const sl_reason *reason);
 
-/* Its reply is encoded, or will never be. */
-void op_answered(broker_op *op);
+/* Its reply is encoded, or will never be. Returns the operation whose turn it is now to be
+ * answered, if one had to wait for this; else NULL. */
+broker_op *op_answered(broker_op *op);
 /* The handle is gone; what its reads say still goes out in its order. */
 void op_forget_handle(broker_handle *handle);
 /* What referred to it lets go. */

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "broker/charge.h"
 #include "broker/handle.h"
+#include "broker/orphan.h"
 #include "broker/pipe_name.h"
 #include "broker/quota.h"
 #include "proto/address.h"
@@ -99,7 +100,7 @@ static void listen_on_all(broker_op *op) {
 /* SLUICE_OK; ENOMEM, EINVAL, ENAMETOOLONG: the operation has ended. */
 static int prepare(broker_op *op, const char *address) {
     sl_reason reason = {""};
-    int status = charge_take_chunk(op->session, sizeof(open_scratch), &op->data, &reason);
+    int status = chunk_take(op->session, sizeof(open_scratch), &op->data, &reason);
     if (status == SLUICE_OK) {
         open_scratch *opening = opening_of(op);
         opening->count = 0;
@@ -239,7 +240,9 @@ static void on_opened(broker_op *op, const engine_completion *completion) {
         second->partner = first;
         first->pages = second->pages = op->reserved_pages;
         op->reserved_pages = 0;
+        handle_close_if_late(second);
     }
+    handle_close_if_late(first);
     op_finish(op, SLUICE_OK, 0);
 }
 
@@ -249,7 +252,7 @@ static void on_completion(broker_target *target, const engine_completion *comple
     if (op->state == OP_ZOMBIE) {
         for (unsigned i = 0; i < 2 && completion->status == SLUICE_OK; i++) {
             if (completion->opened[i] != NULL) {
-                worker_close_orphan(session->worker, completion->opened[i]);
+                orphan_close(session->worker, completion->opened[i]);
             }
         }
         op_unpin(op);
@@ -264,9 +267,4 @@ static void on_completion(broker_target *target, const engine_completion *comple
             on_opened(op, completion);
         }
     }
-}
-
-void open_abandon(broker_op *op) {
-    SL_CHECK(op->is_pinned, "only what the system has is abandoned");
-    op_finish(op, SLUICE_EABANDONED, 0);
 }

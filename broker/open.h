@@ -9,7 +9,5 @@
 void open_pair(broker_op *op);
 void open_connect(broker_op *op, const char *address);
 void open_listen(broker_op *op, const char *address, uint32_t backlog);
-/* Cancelled, and it does not come back. */
-void open_abandon(broker_op *op);
 
 #endif

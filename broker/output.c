@@ -11,7 +11,6 @@
 
 #include "base/failpoint.h"
 #include "broker/charge.h"
-#include "broker/introspect.h"
 #include "broker/reply.h"
 #include "proto/frame.h"
 
@@ -31,7 +30,7 @@ static void on_completion(broker_target *target, const engine_completion *comple
 int output_init(broker_session *session, sl_reason *ret_reason) {
     session_output *output = &session->output;
     output->target.on_completion = on_completion;
-    return charge_take_chunk(session, SESSION_OUTPUT_BYTES, &output->chunk, ret_reason);
+    return chunk_take(session, SESSION_OUTPUT_BYTES, &output->chunk, ret_reason);
 }
 
 static void drop_held(session_output *output) {
@@ -50,13 +49,29 @@ void output_deinit(broker_session *session) {
     output->chunk = NULL;
 }
 
-void output_push(broker_session *session, broker_op *op) {
-    session_output *output = &session->output;
+static void push(session_output *output, broker_op *op) {
     sl_list_push_back(reply_is_bulk(op) ? &output->bulk : &output->replies, &op->link);
-    session_wants_flush(session);
 }
 
-bool output_is_empty(const broker_session *session) {
+void output_take(broker_op *op) {
+    broker_session *session = op->session;
+    if (session_can_reply(session)) {
+        push(&session->output, op);
+    } else {
+        (void)op_answered(op); /* those behind it end with their session */
+    }
+}
+
+/* Its last frame is encoded. */
+static void answered(session_output *output, broker_op *op) {
+    broker_op *next = op_answered(op);
+    if (next != NULL) {
+        push(output, next);
+        session_wants_flush(next->session);
+    }
+}
+
+static bool is_empty(const broker_session *session) {
     const session_output *output = &session->output;
     bool owes_nothing = sl_list_is_empty(&output->replies) && sl_list_is_empty(&output->bulk) &&
                         !output->owes_draining && !output->owes_goodbye;
@@ -88,7 +103,7 @@ static void encode_small(broker_session *session) {
             memcpy(place(output), op_data(op), op->data_length);
             output->length += op->data_length;
         }
-        op_answered(op);
+        answered(output, op);
     }
 }
 
@@ -114,10 +129,8 @@ static bool encode_bulk(broker_session *session, broker_op *op, output_gather *g
     session_output *output = &session->output;
     uint32_t fragment_bytes = session->limits.fragment_bytes;
     if (op->kind == SL_REQUEST_OPS) {
-        size_t length;
-        const uint8_t *bytes = introspect_reply(op, &length);
-        add_held(output, gather, op->data, bytes, length);
-        op_answered(op);
+        add_held(output, gather, op->data, op_data(op), op->data_length); /* it is a frame */
+        answered(output, op);
         return true;
     }
     sl_fragment fragment = sl_fragment_at(op->data_length, op->sent, fragment_bytes);
@@ -129,7 +142,7 @@ static bool encode_bulk(broker_session *session, broker_op *op, output_gather *g
         (uint32_t)reply_encode(op, fragment.length, fragment.is_last, place(output), room(output));
     add_held(output, gather, op->data, op_data(op) + op->sent, fragment.length);
     if (fragment.is_last) {
-        op_answered(op);
+        answered(output, op);
     } else {
         op->sent += fragment.length;
         sl_list_remove(&op->link);
@@ -179,7 +192,7 @@ static void encode(broker_session *session, output_gather *gather) {
     add_segment(gather, output->chunk->bytes + gather->begin, output->length - gather->begin);
 }
 
-/* Watches that the client takes something (session.c). */
+/* Watches that the client takes something (session_end.c). */
 static void watch(broker_session *session) {
     broker_worker *worker = session->worker;
     session->output.since_ns = worker->now_ns;
@@ -189,7 +202,19 @@ static void watch(broker_session *session) {
     }
 }
 
-void session_flush(broker_session *session) {
+/* Leaving, or draining and nothing left to do: is it time to close? */
+static void leave_further(broker_session *session) {
+    if (!is_empty(session)) {
+        return;
+    }
+    if (session->state == SESSION_LEAVING) {
+        session_end(session, session->leave_status);
+    } else if (session->live_count == 0 && worker_is_draining(session->worker)) {
+        session_leave(session, SLUICE_ESHUTDOWN, "the broker is stopping");
+    }
+}
+
+void output_flush(broker_session *session) {
     session_output *output = &session->output;
     if (output->is_writing || session->state == SESSION_CLOSING) {
         return;
@@ -197,7 +222,7 @@ void session_flush(broker_session *session) {
     output_gather gather = {.count = 0};
     encode(session, &gather);
     if (gather.count == 0) {
-        session_leave_continue(session);
+        leave_further(session);
         return;
     }
     int status = SL_FAILPOINT(broker, send);

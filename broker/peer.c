@@ -12,7 +12,8 @@
 
 #include <string.h>
 
-#include "broker/worker.h"
+#include "broker/charge.h"
+#include "broker/journal.h"
 
 void peer_init(broker_session *session) {
     session->user = &session->worker->broker->users.others;
@@ -36,8 +37,8 @@ static void log_refusal(const broker_session *session, int status, const engine_
     if (peer != NULL) {
         engine_identity_text(&peer->user, text);
     }
-    worker_log(session->worker, peer != NULL ? &peer->user : NULL, SL_LOG_WARN, "client refused",
-               text, fields, 3);
+    journal_record(session->worker, peer != NULL ? &peer->user : NULL, SL_LOG_WARN,
+                   "client refused", text, fields, 3);
 }
 
 /* Our own user, with all that this process has: it could do by itself what we do for it. A program
@@ -128,7 +129,7 @@ int peer_admit(broker_session *session, sl_reason *ret_reason) {
     if (status != SLUICE_OK && status != SLUICE_ENOMEM) {
         return refuse(session, status, &peer, why, ret_reason);
     }
-    SL_CHECK(!session->is_pipe_zombie, "nothing is charged before it is known to whom");
+    SL_CHECK(!zombie_is(&session->zombie), "nothing is charged before it is known to whom");
     status = status != SLUICE_OK ? status : users_find(&b->users, &peer.user, &session->user);
     if (status != SLUICE_OK) {
         static const char no_memory[] = "out of memory";
@@ -143,22 +144,41 @@ int peer_admit(broker_session *session, sl_reason *ret_reason) {
     return SLUICE_OK;
 }
 
+/* All that it has is on `before`'s account. SLUICE_OK; EQUOTA: and stays there. */
+static int change_user(broker_session *session, broker_user *before, broker_user *user,
+                       sl_reason *ret_reason) {
+    if (!book_take(&user->sessions, 1)) {
+        return sl_limit_reached(ret_reason, SL_LIMIT_USER, "user_sessions", user->sessions.limit);
+    }
+    int status = descriptors_take_share(&session->worker->broker->descriptors, &user->descriptors,
+                                        ret_reason);
+    if (status == SLUICE_OK) {
+        status = charge_change_user(session, before, user, ret_reason);
+        descriptors_give_share(status == SLUICE_OK ? &before->descriptors : &user->descriptors);
+    }
+    book_give(status == SLUICE_OK ? &before->sessions : &user->sessions, 1);
+    return status;
+}
+
+int peer_admit_late(broker_session *session, sl_reason *ret_reason) {
+    broker_user *before = session->user;
+    int status = peer_admit(session, ret_reason);
+    broker_user *user = session->user;
+    if (status == SLUICE_OK) {
+        sl_list_remove(&session->in_unknown);
+    }
+    if (status != SLUICE_OK || user == before) {
+        return status;
+    }
+    status = change_user(session, before, user, ret_reason);
+    if (status != SLUICE_OK) {
+        peer_release_user(session);
+        session->user = before; /* who goes on to pay for it */
+    }
+    return status;
+}
+
 bool peer_sees(const broker_session *viewer, const broker_session *other) {
     return viewer == other || viewer->sees_all ||
            (!viewer->is_unmapped && engine_identity_equal(&viewer->identity, &other->identity));
-}
-
-void peer_charge_zombie(broker_session *session) {
-    counter_add(&session->worker->counters.zombies, 1);
-    atomic_fetch_add_explicit(&session->user->zombies, 1, memory_order_relaxed);
-}
-
-void peer_release_zombie(broker_session *session) {
-    counter_subtract(&session->worker->counters.zombies, 1);
-    uint32_t before = atomic_fetch_sub_explicit(&session->user->zombies, 1, memory_order_relaxed);
-    SL_CHECK(before > 0, "a zombie is given back once");
-}
-
-uint32_t peer_zombies(const broker_session *session) {
-    return atomic_load_explicit(&session->user->zombies, memory_order_relaxed);
 }

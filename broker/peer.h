@@ -17,14 +17,12 @@ void peer_deinit(broker_session *session);
  * refused, and logged; the reason is for the client. ENOMEM, with a reason. */
 int peer_admit(broker_session *session, sl_reason *ret_reason);
 
+/* Hello: who could not be told before can be told now. SLUICE_OK; EQUOTA: it is one more than its
+ * user may have; EACCESS, EBUSY, ENOMEM. */
+int peer_admit_late(broker_session *session, sl_reason *ret_reason);
+
 /* May `viewer` be shown what belongs to the other session? Any worker: what is compared does not
  * change while a session is open. */
 bool peer_sees(const broker_session *viewer, const broker_session *other);
-
-/* A handle or request of this session that the system does not let go: counted here, and charged
- * to its user in the books of the whole broker. */
-void peer_charge_zombie(broker_session *session);
-void peer_release_zombie(broker_session *session);
-uint32_t peer_zombies(const broker_session *session); /* of its user, on all workers */
 
 #endif

@@ -6,7 +6,6 @@
 
 #include "broker/charge.h"
 #include "broker/handle.h"
-#include "broker/peer.h"
 #include "broker/user.h"
 
 int quota_take_credit(broker_op *op, uint32_t payload_bytes, sl_reason *ret_reason) {
@@ -98,13 +97,15 @@ void quota_release(broker_op *op) {
 }
 
 /* Their memory, and their places in the session's table. SLUICE_OK, EQUOTA, ENOMEM. */
-static int pay_for_handles(broker_session *session, uint32_t count, sl_reason *ret_reason) {
-    if (!charge_take_handles(session, count)) {
+static int pay_for_handles(broker_op *op, uint32_t count, sl_reason *ret_reason) {
+    broker_session *session = op->session;
+    uint64_t bytes = charge_handle_bytes(session, count);
+    if (!charge_take(&op->charge, session, bytes)) {
         return charge_refused(session, ret_reason);
     }
     int status = sl_slots_reserve(&session->handles, session->quota.handles + count);
     if (status != SLUICE_OK) {
-        charge_give_handles(session, count);
+        charge_give(&op->charge, bytes);
         return charge_was_refused(session) ? charge_refused(session, ret_reason) : status;
     }
     return SLUICE_OK;
@@ -133,7 +134,7 @@ int quota_promise_handles(broker_op *op, uint32_t count, sl_reason *ret_reason) 
     if (count > session->limits.handles - session->quota.handles) {
         return sl_limit_reached(ret_reason, SL_LIMIT_SESSION, "handles", session->limits.handles);
     }
-    if (peer_zombies(session) >= zombies) {
+    if (zombie_count(session) >= zombies) {
         return sl_limit_reached(ret_reason, SL_LIMIT_USER, "zombies", zombies);
     }
     if (!book_take(&session->user->handles, count)) {
@@ -141,11 +142,11 @@ int quota_promise_handles(broker_op *op, uint32_t count, sl_reason *ret_reason) 
                                 session->user->handles.limit);
     }
     uint32_t descriptors = op->kind == SL_REQUEST_LISTEN ? DESCRIPTORS_LISTENER : count;
-    int status = pay_for_handles(session, count, ret_reason);
+    int status = pay_for_handles(op, count, ret_reason);
     if (status == SLUICE_OK) {
         status = take_systems(op, count, descriptors, ret_reason);
         if (status != SLUICE_OK) {
-            charge_give_handles(session, count);
+            charge_give(&op->charge, charge_handle_bytes(session, count));
         }
     }
     if (status != SLUICE_OK) {
@@ -162,7 +163,7 @@ void quota_release_handles(broker_op *op) {
     SL_CHECK(op->session->quota.handles >= op->reserved_handles, "a promise is given back once");
     op->session->quota.handles -= op->reserved_handles;
     book_give(&op->session->user->handles, op->reserved_handles);
-    charge_give_handles(op->session, op->reserved_handles);
+    charge_give(&op->charge, charge_handle_bytes(op->session, op->reserved_handles));
     descriptors_release(&op->session->worker->broker->descriptors, &op->session->user->descriptors,
                         op->reserved_descriptors);
     pipes_release(&op->session->worker->broker->pipes, &op->session->user->pipe_pages,
@@ -170,6 +171,28 @@ void quota_release_handles(broker_op *op) {
     op->reserved_handles = 0;
     op->reserved_descriptors = 0;
     op->reserved_pages = 0;
+}
+
+/* A pipe has its pages until its last end is closed. */
+static void leave_pair(broker_handle *handle) {
+    broker_session *session = handle->session;
+    if (handle->partner != NULL) {
+        handle->partner->pages = handle->pages;
+        handle->partner->partner = NULL;
+    } else {
+        pipes_release(&session->worker->broker->pipes, &session->user->pipe_pages, handle->pages);
+    }
+}
+
+void quota_close_handle(broker_handle *handle) {
+    broker_session *session = handle->session;
+    SL_CHECK(session->quota.handles > 0, "a handle is given back once");
+    session->quota.handles--;
+    book_give(&session->user->handles, 1);
+    descriptors_release(&session->worker->broker->descriptors, &session->user->descriptors,
+                        handle->descriptors);
+    leave_pair(handle);
+    charge_close_handle(handle);
 }
 
 void quota_check_empty(const broker_session *session) {

@@ -42,6 +42,9 @@ int quota_promise_handles(broker_op *op, uint32_t count, sl_reason *ret_reason);
 /* Gives back the promises that were not kept. */
 void quota_release_handles(broker_op *op);
 
+/* Gives back all that an open handle has taken: it has closed. */
+void quota_close_handle(broker_handle *handle);
+
 /* At a session's end everything is 0, always. */
 void quota_check_empty(const broker_session *session);
 

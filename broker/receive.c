@@ -17,6 +17,10 @@
 #define TAIL_BYTES_MIN \
     CHARGE_SPARE_BYTES /* worth receiving into, while replies refer to the front */
 
+#define FEEDS_MAX 64u /* in one wake */
+
+static void on_completion(broker_target *target, const engine_completion *completion);
+
 static uint32_t available(const broker_handle *handle) {
     return handle->end - handle->start;
 }
@@ -42,7 +46,7 @@ static int collect(broker_handle *handle, broker_op *op, uint32_t count, uint32_
     uint8_t *to = op->small.bytes;
     if (most > OP_SMALL_BYTES) {
         if (op->data == NULL) {
-            int status = charge_take_chunk(op->session, most, &op->data, ret_reason);
+            int status = chunk_take(op->session, most, &op->data, ret_reason);
             if (status != SLUICE_OK) {
                 return status;
             }
@@ -115,12 +119,12 @@ static int make_room(broker_handle *handle) {
         return SLUICE_OK;
     }
     broker_chunk *fresh;
-    int status = charge_take_chunk(session, wanted, &fresh, NULL);
+    int status = chunk_take(session, wanted, &fresh, NULL);
     if (status == SLUICE_EQUOTA && is_usable) {
         return SLUICE_OK;
     }
     if (status == SLUICE_EQUOTA) {
-        status = charge_take_spare(session, &fresh);
+        status = chunk_take_spare(session, &fresh);
     }
     if (status == SLUICE_EBUSY) {
         handle_release_buffer(handle); /* it may be the one that is waited for */
@@ -151,6 +155,7 @@ static int arm(broker_handle *handle, bool has_data) {
     } else {
         handle_release_buffer(handle);
     }
+    handle->receive_target.on_completion = on_completion;
     int status = engine_read(handle->os, to, room, &handle->receive_target, NULL);
     if (status == SLUICE_OK) {
         handle->is_armed = true;
@@ -183,9 +188,24 @@ static void serve_all(broker_handle *handle, bool has_data) {
     }
 }
 
-/* Whoever waits for a buffer knows that there is data, or does without a probe. */
-void handle_resume_read(broker_handle *handle) {
-    serve_all(handle, true);
+/* The one that has waited longest first. One that still gets nothing goes to the front again.
+ * Whoever waits for a buffer knows that there is data, or does without a probe. */
+void receive_feed(broker_session *session) {
+    sl_list *starving = &session->memory.starving;
+    for (uint32_t i = 0; i < FEEDS_MAX; i++) {
+        sl_list *node = sl_list_pop_front(starving);
+        if (node == NULL) {
+            return;
+        }
+        broker_handle *handle = SL_LIST_ENTRY(node, broker_handle, in_starving);
+        serve_all(handle, true);
+        if (sl_list_is_linked(&handle->in_starving)) {
+            sl_list_remove(&handle->in_starving);
+            sl_list_push_front(starving, &handle->in_starving);
+            return;
+        }
+    }
+    charge_tell_starving(session); /* the others in the next wake */
 }
 
 void handle_read(broker_handle *handle, broker_op *op) {
@@ -196,7 +216,7 @@ void handle_read(broker_handle *handle, broker_op *op) {
     }
 }
 
-void receive_on_completion(broker_target *target, const engine_completion *completion) {
+static void on_completion(broker_target *target, const engine_completion *completion) {
     broker_handle *handle = SL_CONTAINER_OF(target, struct broker_handle, receive_target);
     bool is_probe = handle->armed_bytes == 0;
     handle->is_armed = false;

@@ -3,6 +3,7 @@
  */
 #include "broker/refusal.h"
 
+#include "broker/orphan.h"
 #include "broker/reply.h"
 
 #define LINGER_NS (1 * SL_NS_PER_S)
@@ -90,7 +91,7 @@ void refusal_send(broker_worker *worker, engine_handle *pipe, uint32_t whom, int
                   const char *detail) {
     broker_refusal *refusal = find_place(worker, whom);
     if (refusal == NULL) {
-        worker_close_orphan(worker, pipe);
+        orphan_close(worker, pipe);
         return;
     }
     refusal->pipe = pipe;

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/failpoint.h"
+#include "broker/counters.h"
 #include "broker/handle.h"
-#include "broker/introspect.h"
 #include "proto/address.h"
 #include "proto/version.h"
 
@@ -83,10 +83,42 @@ static void fill_hello(const broker_op *op, sl_response *response) {
         .epoch = b->epoch,
         .limits = op->session->limits,
         .broker_version = b->version,
-        .engine_name = broker_engine_name(b),
+        .engine_name = engine_backend_name(b->options.backend),
         .close_grace_ns = limits->close_grace_ns,
         .ping_interval_ns = limits->ping_interval_ns,
         .unresponsive_ns = limits->unresponsive_ns,
+    };
+}
+
+/* What this session is told about the broker. */
+static void fill_status(const broker_session *session, sl_status_reply *ret_status) {
+    const broker_worker *worker = session->worker;
+    const broker *b = worker->broker;
+    broker_counters sum;
+    counters_sum(b, &sum);
+    *ret_status = (sl_status_reply){
+        .broker_version = b->version,
+        .engine_name = engine_backend_name(b->options.backend),
+        .process_id = b->options.process_id,
+        .uptime_ns = worker->now_ns - b->started_ns,
+        .workers = sum.workers,
+        .sessions = (uint32_t)sum.sessions,
+        .handles = sum.handles,
+        .operations = sum.operations,
+        .zombies = sum.zombies,
+        .memory_bytes = sum.memory_bytes,
+        .operations_started = sum.operations_started,
+        .operations_finished = sum.operations_finished,
+        .cancels = sum.cancels,
+        .sessions_started = sum.sessions_started,
+        .protocol_violations = sum.protocol_violations,
+        .stray_packets = sum.stray_packets,
+        .draining = sum.is_draining,
+        .user = session->user->text,
+        .user_zombies = zombie_count(session),
+        .sees_all = session->sees_all,
+        .opens_given_up = sum.opens_given_up,
+        .user_opens_given_up = engine_share_given_up(&session->user->share),
     };
 }
 
@@ -120,7 +152,7 @@ size_t reply_encode(const broker_op *op, uint32_t payload_length, bool is_last, 
         fill_hello(op, &response);
     } else if (op->kind == SL_REQUEST_STATUS && op->status == SLUICE_OK) {
         response.kind = SL_RESPONSE_STATUS;
-        introspect_status(op->session, &response.as.status);
+        fill_status(op->session, &response.as.status);
     }
     return encode(&response, payload_length, buffer, size);
 }

@@ -13,6 +13,7 @@
 #include "base/sink.h"
 #include "base/text.h"
 #include "base/thread.h"
+#include "broker/complaint.h"
 #include "broker/control_watch.h"
 #include "broker/descriptors.h"
 #include "broker/startup_watch.h"
@@ -44,19 +45,8 @@ typedef struct run {
 
 static run the_run; /* one a process: 1 MiB is too much for a stack */
 
-void run_complain(const char *what) {
-    char line[700];
-    int formatted = snprintf(line, sizeof(line) - 1, "sluiced: %.680s", what);
-    SL_CHECK(formatted > 0, "the format is ours");
-    sl_text_make_safe(line); /* a name that it quotes may be anything, and it is one line */
-    size_t length = strlen(line);
-    line[length++] = '\n';
-    (void)sl_sink_write(SL_SINK_ERROR, line, length);
-    (void)sl_sink_write(SL_SINK_FILE, line, length); /* a service has only that */
-}
-
 static sluiced_exit complain(sluiced_exit code, const char *what) {
-    run_complain(what);
+    complaint_write(what);
     return code;
 }
 

@@ -27,7 +27,4 @@ sluiced_exit run_load_config(const sluiced_options *options, sluiced_config *ret
 sluiced_exit run_find_allowed(const sluiced_options *options, const sluiced_config *config,
                               startup_allowed *ret_allowed);
 
-/* "sluiced: WHAT", a line on standard error. */
-void run_complain(const char *what);
-
 #endif

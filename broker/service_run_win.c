@@ -15,6 +15,7 @@
 
 #include "base/failpoint.h"
 #include "base/thread.h"
+#include "broker/complaint.h"
 #include "broker/run.h"
 
 #define HINT_MS 5000u /* between two checkpoints; the loop ticks every 500 ms */
@@ -103,9 +104,11 @@ static void WINAPI service_main(DWORD argc, LPWSTR *argv) {
     s->os_service = RegisterServiceCtrlHandlerExW(argv[0], on_request, s);
     if (s->os_service == NULL) {
         char text[100];
-        (void)snprintf(text, sizeof(text), "service run: the service manager refused "
-                       "(Windows error %lu)", (unsigned long)GetLastError());
-        run_complain(text);
+        (void)snprintf(text, sizeof(text),
+                       "service run: the service manager refused "
+                       "(Windows error %lu)",
+                       (unsigned long)GetLastError());
+        complaint_write(text);
         s->code = SLUICED_EXIT_SERVICE;
         return;
     }
@@ -116,7 +119,7 @@ static void WINAPI service_main(DWORD argc, LPWSTR *argv) {
     const run_hooks hooks = {
         .on_control = on_control, .on_running = on_running, .on_draining = on_draining, .user = s};
     s->code = SL_FAILPOINT(service, start) == SLUICE_OK ? run_broker(s->options, &hooks)
-                                                         : SLUICED_EXIT_FAILED;
+                                                        : SLUICED_EXIT_FAILED;
     SL_FAILPOINT_PASS(service, stopped);
 
     /* Not 0: with fFailureActionsOnNonCrashFailures the manager restarts us. */
@@ -139,7 +142,8 @@ sluiced_exit service_run(const sluiced_options *options) {
     }
     SERVICE_TABLE_ENTRYW table[] = {{name, service_main}, {NULL, NULL}};
     if (!StartServiceCtrlDispatcherW(table)) {
-        run_complain("service run is for the service manager; use sluiced run, or service start");
+        complaint_write(
+            "service run is for the service manager; use sluiced run, or service start");
         return SLUICED_EXIT_SERVICE;
     }
     return s->code;

@@ -19,6 +19,7 @@
 #include "base/sink.h"
 #include "base/thread.h"
 #include "base/wine_win.h"
+#include "broker/complaint.h"
 #include "broker/control.h"
 #include "broker/run.h"
 #include "broker/service_place_win.h"
@@ -55,7 +56,7 @@ static sluiced_exit refuse(const manager *m, const char *step, DWORD os_error) {
     char text[400];
     (void)snprintf(text, sizeof(text), "service %.100s: %.100s: %s (Windows error %lu)",
                    m->options->service_name, step, hint, (unsigned long)os_error);
-    run_complain(text);
+    complaint_write(text);
     return SLUICED_EXIT_SERVICE;
 }
 
@@ -64,7 +65,7 @@ static sluiced_exit refuse_place(const manager *m, const config_error *error, co
     char text[690];
     (void)snprintf(text, sizeof(text), "service %.64s: %.450s: %.150s", m->options->service_name,
                    error->text, advice);
-    run_complain(text);
+    complaint_write(text);
     return SLUICED_EXIT_SERVICE;
 }
 
@@ -324,8 +325,9 @@ static sluiced_exit install(manager *m) {
     if ((!is_given &&
          WideCharToMultiByte(CP_UTF8, 0, log, -1, log_file, PATH_BYTES, NULL, NULL) <= 0) ||
         !make_command(m->options, log_file, command)) {
-        run_complain("service install: a path that Windows does not know, a value that cannot be "
-                     "quoted, or too many of them");
+        complaint_write(
+            "service install: a path that Windows does not know, a value that cannot be "
+            "quoted, or too many of them");
         return SLUICED_EXIT_USAGE;
     }
     DWORD os_error = create_service(m, command);
@@ -387,7 +389,7 @@ static sluiced_exit start(manager *m) {
         char text[200];
         (void)snprintf(text, sizeof(text), "service %.80s did not start (exit code %lu)",
                        m->options->service_name, (unsigned long)status.dwServiceSpecificExitCode);
-        run_complain(text);
+        complaint_write(text);
         return SLUICED_EXIT_SERVICE;
     }
     say(m->options->service_name, "running");
@@ -405,7 +407,7 @@ static sluiced_exit stop(manager *m) {
         return refuse(m, "stop", GetLastError());
     }
     if (status.dwCurrentState != SERVICE_STOPPED) {
-        run_complain("the service has not stopped");
+        complaint_write("the service has not stopped");
         return SLUICED_EXIT_SERVICE;
     }
     if (status.dwWin32ExitCode == ERROR_SERVICE_SPECIFIC_ERROR &&

@@ -11,7 +11,8 @@
 #define SLUICE_BROKER_SESSION_H
 
 #include "base/slots.h"
-#include "broker/types.h"
+#include "broker/worker.h"
+#include "broker/zombie.h"
 #include "proto/limits.h"
 
 #define SESSION_OUTPUT_BYTES 4096u /* frames of one write, without large payloads */
@@ -24,13 +25,15 @@ struct broker_user;
 typedef struct session_memory {
     sl_allocator source;  /* of the account: charges, then takes from the worker */
     sl_account account;   /* of the session's tables */
+    broker_charge own;    /* what the session itself needs */
+    broker_charge tables; /* what comes of its account */
+    broker_charge spare;  /* for smallest buffers that are not in use */
     uint64_t used_bytes;  /* by everything that is charged to it */
     uint64_t drawn_bytes; /* from the books of its user and the broker: as much, or a little more */
     uint32_t spares;      /* smallest buffers that its handles have paid for */
     uint32_t spares_used;
     uint32_t reserve_used; /* operations that answer although there is no memory */
-    bool has_begun;
-    bool was_refused; /* the account, by a limit */
+    bool was_refused;      /* the account, by a limit */
     sl_limit_owner refused_by;
     sl_list starving; /* handles whose reads wait for a buffer */
 } session_memory;
@@ -95,8 +98,8 @@ struct broker_session {
     bool has_place;      /* among the broker's sessions, and its user's */
     engine_handle *pipe; /* NULL: closed */
     broker_target close_target;
-    bool is_pipe_zombie;
-    broker_timer timer; /* Hello; no progress; lingering; then the close's grace */
+    broker_zombie zombie; /* the connection does not close */
+    broker_timer timer;   /* Hello; no progress; lingering; then the close's grace */
     session_input input;
     session_output output;
     session_quota quota;
@@ -128,22 +131,14 @@ struct broker_session {
 /* Takes a fresh connection; on failure it is told why (refusal.h), and closed. */
 void session_accept(broker_worker *worker, engine_handle *pipe);
 
-/* Hello: who could not be told before can be told now (peer_admit). SLUICE_OK; EQUOTA: it is one
- * more than its user may have; EACCESS, EBUSY, ENOMEM. */
-int session_admit_late(broker_session *session, sl_reason *ret_reason);
-
-/* Parses and acts on what has been received, a bounded number of frames. */
-void session_run(broker_session *session);
 /* What was left over from the wake before: input, or things to end. */
 void session_continue(broker_session *session);
-/* Sends what there is to say, if nothing is being sent. */
-void session_flush(broker_session *session);
-/* There is something to say: flush it at the end of this wake. */
-void session_wants_flush(broker_session *session);
-/* It may be over: look at the end of this wake. */
-void session_wants_reap(broker_session *session);
+/* Gives back what is left of it, if nothing uses it any more. */
 void session_reap(broker_session *session);
 
+/* ---- session_end.c ---- */
+
+void session_end_init(broker_session *session);
 /* Ends it in order: operations end, what is owed is sent, then Goodbye with this status (0: without
  * one), then it closes. */
 void session_leave(broker_session *session, int status, const char *detail);
@@ -153,22 +148,43 @@ void session_violation(broker_session *session, const sl_reason *reason);
 void session_end(broker_session *session, int status);
 /* A drain has begun. */
 void session_drain(broker_session *session);
+/* Ends a bounded number of what a session that is closing still has. */
+void session_end_more(broker_session *session);
 /* Looks from time to time whether the client takes something of what is being written. */
 void session_watch_progress(broker_session *session);
-/* Leaving, or draining and nothing left to do: is it time to close? */
-void session_leave_continue(broker_session *session);
 
 static inline bool session_can_reply(const broker_session *session) {
     return session->state < SESSION_CLOSING;
 }
 
+/* ---- what it wants of its worker's turn: it goes on a list (I6) ---- */
+
+/* There is something to say: flush it at the end of this wake. */
+static inline void session_wants_flush(broker_session *session) {
+    if (!sl_list_is_linked(&session->in_flushing) && session_can_reply(session)) {
+        session->flush_ns = session->worker->now_ns;
+        sl_list_push_back(&session->worker->flushing, &session->in_flushing);
+    }
+}
+
+/* It may be over: look at the end of this wake. */
+static inline void session_wants_reap(broker_session *session) {
+    if (!sl_list_is_linked(&session->in_reaping) && session->state == SESSION_CLOSING) {
+        sl_list_push_back(&session->worker->reaping, &session->in_reaping);
+    }
+}
+
 /* input.c, output.c */
 int input_init(broker_session *session, sl_reason *ret_reason);
 void input_arm(broker_session *session);
+/* Parses and acts on what has been received, a bounded number of frames. */
+void input_run(broker_session *session);
 void input_deinit(broker_session *session);
 int output_init(broker_session *session, sl_reason *ret_reason);
-void output_push(broker_session *session, broker_op *op);
-bool output_is_empty(const broker_session *session);
+/* An operation of the session has ended: its reply goes out, or nobody hears of it any more. */
+void output_take(broker_op *op);
+/* Sends what there is to say, if nothing is being sent. */
+void output_flush(broker_session *session);
 void output_deinit(broker_session *session);
 
 #endif

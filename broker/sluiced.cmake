@@ -11,7 +11,9 @@ target_link_libraries(sluiced_config PUBLIC sluice_proto sluice_engine sluice_ba
 sluice_failpoints_copy(sluiced_config)
 
 add_executable(sluiced
+    ${CMAKE_CURRENT_LIST_DIR}/complaint.c
     ${CMAKE_CURRENT_LIST_DIR}/control.c
+    ${CMAKE_CURRENT_LIST_DIR}/control_watch.c
     ${CMAKE_CURRENT_LIST_DIR}/main.c
     ${CMAKE_CURRENT_LIST_DIR}/run.c
     ${CMAKE_CURRENT_LIST_DIR}/startup_watch.c)

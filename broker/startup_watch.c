@@ -8,8 +8,8 @@
 
 #include "base/status.h"
 #include "base/thread.h"
+#include "broker/complaint.h"
 #include "broker/options.h"
-#include "broker/run.h"
 #include "broker/startup.h"
 
 /* The last words may be for a log file that does not answer either. */
@@ -40,7 +40,7 @@ static void speak(void *context) {
                    "cannot start: no answer from the system within %u s about %.100s%s%.400s",
                    (unsigned)(w->limit_ns / SL_NS_PER_S), w->what, w->name[0] != '\0' ? " " : "",
                    w->name);
-    run_complain(text);
+    complaint_write(text);
 }
 
 /* Holds the lock for good: main, should it come back now, waits there for the end. */

@@ -11,6 +11,7 @@
 #include "broker/kernel.h"
 
 static void pump(broker_handle *handle);
+static void on_completion(broker_target *target, const engine_completion *completion);
 
 static const uint8_t *bytes_of(const broker_op *op) {
     return op->length <= OP_SMALL_BYTES ? op->small.bytes : op->data->bytes;
@@ -59,6 +60,7 @@ static bool pump_first(broker_handle *handle, broker_op *op) {
         return true;
     }
     int status;
+    handle->write_target.on_completion = on_completion;
     if (op->kind == SL_REQUEST_HALF_CLOSE) {
         status = engine_half_close(handle->os, &handle->write_target, &handle->write_request);
     } else {
@@ -116,7 +118,7 @@ void handle_continue_write(broker_op *op) {
     }
 }
 
-void transmit_on_completion(broker_target *target, const engine_completion *completion) {
+static void on_completion(broker_target *target, const engine_completion *completion) {
     broker_handle *handle = SL_CONTAINER_OF(target, struct broker_handle, write_target);
     broker_op *op = handle->writing;
     SL_CHECK(op != NULL, "a write's completion belongs to a write");

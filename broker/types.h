@@ -24,6 +24,13 @@ struct broker_target {
     void (*on_completion)(broker_target *target, const engine_completion *completion);
 };
 
+/* Memory that somebody is charged for (charge.h). Whatever needs it holds one of these, by which it
+ * was taken and alone can be given back. */
+typedef struct broker_charge {
+    broker_session *payer; /* NULL: nothing is taken */
+    uint64_t bytes;
+} broker_charge;
+
 /* Something that happens at a time, on the worker's heap (deadline.c). Room for it in the heap is
  * taken when its owner is made, so that arming cannot fail. */
 typedef struct broker_timer broker_timer;

@@ -9,92 +9,22 @@
 #include "broker/worker.h"
 
 #include "base/failpoint.h"
-#include "broker/charge.h"
 #include "broker/drain.h"
+#include "broker/handle.h"
+#include "broker/journal.h"
 #include "broker/kernel.h"
-#include "broker/op.h"
+#include "broker/listing.h"
+#include "broker/orphan.h"
+#include "broker/tables.h"
 
-#define OPS_MAX    (1u << 22)
-#define TIMERS_MAX (1u << 24)
+#define DUE_MAX    1024u /* in one wake */
 #define GATHER_OPS 16u
 #define GATHER_NS  (100 * SL_NS_PER_US)
 #define STRAYS_NS  (60 * SL_NS_PER_S) /* between two lines about them */
 /* Of the worker itself: accept_retry, drain_timer, gate_timer, unsent_timer. */
 #define OWN_TIMERS 4u
-#define TELL_NS    (60 * SL_NS_PER_S) /* so often it is logged how much was left out of the log */
-
-static void on_orphan_closed(broker_target *target, const engine_completion *completion) {
-    (void)target;
-    (void)completion;
-}
-
-void worker_close_orphan(broker_worker *worker, engine_handle *handle) {
-    (void)engine_close(handle, &worker->orphan_target);
-}
-
-/* ---- the log ---- */
-
-static void on_tell(broker_timer *timer) {
-    broker_worker *worker = SL_CONTAINER_OF(timer, broker_worker, gate_timer);
-    sl_log_gate_tell(&worker->gate, worker->now_ns);
-}
-
-void worker_log(broker_worker *worker, const engine_identity *whom, sl_log_level level,
-                const char *message, const char *text, const sl_log_field *fields,
-                unsigned field_count) {
-    uint64_t key = whom != NULL ? users_hash(whom) : 0;
-    sl_log_gate_record(&worker->gate, worker->now_ns, key, level, message, text, fields,
-                       field_count);
-    if (sl_log_gate_owes(&worker->gate) && !sl_heap_contains(&worker->gate_timer.node)) {
-        deadline_set(worker, &worker->gate_timer, sl_clock_after_ns(worker->now_ns, TELL_NS));
-    }
-}
-
-void worker_log_end(broker_worker *worker) {
-    deadline_clear(worker, &worker->gate_timer);
-    sl_log_gate_tell(&worker->gate, worker->now_ns);
-}
-
-void worker_trim(broker_worker *worker) {
-    if (worker->sessions.used == 0) {
-        sl_slots_trim(&worker->sessions);
-        sl_slots_trim(&worker->ops);
-        chunk_pool_trim(&worker->chunks);
-        sl_heap_trim(&worker->timers, worker->timer_owners);
-    }
-}
 
 /* ---- open and close ---- */
-
-static int init_tables(broker_worker *worker) {
-    const sl_limits *limits = worker_limits(worker);
-    int status = sl_message_arena_init(&worker->arena, &worker->account);
-    if (status == SLUICE_OK) {
-        /* One more, which is looked at and refused. */
-        status = sl_slots_init(&worker->sessions, &worker->account, (uint32_t)limits->sessions + 1,
-                               sizeof(broker_session));
-    }
-    if (status == SLUICE_OK) {
-        status = sl_slots_init(&worker->ops, &worker->account, OPS_MAX, sizeof(broker_op));
-    }
-    for (unsigned i = 0; i < OWN_TIMERS && status == SLUICE_OK; i++) {
-        status = deadline_reserve(worker);
-    }
-    if (status == SLUICE_OK) {
-        status = refusal_init(worker);
-    }
-    worker_trim(worker); /* to what it is again when its last session has gone */
-    return status;
-}
-
-static void deinit(broker_worker *worker) {
-    sl_slots_deinit(&worker->ops);
-    sl_slots_deinit(&worker->sessions);
-    sl_arena_deinit(&worker->arena);
-    sl_heap_deinit(&worker->timers);
-    chunk_pool_deinit(&worker->chunks);
-    sl_account_deinit(&worker->account);
-}
 
 /* Delivered completions need no handling any more: only what says that a handle has closed. */
 static int destroy_engine_worker(broker_worker *worker) {
@@ -108,29 +38,33 @@ static int destroy_engine_worker(broker_worker *worker) {
     return SLUICE_EBUSY;
 }
 
-static void init(broker_worker *worker) {
-    broker *b = worker->broker;
-    sl_account_init(&worker->account, b->options.allocator, "broker worker", SIZE_MAX);
-    chunk_pool_init(&worker->chunks, &worker->account);
-    sl_heap_init(&worker->timers, &worker->account, TIMERS_MAX);
-    worker->timer_owners = 0;
+static int init(broker_worker *worker) {
+    int status = tables_init(worker);
     sl_list_init(&worker->all_sessions);
+    sl_list_init(&worker->ended);
+    sl_list_init(&worker->asking);
     sl_list_init(&worker->runnable);
     sl_list_init(&worker->flushing);
     sl_list_init(&worker->reaping);
     sl_list_init(&worker->feeding);
     sl_list_init(&worker->unknown);
-    worker->orphan_target.on_completion = on_orphan_closed;
-    worker->gate_timer.on_due = on_tell;
+    worker->now_ns = sl_clock_now_ns(worker->broker->options.clock);
+    journal_init(worker);
     kernel_init(worker);
-    worker->now_ns = sl_clock_now_ns(b->options.clock);
-    sl_log_gate_init(&worker->gate, b->options.log);
+    orphan_init(worker);
     drain_init(worker);
+    for (unsigned i = 0; i < OWN_TIMERS && status == SLUICE_OK; i++) {
+        status = deadline_reserve(worker);
+    }
+    if (status == SLUICE_OK) {
+        status = refusal_init(worker);
+    }
+    tables_trim(worker); /* to what it is again when its last session has gone */
+    return status;
 }
 
 int worker_open(broker_worker *worker) {
-    init(worker);
-    int status = init_tables(worker);
+    int status = init(worker);
     if (status == SLUICE_OK) {
         status = engine_worker_create(worker->broker->engine, &worker->engine);
     }
@@ -144,7 +78,7 @@ int worker_open(broker_worker *worker) {
         }
     }
     if (status != SLUICE_OK) {
-        deinit(worker);
+        tables_deinit(worker);
         return status;
     }
     sl_mutex_lock(&worker->broker->gate);
@@ -166,7 +100,7 @@ int worker_close(broker_worker *worker) {
     int status = destroy_engine_worker(worker);
     if (status == SLUICE_OK) {
         worker->state = WORKER_CLOSED;
-        deinit(worker);
+        tables_deinit(worker);
     }
     return status;
 }
@@ -192,6 +126,14 @@ static void run_left_over(broker_worker *worker) {
     sl_list_splice_back(&now, &worker->runnable);
     while ((node = sl_list_pop_front(&now)) != NULL) {
         session_continue(SL_LIST_ENTRY(node, broker_session, in_runnable));
+        listing_begin_all(worker);
+    }
+}
+
+static void run_due(broker_worker *worker) {
+    broker_timer *timer;
+    for (unsigned i = 0; i < DUE_MAX && (timer = deadline_take_due(worker)) != NULL; i++) {
+        timer->on_due(timer);
     }
 }
 
@@ -201,6 +143,14 @@ static void run_left_over(broker_worker *worker) {
 static bool may_wait(const broker_worker *worker, const broker_session *session) {
     return session->state == SESSION_OPEN && session->live_count >= GATHER_OPS &&
            worker->now_ns - session->flush_ns < GATHER_NS;
+}
+
+/* I6: what has ended is told from here, and only from here. */
+static void pass_on_ends(broker_worker *worker) {
+    sl_list *node;
+    while ((node = sl_list_pop_front(&worker->ended)) != NULL) {
+        output_take(SL_LIST_ENTRY(node, broker_op, link));
+    }
 }
 
 static void flush_all(broker_worker *worker, bool is_idle) {
@@ -213,7 +163,7 @@ static void flush_all(broker_worker *worker, bool is_idle) {
         if (!is_idle && may_wait(worker, session)) {
             sl_list_push_back(&worker->flushing, node);
         } else {
-            session_flush(session);
+            output_flush(session);
         }
     }
 }
@@ -232,7 +182,7 @@ static void feed_all(broker_worker *worker) {
     sl_list_init(&now);
     sl_list_splice_back(&now, &worker->feeding);
     while ((node = sl_list_pop_front(&now)) != NULL) {
-        charge_feed(SL_LIST_ENTRY(node, broker_session, in_feeding));
+        receive_feed(SL_LIST_ENTRY(node, broker_session, in_feeding));
     }
 }
 
@@ -243,6 +193,7 @@ bool worker_is_busy(const broker_worker *worker) {
 
 void worker_flush(broker_worker *worker) {
     flush_all(worker, true);
+    pass_on_ends(worker);
 }
 
 /* Packets at the completion port that are no operation's: whoever can send one can send many. */
@@ -272,10 +223,15 @@ bool worker_step(broker_worker *worker, uint64_t deadline_ns) {
     run_left_over(worker);
     for (unsigned i = 0; i < count; i++) {
         handle_completion(worker, &worker->batch[i]);
+        listing_begin_all(worker);
     }
-    deadline_run(worker);
+    run_due(worker);
     feed_all(worker);
+    pass_on_ends(worker);
     flush_all(worker, count == 0);
+    pass_on_ends(worker); /* of sessions that have ended in between */
     reap_all(worker);
+    SL_CHECK(sl_list_is_empty(&worker->ended) && sl_list_is_empty(&worker->asking),
+             "what has ended is told in the same wake");
     return drain_continue(worker);
 }

@@ -66,6 +66,8 @@ struct broker_worker {
     sl_slots sessions;
     sl_slots ops;
     sl_list all_sessions; /* session.in_worker */
+    sl_list ended;        /* operations whose sessions have not heard of it (op.link) */
+    sl_list asking;       /* operations that ask for a listing (op.link) */
     sl_list runnable;     /* sessions with work left over (session.in_runnable) */
     sl_list flushing;     /* sessions with something to say (session.in_flushing) */
     sl_list reaping;      /* sessions that may be over (session.in_reaping) */
@@ -83,12 +85,12 @@ struct broker_worker {
     broker_timer accept_retry;
     broker_refusal refusals[REFUSALS_MAX];
     uint64_t strays_logged_ns;   /* when last, 0 = never */
-    broker_target orphan_target; /* the close of a handle that nobody wants any more */
+    broker_target orphan_target; /* orphan.c */
 
     /* drain.c */
     broker_letter drain_letter;
     broker_letter exit_letter;
-    sl_log_gate gate; /* worker_log */
+    sl_log_gate gate; /* journal.c */
     broker_timer gate_timer;
     sl_atomic_bool is_drain_posted;
     sl_atomic_u64 drain_grace_ns; /* the latest wish; SL_CLOCK_NEVER = the limit */
@@ -166,20 +168,6 @@ void worker_flush(broker_worker *worker);
 /* SLUICE_OK, or EBUSY: something is left. */
 int worker_close(broker_worker *worker);
 
-/* Its last session has gone: gives back what the pools kept, to the byte. */
-void worker_trim(broker_worker *worker);
-
-/* What a client or a stranger can provoke is logged through here: so many lines of a kind about a
- * user, and the number of the others (log_gate.h). `whom` NULL = no user known. */
-void worker_log(broker_worker *worker, const engine_identity *whom, sl_log_level level,
-                const char *message, const char *text, const sl_log_field *fields,
-                unsigned field_count);
-/* ... which is told at the end, too. */
-void worker_log_end(broker_worker *worker);
-
-/* Closes a handle that no session has (a connection that came too late). */
-void worker_close_orphan(broker_worker *worker, engine_handle *handle);
-
 /* listener.c */
 int listener_open(broker_worker *worker);
 void listener_arm(broker_worker *worker);
@@ -192,6 +180,7 @@ void deadline_unreserve(broker_worker *worker);
 void deadline_set(broker_worker *worker, broker_timer *timer,
                   uint64_t deadline_ns); /* NEVER = none */
 void deadline_clear(broker_worker *worker, broker_timer *timer);
-void deadline_run(broker_worker *worker); /* what is due, a bounded number */
+/* The next one that is due, off the heap; NULL: none is. */
+broker_timer *deadline_take_due(broker_worker *worker);
 
 #endif

@@ -78,6 +78,13 @@ typedef struct sl_hello_request {
     uint64_t process_id;
 } sl_hello_request;
 
+typedef struct sl_ops_request {
+    uint64_t cursor;
+    uint64_t min_age_ns;
+    uint32_t limit; /* 0 = SL_OPS_ROWS_MAX */
+    sl_ops_filter filter;
+} sl_ops_request;
+
 typedef struct sl_request {
     uint64_t id;
     sl_request_kind kind;
@@ -124,12 +131,7 @@ typedef struct sl_request {
         struct {
             uint64_t handle;
         } acknowledge_torn;
-        struct {
-            uint64_t cursor;
-            uint64_t min_age_ns;
-            uint32_t limit; /* 0 = SL_OPS_ROWS_MAX */
-            sl_ops_filter filter;
-        } ops;
+        sl_ops_request ops;
     } as;
 } sl_request;
 

@@ -22,7 +22,8 @@ set(callers
     engine/iocp_stream.c
     engine/opener_win.c)
 list(TRANSFORM callers PREPEND "${PROJECT_SOURCE_DIR}/")
-set(program control.c main.c run.c startup_watch.c) # what more there is of sluiced
+# what more there is of sluiced
+set(program complaint.c control.c control_watch.c main.c run.c startup_watch.c)
 list(TRANSFORM program PREPEND "${PROJECT_SOURCE_DIR}/broker/")
 set_property(SOURCE "${PROJECT_SOURCE_DIR}/broker/main.c" APPEND PROPERTY
     COMPILE_OPTIONS -Dmain=sluiced_main -Wno-missing-prototypes)

@@ -199,7 +199,7 @@ static void mix_handle(const model *m, uint64_t *f, broker_handle *handle) {
 static void mix_session(const model *m, uint64_t *f, broker_session *session) {
     session_output *output = &session->output;
     choices_mix(f, session->state);
-    choices_mix(f, bit(session->pipe != NULL, 4) | bit(session->is_pipe_zombie, 3) |
+    choices_mix(f, bit(session->pipe != NULL, 4) | bit(zombie_is(&session->zombie), 3) |
                        sl_list_is_linked(&session->in_runnable) |
                        bit(sl_list_is_linked(&session->in_flushing), 1) |
                        bit(sl_list_is_linked(&session->in_reaping), 2));

@@ -1,5 +1,5 @@
 /*
- * introspect.c - Status: a sum of counters. Ops: a page of the tables of operations, and of what is
+ * listing.c - Ops: a page of the tables of operations, and of what is
  * left of sessions that have ended; only of those that the asking client may see (peer.h).
  *
  * A worker's table is read by that worker only. So a query travels: it is a message, filled in by
@@ -8,7 +8,7 @@
  * {worker, section, place}: section 0 is the worker's table of operations, n the handles of the
  * n-th session in its table, where place 0 is the session's connection.
  */
-#include "broker/introspect.h"
+#include "broker/listing.h"
 
 #include <string.h>
 
@@ -35,7 +35,6 @@ struct broker_query {
     uint32_t limit;
     uint64_t min_age_ns;
     uint32_t count;
-    size_t length; /* of the reply */
     sl_ops_row rows[SL_OPS_ROWS_MAX];
     char names[SL_OPS_ROWS_MAX][SL_CLIENT_NAME_BYTES + 1];
     uint8_t reply[SL_RESPONSE_BYTES_OPS(SL_OPS_ROWS_MAX)];
@@ -138,7 +137,7 @@ static bool scan_session(broker_query *query, broker_session *session) {
             return false;
         }
         query->place = 1;
-        if (session->is_pipe_zombie) {
+        if (zombie_is(&session->zombie)) {
             add_remains(query, session, 0, session->closed_ns);
         }
     }
@@ -200,8 +199,12 @@ static void finish(broker_query *query) {
     response.as.ops.rows = query->rows;
     response.as.ops.count = query->count;
     response.as.ops.next_cursor = is_last ? 0 : cursor;
-    int status =
-        sl_response_encode(&response, 0, query->reply, sizeof(query->reply), &query->length);
+    size_t length = 0;
+    int status = sl_response_encode(&response, 0, query->reply, sizeof(query->reply), &length);
+    if (status == SLUICE_OK) {
+        op->data_at = (uint32_t)(query->reply - op->data->bytes);
+        op->data_length = (uint32_t)length;
+    }
     op_finish(op, status, 0);
 }
 
@@ -241,12 +244,13 @@ static void on_delivery(broker_letter *letter, broker_worker *here) {
     advance(query);
 }
 
-void introspect_ops(broker_op *op, const sl_request *request) {
+static void begin(broker_op *op) {
     broker_worker *home = op->session->worker;
+    const sl_ops_request asked = op->small.ops;
     sl_reason reason;
     int status = quota_take_query(op, &reason);
     if (status == SLUICE_OK) {
-        status = charge_take_chunk(op->session, sizeof(broker_query), &op->data, &reason);
+        status = chunk_take(op->session, sizeof(broker_query), &op->data, &reason);
     }
     if (status != SLUICE_OK) {
         op_refuse(op, status, status == SLUICE_EQUOTA ? &reason : NULL);
@@ -258,50 +262,19 @@ void introspect_ops(broker_op *op, const sl_request *request) {
     query->letter.on_delivery = on_delivery;
     query->op = op;
     query->home = home;
-    query->worker_index = (uint32_t)(request->as.ops.cursor >> WORKER_SHIFT);
-    query->section =
-        (uint32_t)(request->as.ops.cursor >> SECTION_SHIFT) & ((1u << SECTION_BITS) - 1);
-    query->place = (uint32_t)request->as.ops.cursor;
-    query->filter = request->as.ops.filter;
-    query->limit = request->as.ops.limit != 0 ? request->as.ops.limit : SL_OPS_ROWS_MAX;
-    query->min_age_ns = request->as.ops.min_age_ns;
+    query->worker_index = (uint32_t)(asked.cursor >> WORKER_SHIFT);
+    query->section = (uint32_t)(asked.cursor >> SECTION_SHIFT) & ((1u << SECTION_BITS) - 1);
+    query->place = (uint32_t)asked.cursor;
+    query->filter = asked.filter;
+    query->limit = asked.limit != 0 ? asked.limit : SL_OPS_ROWS_MAX;
+    query->min_age_ns = asked.min_age_ns;
     op->state = OP_STARTED;
     advance(query);
 }
 
-const uint8_t *introspect_reply(const broker_op *op, size_t *ret_length) {
-    const broker_query *query = query_of(op);
-    *ret_length = query->length;
-    return query->reply;
-}
-
-void introspect_status(const broker_session *session, sl_status_reply *ret_status) {
-    const broker_worker *worker = session->worker;
-    const broker *b = worker->broker;
-    broker_counters sum;
-    broker_counters_get(b, &sum);
-    *ret_status = (sl_status_reply){
-        .broker_version = b->version,
-        .engine_name = broker_engine_name(b),
-        .process_id = b->options.process_id,
-        .uptime_ns = worker->now_ns - b->started_ns,
-        .workers = sum.workers,
-        .sessions = (uint32_t)sum.sessions,
-        .handles = sum.handles,
-        .operations = sum.operations,
-        .zombies = sum.zombies,
-        .memory_bytes = sum.memory_bytes,
-        .operations_started = sum.operations_started,
-        .operations_finished = sum.operations_finished,
-        .cancels = sum.cancels,
-        .sessions_started = sum.sessions_started,
-        .protocol_violations = sum.protocol_violations,
-        .stray_packets = sum.stray_packets,
-        .draining = sum.is_draining,
-        .user = session->user->text,
-        .user_zombies = peer_zombies(session),
-        .sees_all = session->sees_all,
-        .opens_given_up = sum.opens_given_up,
-        .user_opens_given_up = engine_share_given_up(&session->user->share),
-    };
+void listing_begin_all(broker_worker *worker) {
+    sl_list *node;
+    while ((node = sl_list_pop_front(&worker->asking)) != NULL) {
+        begin(SL_LIST_ENTRY(node, broker_op, link));
+    }
 }
