@@ -14,9 +14,17 @@
 #ifndef SLUICE_BASE_OWN_FDS_H
 #define SLUICE_BASE_OWN_FDS_H
 
-/* Four for each of 256 sessions: the connection, the one before it that is being closed, a private
- * broker's life line, its folder. A fork looks at all of them: 4 KiB. */
-#define SL_OWN_FDS_MAX 1024u
+/* Six for each of 256 sessions: the connection, the one before it that is being closed, and of a
+ * private broker the life line, the folder, the pidfd and the log; seven more for a moment while it
+ * is started. A fork looks at all of them: 8 KiB. */
+#define SL_OWN_FDS_MAX 2048u
+
+/* Any thread; right where a descriptor was made that stays. A program may have closed 0 to 2, and
+ * nothing of ours may stay there: what the program writes to its standard error would end up in it,
+ * and who opens /dev/null in their place would take it away. Returns the descriptor if it is above,
+ * else a close-on-exec copy that is, and the original is closed. -1: errno says why; also for -1,
+ * with errno as it was. */
+int sl_own_fds_above_standard(int fd);
 
 /* Any thread. Harmless for -1. One that finds no room stays with children as well. */
 void sl_own_fds_add(int fd);

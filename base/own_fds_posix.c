@@ -15,11 +15,23 @@
 #include "base/own_fds.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
 
 static sl_atomic_u32 table[SL_OWN_FDS_MAX]; /* the descriptor + 1; 0 = free */
+
+int sl_own_fds_above_standard(int fd) {
+    if (fd < 0 || fd > STDERR_FILENO) {
+        return fd;
+    }
+    int above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int error = errno;
+    (void)close(fd);
+    errno = error;
+    return above;
+}
 
 static void replace(uint32_t old, uint32_t new) {
     for (unsigned i = 0; i < SL_OWN_FDS_MAX; i++) {

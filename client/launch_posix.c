@@ -59,7 +59,6 @@ enum { NULL_IN, NULL_OUT, LOG, CLIENT, LIFE, FOLDER, DESCRIPTORS };
 #define STACK_BYTES (64 * 1024)
 #define LAST_SIGNAL 64
 #define NO_PIDFD    UINT32_MAX
-#define LOW         3 /* standard input, output and error */
 #define CLOSED_MAX  65536
 
 static int status_of(int error) {
@@ -144,34 +143,12 @@ int client_launch_find(char *ret_path, size_t size, sl_text *tried) {
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
-/* A daemon may have closed 0 to 2. Nothing of ours that stays may get these numbers: whatever the
- * program writes to its standard error would end up there. So they are taken for a moment. */
-static void hold_low(int ret_held[LOW]) {
-    unsigned count = 0;
-    int fd;
-    while ((fd = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && fd < LOW && count < LOW) {
-        ret_held[count++] = fd;
-    }
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    while (count < LOW) {
-        ret_held[count++] = -1;
-    }
-}
-
-static void release_low(const int held[LOW]) {
-    for (unsigned i = 0; i < LOW; i++) {
-        if (held[i] >= 0) {
-            (void)close(held[i]);
-        }
-    }
-}
-
 /* A copy above the numbers that the broker's will have, so that none is put over another. -1: errno
  * says why. */
 static int copy_above(int fd) {
-    return fcntl(fd, F_DUPFD_CLOEXEC, DESCRIPTORS);
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, DESCRIPTORS);
+    sl_own_fds_add(copy);
+    return copy;
 }
 
 /* The same, and the original goes. */
@@ -230,9 +207,11 @@ static int open_all(client_launch *launch, const client_launch_options *options,
     }
     int error = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, life) != 0 ? errno : 0;
     if (error == 0) {
+        life[0] = sl_own_fds_above_standard(life[0]);
+        error = life[0] < 0 ? errno : 0;
         sl_own_fds_add(life[0]);
         d[LIFE] = move_above(life[1]);
-        error = d[LIFE] < 0 ? errno : 0;
+        error = error == 0 && d[LIFE] < 0 ? errno : error;
     }
     if (error == 0) {
         d[NULL_IN] = move_above(open("/dev/null", O_RDWR | O_CLOEXEC));
@@ -243,7 +222,6 @@ static int open_all(client_launch *launch, const client_launch_options *options,
     if (error == 0) {
         d[CLIENT] = move_above(pidfd_open(getpid(), 0));
         d[FOLDER] = d[CLIENT] < 0 ? -1 : copy_above(launch->place.folder);
-        sl_own_fds_add(d[FOLDER]);
         error = d[FOLDER] < 0 ? errno : 0;
     }
     if (error == 0) {
@@ -343,6 +321,23 @@ static int start_process(starter *s) {
     return error;
 }
 
+/* 0, or the errno: the process is killed then. The kernel has put the number where others look who
+ * may interrupt, so it is a good one throughout. */
+static int keep_pidfd(client_launch *launch) {
+    int made = (int)atomic_load(&launch->os_starting);
+    int kept = made > STDERR_FILENO ? made : fcntl(made, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int error = kept < 0 ? errno : 0;
+    if (error != 0) {
+        (void)pidfd_send_signal(made, SIGKILL, NULL, 0);
+    }
+    sl_own_fds_add(kept);
+    if (kept != made) {
+        atomic_store(&launch->os_starting, error == 0 ? (uint32_t)kept : NO_PIDFD);
+        (void)close(made);
+    }
+    return error;
+}
+
 static const char *level_word(uint32_t level) {
     static const char *const words[] = {"warn", "error", "warn", "info", "debug"};
     return words[level];
@@ -365,12 +360,11 @@ int client_launch_start(client_launch *launch, const client_launch_options *opti
     (void)snprintf(words[6], sizeof(words[6]), "%s", level_word(options->log_level));
     memcpy(program, options->path, sizeof(program));
     starter s = {.path = program, .argv = argv, .pidfd = &launch->os_starting};
-    int held[LOW];
-    hold_low(held);
     *ret_step = CLIENT_LAUNCH_PROGRAM;
     int error = open_all(launch, options, s.descriptors, ret_step);
     if (error == 0) {
         error = start_process(&s);
+        error = error == 0 ? keep_pidfd(launch) : error;
         close_all(s.descriptors);
         if (error != 0) {
             close_own((int)launch->os_life);
@@ -384,7 +378,6 @@ int client_launch_start(client_launch *launch, const client_launch_options *opti
             launch->os_process = atomic_load(&launch->os_starting);
         }
     }
-    release_low(held);
     *ret_os_error = (uint32_t)error;
     return error == 0 ? SLUICE_OK : status_of(error);
 }
@@ -446,7 +439,7 @@ void client_launch_leave(client_launch *launch) {
         close_own((int)launch->os_life);
     }
     if (pidfd != NO_PIDFD) {
-        (void)close((int)pidfd);
+        close_own((int)pidfd);
     }
     client_place_leave(&launch->place);
     client_launch_init(launch);
@@ -484,17 +477,18 @@ int client_launch_log_copy(uint64_t log, uint64_t *ret_log) {
     if (log == CLIENT_LOG_NOWHERE) {
         return SLUICE_OK;
     }
-    int copy = fcntl((int)log, F_DUPFD_CLOEXEC, LOW);
+    int copy = fcntl((int)log, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     if (copy < 0) {
         return SLUICE_EOSLIMIT;
     }
+    sl_own_fds_add(copy);
     *ret_log = (uint64_t)copy;
     return SLUICE_OK;
 }
 
 void client_launch_log_close(uint64_t log) {
     if (log != CLIENT_LOG_NOWHERE) {
-        (void)close((int)log);
+        close_own((int)log);
     }
 }
 

@@ -106,7 +106,8 @@ static int make_folder(const char *path, int *ret_folder) {
     if (mkdir(path, 0700) != 0) {
         return errno == EEXIST ? EAGAIN : errno;
     }
-    int folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int folder =
+        sl_own_fds_above_standard(open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (folder < 0) {
         int error = errno;
         (void)rmdir(path);

@@ -6,10 +6,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/own_fds.h"
 #include "base/status.h"
 
 int client_waitable_open(uint64_t *ret_waitable) {
-    int descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int descriptor = sl_own_fds_above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (descriptor < 0) {
         return SLUICE_EOSLIMIT;
     }

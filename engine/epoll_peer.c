@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 
+#include "base/own_fds.h"
 #include "engine/epoll.h"
 
 #define CALLS     engine_epoll_calls
@@ -41,8 +42,8 @@ static int open_pidfd(int fd, int *ret_pidfd) {
     int pidfd = -1;
     socklen_t length = sizeof(pidfd);
     if (CALLS.getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) == 0) {
-        *ret_pidfd = pidfd;
-        return 0;
+        *ret_pidfd = sl_own_fds_above_standard(pidfd);
+        return *ret_pidfd >= 0 ? 0 : errno;
     }
     return errno == ENOPROTOOPT ? open_by_number(fd, ret_pidfd) : errno;
 }

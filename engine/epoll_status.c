@@ -15,19 +15,52 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/own_fds.h"
 #include "engine/epoll.h"
 
+/* Whatever is made here may stay: it gets no number of a standard stream (base/own_fds.h). */
 static int open_file(int folder, const char *path, int flags, mode_t mode) {
-    return openat(folder, path, flags, mode);
+    return sl_own_fds_above_standard(openat(folder, path, flags, mode));
 }
 
 static int create_eventfd(unsigned value, int flags) {
-    return eventfd(value, flags);
+    return sl_own_fds_above_standard(eventfd(value, flags));
+}
+
+static int create_epoll(int flags) {
+    return sl_own_fds_above_standard(epoll_create1(flags));
+}
+
+static int create_socket(int domain, int type, int protocol) {
+    return sl_own_fds_above_standard(socket(domain, type, protocol));
+}
+
+static int open_pidfd(pid_t process, unsigned flags) {
+    return sl_own_fds_above_standard(pidfd_open(process, flags));
+}
+
+static int create_pipe(int fds[2], int flags) {
+    if (pipe2(fds, flags) != 0) {
+        return -1;
+    }
+    fds[0] = sl_own_fds_above_standard(fds[0]);
+    fds[1] = sl_own_fds_above_standard(fds[1]);
+    if (fds[0] >= 0 && fds[1] >= 0) {
+        return 0;
+    }
+    int error = errno;
+    for (unsigned i = 0; i < 2; i++) {
+        if (fds[i] >= 0) {
+            (void)close(fds[i]);
+        }
+    }
+    errno = error;
+    return -1;
 }
 
 /* glibc declares these with a transparent union for the address. */
 static int accept_socket(int fd, struct sockaddr *address, socklen_t *length, int flags) {
-    return accept4(fd, address, length, flags);
+    return sl_own_fds_above_standard(accept4(fd, address, length, flags));
 }
 
 static int bind_socket(int fd, const struct sockaddr *address, socklen_t length) {
@@ -63,7 +96,7 @@ engine_epoll_call_table engine_epoll_calls = {
     .bind = bind_socket,
     .close = close,
     .connect = connect_socket,
-    .epoll_create1 = epoll_create1,
+    .epoll_create1 = create_epoll,
     .epoll_ctl = epoll_ctl,
     .epoll_wait = epoll_wait,
     .eventfd = create_eventfd,
@@ -81,8 +114,8 @@ engine_epoll_call_table engine_epoll_calls = {
     .linkat = linkat,
     .listen = listen,
     .openat = open_file,
-    .pidfd_open = pidfd_open,
-    .pipe2 = pipe2,
+    .pidfd_open = open_pidfd,
+    .pipe2 = create_pipe,
     .poll = poll,
     .pwrite = pwrite,
     .read = read,
@@ -95,7 +128,7 @@ engine_epoll_call_table engine_epoll_calls = {
     .setsockopt = setsockopt,
     .setxattr = setxattr,
     .shutdown = shutdown,
-    .socket = socket,
+    .socket = create_socket,
     .unlinkat = unlinkat,
     .write = write,
     .writev = writev,

@@ -10,6 +10,7 @@
  */
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -183,6 +184,38 @@ static void test_raw_child(void **state) {
         assert_int_equal(sluice_session_close(session), SLUICE_OK);
         assert_true(comes_to(1, 0));
     }
+}
+
+/* Who reads the program's standard error would wait for the child to end: it has no copy. */
+static void test_log(void **state) {
+    int log[2];
+    int go[2];
+    char byte;
+    (void)state;
+    assert_int_equal(pipe2(log, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(go, O_CLOEXEC), 0);
+    sluice_open_options options = {.size = sizeof(options),
+                                   .mode = SLUICE_MODE_PRIVATE,
+                                   .broker_path = broker_path,
+                                   .private_log_handle = (uint64_t)log[1]};
+    sluice_session *session = NULL;
+    assert_int_equal(sluice_open(&options, &session), SLUICE_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        (void)close(log[1]);
+        (void)!write(go[1], "", 1);
+        wait_to_be_killed();
+    }
+    assert_int_equal(read(go[0], &byte, 1), 1);
+    assert_int_equal(sluice_session_close(session), SLUICE_OK);
+    (void)close(log[1]);
+    struct pollfd reader = {.fd = log[0], .events = POLLIN};
+    assert_int_equal(poll(&reader, 1, (int)(RIG_SLACK_NS / SL_NS_PER_MS)), 1);
+    assert_int_equal(read(log[0], &byte, 1), 0);
+    end(child);
+    (void)close(log[0]);
+    (void)close(go[0]);
+    (void)close(go[1]);
 }
 
 static void test_killed(void **state) {
@@ -367,6 +400,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_closed),
         cmocka_unit_test(test_closed_by_the_child),
         cmocka_unit_test(test_raw_child),
+        cmocka_unit_test(test_log),
         cmocka_unit_test(test_killed),
         cmocka_unit_test(test_other_program),
         cmocka_unit_test(test_other_program_private),

@@ -37,6 +37,8 @@ typedef struct told {
     int32_t open_status;
     int32_t pair_status;
     int32_t close_status;
+    int32_t ping_status; /* after it became a daemon */
+    uint32_t taken;      /* numbers of standard streams that the library has, a mask */
     uint64_t broker;
     uint64_t close_ns;
     char endpoint[PATH_BYTES];
@@ -72,6 +74,15 @@ static void set_limit(rlim_t soft, bool is_hard) {
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* As a daemon does: /dev/null in place of what it had closed. */
+static void become_daemon(sluice_session *session, told *t) {
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int i = 0; i < 3; i++) {
+        (void)dup2(null, i);
+    }
+    t->ping_status = sluice_ping(session, RIG_LONG_NS, NULL);
+}
+
 /* The broker is gone, and there is no descriptor for another. */
 static void lose_broker(sluice_session *session, told *t) {
     sluice_session_info info = {.size = sizeof(info)};
@@ -85,13 +96,14 @@ static void lose_broker(sluice_session *session, told *t) {
     (void)snprintf(t->detail, sizeof(t->detail), "%s", result.detail);
 }
 
-/* "closed MASK", "auto", "service", "few", "limit N", "hard N", "lose", "many", "umask", "stay",
- * "thin", "drop": see the tests. */
+/* "closed MASK", "bare MASK" (the same, of a service), "auto", "service", "few", "limit N",
+ * "hard N", "lose", "many", "umask", "stay", "thin", "drop": see the tests. */
 static int be_program(const char *role, const char *argument) {
     told t = {.open_status = 1};
     (void)alarm(PROGRAM_S);
     unsigned long mask = strtoul(argument, NULL, 10);
-    for (int i = 0; strcmp(role, "closed") == 0 && i < 3; i++) {
+    bool is_closed = strcmp(role, "closed") == 0 || strcmp(role, "bare") == 0;
+    for (int i = 0; is_closed && i < 3; i++) {
         if ((mask >> i & 1) != 0) {
             (void)close(i);
         }
@@ -117,10 +129,18 @@ static int be_program(const char *role, const char *argument) {
             return 1;
         }
     }
-    uint32_t mode = strcmp(role, "auto") == 0      ? SLUICE_MODE_AUTO
-                    : strcmp(role, "service") == 0 ? SLUICE_MODE_SERVICE
-                                                   : SLUICE_MODE_PRIVATE;
+    uint32_t mode = strcmp(role, "auto") == 0 ? SLUICE_MODE_AUTO
+                    : strcmp(role, "service") == 0 || strcmp(role, "bare") == 0
+                        ? SLUICE_MODE_SERVICE
+                        : SLUICE_MODE_PRIVATE;
     sluice_session *session = open_and_tell(&t, mode);
+    for (int i = 0; is_closed && i < 3; i++) {
+        bool is_open = (mask >> i & 1) != 0 && fcntl(i, F_GETFD) >= 0;
+        t.taken |= is_open ? 1u << i : 0;
+    }
+    if (is_closed && session != NULL) {
+        become_daemon(session, &t);
+    }
     if (strcmp(role, "lose") == 0) {
         lose_broker(session, &t);
     }
@@ -227,9 +247,40 @@ static void test_standard_descriptors_closed(void **state) {
     for (unsigned mask = 0; mask < 8; mask++) {
         char text[8];
         (void)snprintf(text, sizeof(text), "%u", mask);
-        (void)run("closed", text, &(setting){.runtime = runtime_path});
+        told t = run("closed", text, &(setting){.runtime = runtime_path});
+        assert_int_equal(t.taken, 0);
+        assert_int_equal(t.ping_status, SLUICE_OK);
     }
     assert_int_equal(runtime_count(), 0);
+}
+
+static void test_standard_descriptors_closed_with_service(void **state) {
+    char endpoint[64];
+    (void)state;
+    (void)snprintf(endpoint, sizeof(endpoint), "/tmp/sluice-bare-%ld", (long)getpid());
+    pid_t broker = fork();
+    if (broker == 0) {
+        (void)alarm(PROGRAM_S);
+        (void)execl(broker_path, broker_path, "run", "--endpoint", endpoint, (char *)NULL);
+        _exit(1);
+    }
+    for (unsigned mask = 0; mask < 8;) {
+        char text[8];
+        (void)snprintf(text, sizeof(text), "%u", mask);
+        program p = start("bare", text, &(setting){.service = endpoint});
+        told t = hear(&p);
+        end(&p, 0);
+        if (t.open_status == SLUICE_ENOBROKER && waitpid(broker, NULL, WNOHANG) == 0) {
+            continue; /* it does not listen yet */
+        }
+        assert_int_equal(t.open_status, SLUICE_OK);
+        assert_int_equal(t.pair_status, SLUICE_OK);
+        assert_int_equal(t.taken, 0);
+        assert_int_equal(t.ping_status, SLUICE_OK);
+        mask++;
+    }
+    assert_int_equal(kill(broker, SIGTERM), 0);
+    assert_int_equal(waitpid(broker, NULL, 0), broker);
 }
 
 static void test_few_and_many_descriptors(void **state) {
@@ -501,6 +552,7 @@ int main(int argc, char **argv) {
     broker_path = argc > 1 ? argv[1] : NULL;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_standard_descriptors_closed),
+        cmocka_unit_test(test_standard_descriptors_closed_with_service),
         cmocka_unit_test(test_few_and_many_descriptors),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_small_stacks),

@@ -38,6 +38,12 @@ const fault_exception fault_exceptions[] = {
     {"base/thread_posix.c:futex:syscall", "ENOSYS", "there since Linux 2.6.25"},
     {"base/own_fds_posix.c:sl_own_fds_close:close", NULL,
      "only in a child of a fork (client_fork)"},
+    {"base/own_fds_posix.c:sl_own_fds_above_standard:fcntl", NULL,
+     "only where standard descriptors are closed (client_life)"},
+    {"base/own_fds_posix.c:sl_own_fds_above_standard:close", NULL, "likewise"},
+    {"client/launch_posix.c:keep_pidfd:fcntl", NULL, "likewise"},
+    {"client/launch_posix.c:keep_pidfd:pidfd_send_signal", NULL, "likewise"},
+    {"client/launch_posix.c:keep_pidfd:close", NULL, "likewise"},
     {"client/launch_posix.c:client_launch_interrupt:pidfd_send_signal", NULL,
      "only while an exec does not come back (client_stuck)"},
     {"client/launch_posix.c:client_launch_start:access", NULL,
@@ -45,9 +51,6 @@ const fault_exception fault_exceptions[] = {
     {"client/launch_posix.c:is_of_type:fstatat", NULL,
      "only where a log or a program is refused, and it changes a text (client_detail, "
      "client_private)"},
-    {"client/launch_posix.c:release_low:close", NULL,
-     "only where standard descriptors are closed, and more of them than the session itself takes "
-     "(client_life)"},
     {"client/launch_posix.c:look_at_error:fcntl", "*",
      "once in the life of the process; where it fails there is no standard error"},
 };

@@ -124,7 +124,7 @@ enum {
  * environment.
  * A daemon that has closed its standard descriptors has a broker like any program; but it should
  * open /dev/null in their place (as daemon(3) does): else whatever opens something next gets their
- * numbers, the library too, and what is written to standard error goes there. */
+ * numbers, and what is written to standard error goes there. The library keeps nothing there. */
 typedef struct sluice_open_options {
     uint32_t size;
     uint32_t mode;
