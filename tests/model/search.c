@@ -89,3 +89,14 @@ void search_path(search *s) {
         s->move(s->world, choices_next(&s->choices, count), &s->choices);
     }
 }
+
+void search_mix(uint64_t *fingerprint, const void *bytes, size_t count) {
+    uint64_t word;
+    SL_CHECK(count % sizeof(word) == 0, "a world is made of words");
+    for (size_t i = 0; i < count; i += sizeof(word)) {
+        memcpy(&word, (const char *)bytes + i, sizeof(word));
+        if (word != 0) {
+            choices_mix(fingerprint, word ^ (uint64_t)i << 48);
+        }
+    }
+}

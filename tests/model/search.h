@@ -36,6 +36,9 @@ typedef struct search {
 
 /* Every state that can be reached. */
 void search_all(search *s);
+/* Mixes a piece of memory into a fingerprint: a number of words, all of which are set. */
+void search_mix(uint64_t *fingerprint, const void *bytes, size_t count);
+
 /* One path, as choices_text() has told it: prints nothing itself, `move` may. */
 void search_path(search *s);
 

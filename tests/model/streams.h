@@ -18,6 +18,7 @@ typedef struct streams_direction {
 } streams_direction;
 
 extern const streams_direction streams_writes; /* writes_scenarios.c */
+extern const streams_direction streams_reads;  /* reads_scenarios.c */
 
 /* ---- the planted bugs (streams_bugs.txt): only the program streams_bugs has any ---- */
 

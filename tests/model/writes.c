@@ -447,7 +447,10 @@ void writes_move(void *at, unsigned index, choices *c) {
         writes_check_closed(h);
         (void)outgoing_closed(&h->broker, &push(&wire->to_client, MESSAGE_CLOSED)->as.closed);
         break;
-    case MOVE_TIMER: outgoing_abandon(&h->broker); break;
+    case MOVE_TIMER:
+        SL_CHECK(h->is_asked || h->kernel_has_end, "the timer is for what was cancelled");
+        outgoing_abandon(&h->broker);
+        break;
     case MOVE_SERVE: serve(world); break;
     case MOVE_KERNEL: kernel_goes_on(h, c); break;
     case MOVE_START: start_write(h, one.which); break;
@@ -506,25 +509,14 @@ static void mix_message(uint64_t *f, const writes_message *m) {
     }
 }
 
-static void mix_bytes(uint64_t *f, const void *bytes, size_t count) {
-    uint64_t word;
-    SL_CHECK(count % sizeof(word) == 0, "a world is made of words");
-    for (size_t i = 0; i < count; i += sizeof(word)) {
-        memcpy(&word, (const char *)bytes + i, sizeof(word));
-        if (word != 0) {
-            choices_mix(f, word ^ (uint64_t)i << 48);
-        }
-    }
-}
-
 uint64_t writes_fingerprint(const void *at) {
     const writes_world *world = at;
     uint64_t f = 1;
-    mix_bytes(&f, &world->pool, sizeof(world->pool));
+    search_mix(&f, &world->pool, sizeof(world->pool));
     for (unsigned i = 0; i < writes_scenario_now->handles; i++) {
         const writes_wire *wire = &world->wires[i];
         const outgoing *o = &world->handles[i].broker;
-        mix_bytes(&f, &world->handles[i], sizeof(world->handles[i]));
+        search_mix(&f, &world->handles[i], sizeof(world->handles[i]));
         for (uint64_t k = o->total; k < o->taken; k++) {
             choices_mix(&f, (uint64_t)wire->content[k].which << 8 | wire->content[k].index);
         }
