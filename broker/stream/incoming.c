@@ -21,10 +21,12 @@ static bool has_end(const incoming *i) {
     return i->status != SLUICE_OK;
 }
 
-void incoming_init(incoming *i, const incoming_rules *rules, budget *pool, uint64_t up_to) {
+void incoming_init(incoming *i, const incoming_rules *rules, budget *pool, bool has_ahead,
+                   uint64_t up_to) {
     memset(i, 0, sizeof(*i));
     i->rules = rules;
     i->pool = pool;
+    i->has_ahead = has_ahead;
     i->up_to = up_to;
     i->is_fresh = up_to > 0;
     budget_share_init(&i->share);
@@ -88,7 +90,9 @@ int incoming_take_read(incoming *i, const sl_stream_read *read, sl_reason *ret_r
     if (i->is_stopping) {
         return violation(ret_reason, "Read", "behind a Cancel that is not answered", read->up_to);
     }
-    if (read->up_to < i->up_to) {
+    /* without read-ahead a Read replaces the one before, but takes nothing from under a receive */
+    uint64_t asked = i->in_kernel > 0 ? i->received + i->in_kernel : 0;
+    if (read->up_to < (i->has_ahead ? i->up_to : asked)) {
         return violation(ret_reason, "Read.up_to", "shrinks", read->up_to);
     }
     if (read->up_to > read->taken + i->rules->window_bytes) {
@@ -224,6 +228,9 @@ void incoming_finish_receive(incoming *i, const incoming_result *result) {
     }
     SL_CHECK(i->received + result->bytes <= i->up_to, "no more is received than was granted");
     i->received += result->bytes;
+    if (!i->has_ahead && result->bytes > 0) {
+        i->up_to = i->received; /* nothing more is received until somebody reads again */
+    }
     i->has_more = result->bytes == length;
     /* Unknown, also if it was full: without room left an empty receive asks again, for the end. */
     i->is_readable = false;

@@ -48,6 +48,7 @@ typedef struct incoming {
     uint64_t in_kernel; /* a receive with a buffer of so many bytes; 0 = none */
     int status;         /* the end, behind `received`; OK: not known */
     uint32_t os_error;
+    bool has_ahead;   /* without read-ahead a grant lapses when a receive brings bytes */
     bool is_waiting;  /* an empty receive is with the kernel */
     bool is_readable; /* an empty receive has found bytes, and none was taken since */
     bool has_more;    /* the last receive was full */
@@ -75,7 +76,9 @@ typedef struct incoming_result {
     uint32_t os_error;
 } incoming_result;
 
-void incoming_init(incoming *i, const incoming_rules *rules, budget *pool, uint64_t up_to);
+/* up_to: what both sides begin with, 0 without read-ahead. */
+void incoming_init(incoming *i, const incoming_rules *rules, budget *pool, bool has_ahead,
+                   uint64_t up_to);
 /* The kernel has let go. */
 void incoming_deinit(incoming *i);
 

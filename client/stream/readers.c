@@ -2,8 +2,10 @@
  * readers.c - see readers.h.
  *
  * up_to <= taken + capacity, always: what is granted has its place in the ring. The line is served
- * in order and only from its head. A try without read-ahead is a Read and a Cancel right behind it;
- * until the answer everybody waits, since what comes is the try's first.
+ * in order and only from its head. Without read-ahead a Read is for the head's bytes alone, one at
+ * a time, and its grant lapses with the first receive that brings some: a short read leaves nothing
+ * behind that would take bytes which nobody asked for. A try without read-ahead is a Read and a
+ * Cancel right behind it; until the answer everybody waits, since what comes is the try's first.
  */
 #include "client/stream/readers.h"
 
@@ -90,7 +92,7 @@ static void stop(readers *r) {
 
 void readers_cancel(readers *r, reader *each, int status) {
     end_reader(r, each, status);
-    bool is_left = r->up_to > r->arrived && r->up_to > r->taken + r->wanted;
+    bool is_left = r->is_asked && r->asked_to > r->taken + r->wanted;
     if (!r->has_ahead && is_left && !r->is_stopping && !r->is_closed && r->status == SLUICE_OK) {
         stop(r); /* so that nothing is received that nobody asked for */
     }
@@ -159,6 +161,13 @@ sl_stream_close readers_close(readers *r, bool abort) {
 
 /* ---- to the broker ---- */
 
+/* Without read-ahead: what the next Read says. */
+static void ask(readers *r, uint64_t up_to) {
+    r->asked_to = up_to;
+    r->is_asked = true;
+    r->up_to = most(r->up_to, up_to);
+}
+
 /* The line's head is a try, and the broker is to be asked. */
 static bool begin_try(readers *r) {
     sl_list *node = sl_list_first(&r->line);
@@ -166,23 +175,31 @@ static bool begin_try(readers *r) {
         return false;
     }
     r->trying = reader_at(node);
-    r->up_to = most(r->up_to, r->taken + least(r->trying->length, r->capacity_bytes));
+    uint64_t up_to = r->taken + least(r->trying->length, r->capacity_bytes);
+    ask(r, r->is_asked ? most(r->asked_to, up_to) : up_to);
     stop(r);
     return true;
 }
 
-/* How far the grant is to go: as far as the ring has room, or, without read-ahead, the line wants.
- * */
-static uint64_t grant_to(const readers *r) {
+/* Is there something to grant, with read-ahead? As far as the ring has room. */
+static bool grant_ahead(readers *r) {
     uint64_t ring_to = r->taken + r->capacity_bytes;
-    return r->has_ahead ? ring_to : least(ring_to, r->taken + r->wanted);
+    bool is_needed = r->wanted > 0 && r->up_to < least(ring_to, r->taken + r->wanted);
+    bool is_half = (ring_to - r->up_to) * 2 >= r->capacity_bytes;
+    bool is_due = ring_to > r->up_to && (is_needed || is_half);
+    r->up_to = is_due ? ring_to : r->up_to;
+    return is_due;
 }
 
-static bool is_grant_due(const readers *r) {
-    uint64_t grant = grant_to(r);
-    bool is_needed = r->wanted > 0 && r->up_to < least(grant, r->taken + r->wanted);
-    bool is_half = r->has_ahead && (grant - r->up_to) * 2 >= r->capacity_bytes;
-    return grant > r->up_to && (is_needed || is_half);
+/* And without: what the line's head still wants. */
+static bool grant_head(readers *r) {
+    const sl_list *node = sl_list_first(&r->line);
+    if (node == NULL || r->is_asked || available(r) > 0) {
+        return false;
+    }
+    const reader *head = SL_LIST_ENTRY(node, const reader, link);
+    ask(r, r->taken + least(head->length - head->done, r->capacity_bytes));
+    return true;
 }
 
 readers_kind readers_next(readers *r, readers_output *ret_output) {
@@ -197,14 +214,13 @@ readers_kind readers_next(readers *r, readers_output *ret_output) {
     if (r->is_stopping || r->status != SLUICE_OK) {
         return READERS_NOTHING;
     }
-    if (!begin_try(r)) {
-        if (!is_grant_due(r) && !r->is_notify_due) {
-            return READERS_NOTHING;
-        }
-        r->up_to = is_grant_due(r) ? grant_to(r) : r->up_to;
+    bool is_due = begin_try(r) || (r->has_ahead ? grant_ahead(r) : grant_head(r));
+    if (!is_due && !r->is_notify_due) {
+        return READERS_NOTHING;
     }
+    uint64_t up_to = r->has_ahead ? r->up_to : r->is_asked ? r->asked_to : r->arrived;
     ret_output->kind = READERS_READ;
-    ret_output->read = (sl_stream_read){r->up_to, r->taken, r->is_notify_due};
+    ret_output->read = (sl_stream_read){up_to, r->taken, r->is_notify_due};
     r->is_notify = r->is_notify || r->is_notify_due;
     r->is_notify_due = false;
     SL_CHECK(r->up_to <= r->taken + r->capacity_bytes, "what is granted has its place");
@@ -235,7 +251,7 @@ static int check_data(const readers *r, const sl_stream_data *data, sl_reason *r
 
 static void take_stopped(readers *r) {
     reader *trying = r->trying;
-    r->is_stopping = false;
+    r->is_stopping = r->is_asked = false;
     r->up_to = r->arrived;
     r->is_notify_due = r->is_notify_due || r->is_notify; /* it lapses: asked again */
     r->is_notify = false;
@@ -263,7 +279,7 @@ int readers_take_data(readers *r, const sl_stream_data *data, sl_reason *ret_rea
         r->is_notify = false; /* answered, also without bytes */
     }
     if (data->length > 0 || data->status != SLUICE_OK) { /* a read would not wait, or it is over */
-        r->is_notify = r->is_notify_due = false;
+        r->is_notify = r->is_notify_due = r->is_asked = false;
     }
     end_idle(r);
     return SLUICE_OK;

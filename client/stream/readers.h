@@ -42,13 +42,15 @@ typedef struct readers {
     uint64_t arrived;        /* offset behind the last byte that came */
     uint64_t taken;          /* [taken, arrived) is in the ring */
     uint64_t put_back;       /* bytes in front of it */
-    uint64_t up_to;          /* granted */
+    uint64_t up_to;          /* granted; without read-ahead the furthest since the last stop */
+    uint64_t asked_to;       /* without read-ahead: by the Read that is_asked */
     uint64_t wanted;         /* by all that wait */
     sl_list line;            /* those that wait, in order */
     sl_list ended;           /* for readers_ended() */
     reader *trying;          /* the try that the broker is asked for, or NULL */
     int status;              /* the end, behind the ring; OK: not known */
     bool has_ahead;          /* read-ahead */
+    bool is_asked;           /* without read-ahead: a Read for the line's head is not answered */
     bool is_stopping;        /* a Cancel is due or not answered: no Read is sent */
     bool is_cancel_due;
     bool is_notify_due; /* the program waits for readiness */

@@ -523,7 +523,7 @@ void reads_begin(void *at) {
         reads_handle *h = &world->handles[i];
         uint64_t up_to = s->has_ahead ? s->floor_bytes : 0;
         readers_init(&h->client, s->capacity, s->has_ahead, up_to);
-        incoming_init(&h->broker, &rules, &world->pool, up_to);
+        incoming_init(&h->broker, &rules, &world->pool, s->has_ahead, up_to);
     }
 }
 
