@@ -1,11 +1,12 @@
 /*
  * docs_test.c - holds docs/protocol.md against the code: the bytes of its examples, the table of
- * limits, the table of statuses.
+ * limits, the table of statuses, the bounds of streams.
  *
  * An example is a fenced block ```frame NAME; its lines begin with bytes in hexadecimal and go on,
  * after two blanks, with an explanation. `proto_docs_test --print` prints the blocks and
  * tables as the code has them.
  */
+#include "proto/stream.h"
 #include "tests/proto/proto_test.h"
 
 typedef struct doc_example {
@@ -196,6 +197,19 @@ static void tables_are_those_of_the_code(void **state) {
     }
 }
 
+/* What both sides of a stream begin with, and may have at most. */
+static void streams_have_the_bounds_of_the_code(void **state) {
+    (void)state;
+    char sentence[128];
+    (void)snprintf(sentence, sizeof(sentence),
+                   "Both sides begin with a grant of %u,%03u bytes for writing",
+                   SL_STREAM_FLOOR_BYTES / 1000, SL_STREAM_FLOOR_BYTES % 1000);
+    assert_non_null(strstr(page, sentence));
+    (void)snprintf(sentence, sizeof(sentence), "`up_to` is more than %u MiB beyond it: violation",
+                   SL_STREAM_WINDOW_BYTES >> 20);
+    assert_non_null(strstr(page, sentence));
+}
+
 static int set_up(void **state) {
     static test_decoder decoder;
     samples_init();
@@ -248,6 +262,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(examples_are_what_the_code_sends),
         cmocka_unit_test(examples_are_what_the_code_accepts),
         cmocka_unit_test(tables_are_those_of_the_code),
+        cmocka_unit_test(streams_have_the_bounds_of_the_code),
     };
     return cmocka_run_group_tests_name("proto_docs", tests, set_up, tear_down);
 }
