@@ -71,7 +71,7 @@ static sluiced_exit refuse_place(const manager *m, const config_error *error, co
 
 static sluiced_exit open_service(manager *m, DWORD access) {
     m->os_service = OpenServiceW(m->os_manager, m->name, access);
-    return m->os_service != NULL ? SLUICED_EXIT_OK : refuse(m, "look it up", GetLastError());
+    return m->os_service != NULL ? SLUICED_EXIT_OK : refuse(m, "cannot be opened", GetLastError());
 }
 
 /* ---- install ---- */

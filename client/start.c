@@ -42,7 +42,7 @@ static int try_start(sluice_session *session, const client_arguments *arguments,
     int status = client_check_session(session, ret_reason);
     if (status == SLUICE_OK && on_done == NULL) {
         status = sl_reason_set(ret_reason, SLUICE_EINVAL, "on_done",
-                               "is NULL; a started call tells its end to nothing else");
+                               "is NULL; a started call says by it that it has ended");
     }
     if (status == SLUICE_OK) {
         status = take_callback(session, ret_reason);

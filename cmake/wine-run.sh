@@ -83,6 +83,14 @@ case ${1:-} in
     sed -n '2,6s/^# \{0,1\}//p' "$0"
     ;;
 *)
+    if [ ! -e "$1" ]; then
+        case $1 in
+        */*)
+            echo "wine-run: there is no program at $1" >&2
+            exit 127
+            ;;
+        esac
+    fi
     [ -f "$ready" ] || init
     warm_up
     exec "$wine" "$@"

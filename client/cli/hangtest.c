@@ -41,7 +41,8 @@ static args_verdict parse(hang_options *options, int count, char **argv) {
         {"workers", "N", ARGS_COUNT, &options->workers, 1, HANG_WORKERS_MAX, NULL,
          "pipes at a time, each with three threads (default: 10)"},
         {"iterations", "N", ARGS_COUNT, &options->iterations, 1, 1000000000, NULL,
-         "pipes of each worker, one after another (default: 100,000)"},
+         "pipes of each worker, one after another (default: 100,000,\n"
+         "with 10 workers a million pipes: some 3.5 minutes)"},
         {"via", "WAY", ARGS_CHOICE, &options->via, 0, 0, vias, "broker (default) or direct"},
         {"scenario", "NAME", ARGS_CHOICE, &options->scenario, 0, 0, scenarios,
          "close-race (default) or mixed"},

@@ -178,7 +178,7 @@ static void test_words(void **state) {
     SAYS(sluice_connect(r->session, "", 1, &result),
          "address: is empty; give \"pipe:NAME\" or \"tcp:HOST:PORT\"");
     SAYS(sluice_ping_start(r->session, 1, NULL, NULL, NULL),
-         "on_done: is NULL; a started call tells its end to nothing else");
+         "on_done: is NULL; a started call says by it that it has ended");
     SAYS(sluice_ping(r->session, 0, &result),
          "timeout_ns: 0 has passed already; SLUICE_NO_TIMEOUT is none");
     SAYS(sluice_close(r->session, 12345, 1, &result),

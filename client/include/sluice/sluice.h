@@ -131,7 +131,8 @@ typedef struct sluice_open_options {
     uint32_t delivery;
     uint32_t credit_operations; /* calls in flight at most, as wish; 0 = the broker's choice */
     const char *endpoint;       /* of the service: a Windows pipe's name as in an address, or the
-                                   absolute path of a Unix socket, at most 107 bytes; NULL = the
+                                   absolute path of a Unix socket, at most 107 bytes (106, if it is
+                                   sluiced that makes it); NULL = the
                                    default one of `sluiced --help` (on Linux this user's, so
                                    /run/... is to be named; a folder for it that is not this user's
                                    alone is SLUICE_EUNTRUSTED) */
