@@ -73,4 +73,13 @@ void fake_set_mode(fake_broker *fake, fake_mode mode);
 void fake_kill(fake_broker *fake);
 uint64_t fake_count(fake_broker *fake, sl_request_kind kind);
 
+/* Of whatever kind. */
+static inline uint64_t fake_count_all(fake_broker *fake) {
+    uint64_t sum = 0;
+    for (unsigned kind = SL_REQUEST_READ; kind < SL_REQUEST_KIND_COUNT; kind++) {
+        sum += fake_count(fake, (sl_request_kind)kind);
+    }
+    return sum;
+}
+
 #endif
