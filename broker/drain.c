@@ -7,11 +7,9 @@
  *   ENDING     sessions that have not gone are ended; for the close grace
  *   (report)   nothing is left; or something is stuck: it is logged, counted, and stays
  *
- * A session with nothing left to do leaves at once, with a Goodbye. Whoever connects meanwhile is
- * refused with one, for as long as the worker has something left to do: clients learn that the
- * broker is stopping, and do not wait in the backlog. Those clients are not waited for. A worker
- * that has reported goes on polling until all have, for others may still send it letters; one with
- * stuck requests goes on for ever (I9).
+ * A session with nothing left to do leaves at once, with a Goodbye. A worker that has reported goes
+ * on polling until all have, for others may still send it letters; one with stuck requests goes on
+ * for ever (I9).
  */
 #include "broker/drain.h"
 
@@ -59,6 +57,8 @@ static void on_drain(broker_letter *letter, broker_worker *here) {
     if (here->state == WORKER_RUNNING) {
         deadline_set(here, &here->drain_timer, due_ns);
         here->state = WORKER_DRAINING;
+        listener_close(here);
+        refusal_end_all(here);
         for_each_session(here, session_drain);
     } else if (here->state == WORKER_DRAINING && due_ns < here->drain_timer.node.deadline_ns) {
         deadline_set(here, &here->drain_timer, due_ns);
@@ -87,21 +87,8 @@ static void log_stuck_op(const broker_op *op) {
                   sl_request_kind_name(op->kind), fields, 6);
 }
 
-/* Without the listener and the refusals: those are not stuck. */
-static void count_stuck(const broker_worker *worker, uint64_t *ret_handles,
-                        uint64_t *ret_requests) {
-    engine_counters counters;
-    uint32_t handles = worker->listener != NULL;
-    uint32_t requests = worker->accepts;
-    refusal_count(worker, &handles, &requests);
-    engine_worker_counters(worker->engine, &counters);
-    *ret_handles = counters.handles - handles;
-    *ret_requests = counters.requests - requests;
-}
-
 static uint64_t log_stuck(broker_worker *worker) {
-    uint64_t handles;
-    uint64_t requests;
+    engine_counters counters;
     uint32_t cursor = 0;
     for (uint32_t i = 0; i < STUCK_LINES_MAX; i++) {
         broker_op *op = sl_slots_next(&worker->ops, &cursor);
@@ -110,14 +97,14 @@ static uint64_t log_stuck(broker_worker *worker) {
         }
         log_stuck_op(op);
     }
-    count_stuck(worker, &handles, &requests);
+    engine_worker_counters(worker->engine, &counters);
     sl_log_field fields[] = {{"worker", (int64_t)worker->index},
-                             {"handles", (int64_t)handles},
-                             {"requests", (int64_t)requests},
+                             {"handles", (int64_t)counters.handles},
+                             {"requests", (int64_t)counters.requests},
                              {"sessions", (int64_t)worker->sessions.used}};
     sl_log_record(worker->broker->options.log, SL_LOG_ERROR, "drain: the system does not let go",
                   NULL, fields, 4);
-    return handles + requests;
+    return (uint64_t)counters.handles + counters.requests;
 }
 
 /* ---- reporting ---- */
@@ -165,12 +152,6 @@ static bool is_clean(const broker_worker *worker) {
     return counters.handles == 0 && counters.requests == 0;
 }
 
-/* Nobody is refused any more, nor waited for. */
-static void shut(broker_worker *worker) {
-    listener_close(worker);
-    refusal_end_all(worker);
-}
-
 static void end_session(broker_session *session) {
     session_end(session, SLUICE_ESHUTDOWN);
 }
@@ -187,20 +168,12 @@ static void on_due(broker_timer *timer) {
         deadline_set(worker, timer, sl_clock_after_ns(worker->now_ns, limits->close_grace_ns));
         for_each_session(worker, end_session);
     } else {
-        uint64_t stuck_count = log_stuck(worker);
-        shut(worker);
-        drain_report(worker, stuck_count);
+        drain_report(worker, log_stuck(worker));
     }
 }
 
 bool drain_continue(broker_worker *worker) {
-    if (worker->state < WORKER_DRAINING) {
-        return true;
-    }
-    if (worker->sessions.used == 0 && worker->ops.used == 0) {
-        shut(worker);
-    }
-    if (!is_clean(worker)) {
+    if (worker->state < WORKER_DRAINING || !is_clean(worker)) {
         return true;
     }
     deadline_clear(worker, &worker->drain_timer);

@@ -23,16 +23,13 @@ static void on_due(broker_timer *timer) {
 }
 
 static void on_written(broker_target *target, const engine_completion *completion) {
-    broker_refusal *refusal = SL_CONTAINER_OF(target, broker_refusal, write_target);
-    refusal->is_writing = false;
     if (completion->status != SLUICE_OK) {
-        end(refusal);
+        end(SL_CONTAINER_OF(target, broker_refusal, write_target));
     }
 }
 
 static void on_read(broker_target *target, const engine_completion *completion) {
     broker_refusal *refusal = SL_CONTAINER_OF(target, broker_refusal, read_target);
-    refusal->is_reading = false;
     if (completion->status == SLUICE_OK) {
         listen_on(refusal);
     } else {
@@ -47,7 +44,6 @@ static void listen_on(broker_refusal *refusal) {
     }
     int status = engine_read(refusal->pipe, refusal->scrap, sizeof(refusal->scrap),
                              &refusal->read_target, NULL);
-    refusal->is_reading = status == SLUICE_OK;
     if (status != SLUICE_OK) {
         end(refusal);
     }
@@ -105,9 +101,7 @@ void refusal_send(broker_worker *worker, engine_handle *pipe, uint32_t whom, int
         reply_encode_goodbye(status, detail, refusal->goodbye, sizeof(refusal->goodbye));
     engine_buffer buffer = {refusal->goodbye, length};
     deadline_set(worker, &refusal->timer, sl_clock_after_ns(worker->now_ns, LINGER_NS));
-    refusal->is_writing =
-        engine_write(pipe, &buffer, 1, &refusal->write_target, NULL) == SLUICE_OK;
-    if (!refusal->is_writing) {
+    if (engine_write(pipe, &buffer, 1, &refusal->write_target, NULL) != SLUICE_OK) {
         end(refusal);
         return;
     }
@@ -119,13 +113,5 @@ void refusal_end_all(broker_worker *worker) {
         if (worker->refusals[i].pipe != NULL) {
             end(&worker->refusals[i]);
         }
-    }
-}
-
-void refusal_count(const broker_worker *worker, uint32_t *handles, uint32_t *requests) {
-    for (unsigned i = 0; i < REFUSALS_MAX; i++) {
-        const broker_refusal *refusal = &worker->refusals[i];
-        *handles += refusal->pipe != NULL;
-        *requests += (uint32_t)refusal->is_writing + refusal->is_reading;
     }
 }

@@ -12,6 +12,7 @@
 #include "broker/charge.h"
 #include "broker/handle.h"
 #include "broker/journal.h"
+#include "broker/orphan.h"
 #include "broker/peer.h"
 #include "broker/quota.h"
 #include "broker/tables.h"
@@ -189,21 +190,13 @@ static void make_room_for_unknown(broker_session *session) {
     sl_list_push_back(&session->worker->unknown, &session->in_unknown);
 }
 
-/* It would become no session any more. */
-static void refuse_late(broker_worker *worker, engine_handle *pipe) {
-    engine_peer peer;
-    bool is_known = engine_peer_identity(pipe, &peer) == SLUICE_OK;
-    refusal_send(worker, pipe, is_known ? users_hash(&peer.user) : 0, SLUICE_ESHUTDOWN,
-                 "the broker is stopping");
-}
-
 void session_accept(broker_worker *worker, engine_handle *pipe) {
     broker *b = worker->broker;
     broker_session *session = NULL;
     engine_identity whom = {.kind = ENGINE_IDENTITY_NONE};
     sl_reason reason = {""};
     if (worker_is_draining(worker)) {
-        refuse_late(worker, pipe);
+        orphan_close(worker, pipe);
         return;
     }
     engine_prefer(pipe); /* requests, and cancels above all, go ahead of data */

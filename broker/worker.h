@@ -82,7 +82,6 @@ struct broker_worker {
     broker_target accept_target;
     broker_target listener_close_target;
     uint32_t accepts; /* in the engine */
-    bool is_shut;     /* the listener takes in nobody any more */
     broker_timer accept_retry;
     broker_refusal refusals[REFUSALS_MAX];
     uint64_t strays_logged_ns;   /* when last, 0 = never */
@@ -172,7 +171,7 @@ int worker_close(broker_worker *worker);
 /* listener.c */
 int listener_open(broker_worker *worker);
 void listener_arm(broker_worker *worker);
-void listener_close(broker_worker *worker); /* once more does nothing */
+void listener_close(broker_worker *worker);
 
 /* deadline.c */
 int deadline_reserve(

@@ -5,9 +5,8 @@
  *                  BACKOFF <-'      '-> BACKOFF, or DOWN and all who wait are told
  *
  * A private broker is started anew for every connection; until it listens, connecting is tried
- * again. A service is tried once when the session is opened (one that is stopping says so:
- * ESHUTDOWN, and AUTO goes on to a private broker); when a connection is lost later, it is tried
- * again until open_timeout_ns have passed, each time after a longer wait with jitter, so
+ * again. A service is tried once when the session is opened; when a connection is lost later, it is
+ * tried again until open_timeout_ns have passed, each time after a longer wait with jitter, so
  * that a thousand clients of a restarted service do not come at once.
  */
 #include <string.h>
@@ -151,9 +150,9 @@ static void explain_absence(client_core *core) {
 static int late_status(const client_core *core) {
     bool is_brokers = core->phase == CLIENT_GREETING ||
                       (core->phase == CLIENT_CONNECTING && core->now_ns < core->phase_deadline_ns);
-    return core->missed != SLUICE_OK ? core->missed
-           : is_brokers              ? SLUICE_EUNRESPONSIVE
-                                     : SLUICE_ETIMEDOUT;
+    return core->is_absent ? SLUICE_ENOBROKER
+           : is_brokers    ? SLUICE_EUNRESPONSIVE
+                           : SLUICE_ETIMEDOUT;
 }
 
 /* An attempt has failed. */
@@ -163,8 +162,8 @@ static void on_failed(client_core *core, int status, uint32_t os_error) {
         status = SLUICE_ENOBROKER;
     } else if (status == SLUICE_EUNREACHABLE) {
         status = SLUICE_EOS; /* a system without such pipes: nothing that waiting could mend */
-    } else if (status == SLUICE_ETIMEDOUT && core->missed != SLUICE_OK) {
-        status = core->missed; /* the time was over in one attempt of many */
+    } else if (status == SLUICE_ETIMEDOUT && core->is_absent) {
+        status = SLUICE_ENOBROKER; /* the time was over in one attempt of many */
         client_connect_explain(core, NULL);
     } else if (status == SLUICE_ETIMEDOUT && core->phase == CLIENT_CONNECTING) {
         status = late_status(core);
@@ -172,8 +171,7 @@ static void on_failed(client_core *core, int status, uint32_t os_error) {
     core->down_status = status;
     core->down_os_error = os_error;
     bool is_no_place = status == SLUICE_ENAMETOOLONG && core->settings.endpoint_is_default;
-    bool is_away = status == SLUICE_ENOBROKER || status == SLUICE_ESHUTDOWN;
-    if (core->mode == SLUICE_MODE_AUTO && (is_away || status == SLUICE_EACCESS ||
+    if (core->mode == SLUICE_MODE_AUTO && (status == SLUICE_ENOBROKER || status == SLUICE_EACCESS ||
                                            status == SLUICE_EUNTRUSTED || is_no_place)) {
         core->mode = SLUICE_MODE_PRIVATE;
         launch(core);
@@ -181,13 +179,12 @@ static void on_failed(client_core *core, int status, uint32_t os_error) {
     }
     if (status == SLUICE_ENOBROKER) {
         explain_absence(core);
+        core->is_absent = true;
     }
-    core->missed = is_away ? status : SLUICE_OK;
-    bool is_stopping = status == SLUICE_ESHUTDOWN;
     bool may_come = core->mode == SLUICE_MODE_PRIVATE
-                        ? !is_stopping && !core->hooks.has_broker_ended(core->hooks.user)
+                        ? !core->hooks.has_broker_ended(core->hooks.user)
                         : core->connection_count != 0;
-    if (is_away && may_come && core->now_ns < core->listen_deadline_ns) {
+    if (status == SLUICE_ENOBROKER && may_come && core->now_ns < core->listen_deadline_ns) {
         back_off(core);
     } else {
         if (status == SLUICE_ENOBROKER && core->mode == SLUICE_MODE_PRIVATE && !may_come) {
@@ -218,7 +215,7 @@ void client_connect_want(client_core *core) {
     }
     core->listen_deadline_ns = core->phase_deadline_ns;
     core->attempt_count = 0;
-    core->missed = SLUICE_OK;
+    core->is_absent = false;
     if (core->mode == SLUICE_MODE_PRIVATE) {
         launch(core);
         return;
@@ -315,7 +312,7 @@ void client_connect_done(client_core *core, client_link *link, const engine_comp
         explain_refusal(core, c);
     }
     if (status == SLUICE_OK) {
-        core->missed = SLUICE_OK;
+        core->is_absent = false;
         begin_step(core, CLIENT_GREETING, GREETING_MAX_NS, core->phase_deadline_ns);
         core->hello_is_due = true;
         status = client_link_begin(link);
@@ -458,13 +455,10 @@ void client_connect_describe_wait(const client_core *core, sl_reason *ret_reason
     };
     if (core->phase == CLIENT_LAUNCHING) {
         describe(ret_reason, "the system has not started the private broker in time", "", "");
-    } else if (core->missed == SLUICE_ENOBROKER) {
+    } else if (core->is_absent) {
         describe_absence(core, ret_reason);
     } else {
-        (void)sl_reason_set(ret_reason, 0, core->endpoint,
-                            core->missed == SLUICE_ESHUTDOWN
-                                ? sl_status_sentence(SLUICE_ESHUTDOWN)
-                                : what[core->phase]);
+        (void)sl_reason_set(ret_reason, 0, core->endpoint, what[core->phase]);
     }
 }
 
@@ -478,7 +472,7 @@ void client_connect_tick(client_core *core) {
     }
     sl_reason reason;
     int status = late_status(core);
-    uint32_t os_error = core->missed != SLUICE_OK ? core->down_os_error : 0;
+    uint32_t os_error = core->is_absent ? core->down_os_error : 0;
     bool is_attempt = core->phase == CLIENT_CONNECTING; /* there may be others */
     client_connect_describe_wait(core, &reason);
     client_connect_explain(core, reason.text);

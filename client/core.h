@@ -92,9 +92,7 @@ struct client_core {
     uint64_t step_deadline_ns;   /* of the present phase; that or before */
     uint64_t lost_ns;            /* when the last connection was lost; 0 = never */
     uint32_t attempt_count;
-    /* Since somebody wants a connection: ENOBROKER, nobody was there to give one; ESHUTDOWN,
-     * whoever was there is stopping; or OK. */
-    int missed;
+    bool is_absent; /* since somebody wants a connection, nobody was there to give one */
     uint64_t connection_count;
 
     /* Of the present or last connection. */

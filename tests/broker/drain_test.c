@@ -191,40 +191,7 @@ static void test_late_connections(uint64_t seed) {
     rig_close(&rig);
 }
 
-/* Whoever comes while a broker drains is told so at once, also when it says nothing itself; they
- * do not keep the broker, whose end comes with that of its last operation. */
-static void test_refuses_newcomers(const sim_options *sim) {
-    test_rig rig;
-    uint64_t ends[2];
-    raw_client *newcomers[LATE];
-    open_rig(&rig, sim);
-    raw_client *c = client_open(&rig);
-    EXPECT(call_pair(c, ends) == SLUICE_OK);
-    uint64_t read = start_read(c, ends[0], 1, false, GRACE_NS);
-    uint64_t began_ns = sl_clock_now_ns(rig.clock);
-    broker_drain(rig.broker, LONG_NS);
-    await_draining(&rig, c);
-    for (unsigned i = 0; i < LATE; i++) { /* one after another, as long as the others stay */
-        newcomers[i] = client_connect(&rig);
-        EXPECT(client_await_end(newcomers[i]) == SLUICE_ESHUTDOWN);
-        EXPECT(strcmp(client_goodbye_detail(newcomers[i]), "the broker is stopping") == 0);
-    }
-    EXPECT(await_status(c, read) == SLUICE_ETIMEDOUT);
-    EXPECT(client_await_end(c) == SLUICE_ESHUTDOWN);
-    uint64_t since_ns = 0;
-    while (!broker_has_ended(rig.broker, NULL)) {
-        rig_wait(&rig, &since_ns);
-    }
-    EXPECT(sl_clock_now_ns(rig.clock) - began_ns < SOON_NS);
-    for (unsigned i = 0; i < LATE; i++) {
-        client_close(newcomers[i]);
-    }
-    client_close(c);
-    rig_close(&rig);
-}
-
 static void run_all(const sim_options *sim) {
-    test_refuses_newcomers(sim);
     test_finishes(sim);
     test_cut(sim, false);
     test_cut(sim, true);

@@ -84,8 +84,8 @@ typedef uint64_t sluice_handle;
 /* sluice_open_options.mode */
 enum {
     SLUICE_MODE_AUTO = 0,    /* the service if one that we trust and may use runs at the endpoint,
-                                and is not stopping, else a private broker; so also if the folder of
-                                the default endpoint does not answer */
+                                else a private broker; so also if the folder of the default endpoint
+                                does not answer */
     SLUICE_MODE_PRIVATE = 1, /* a broker of our own, a process that ends with us */
     SLUICE_MODE_SERVICE = 2  /* the broker that runs at the endpoint; SLUICE_ENOBROKER if none */
 };
