@@ -364,7 +364,9 @@ int client_launch_start(client_launch *launch, const client_launch_options *opti
     int error = open_all(launch, options, s.descriptors, ret_step);
     if (error == 0) {
         error = start_process(&s);
-        error = error == 0 ? keep_pidfd(launch) : error;
+        /* There is one, too, of a process whose exec failed. */
+        int kept = atomic_load(&launch->os_starting) != NO_PIDFD ? keep_pidfd(launch) : 0;
+        error = error == 0 ? kept : error;
         close_all(s.descriptors);
         if (error != 0) {
             close_own((int)launch->os_life);
