@@ -41,8 +41,7 @@ int charge_refused(const broker_session *session, sl_reason *ret_reason);
 /* Was a table of its account refused by a limit, and not by the system? Asked once. */
 bool charge_was_refused(broker_session *session);
 
-/* Takes so many bytes (more), for whoever holds this charge. false: over a limit
- * (charge_refused). */
+/* The charge grows by so many bytes of the payer's. false: over a limit (charge_refused). */
 bool charge_take(broker_charge *charge, broker_session *payer, uint64_t bytes);
 /* The same for what may be done without: at most half of a book goes to that. */
 bool charge_take_extra(broker_charge *charge, broker_session *payer, uint64_t bytes);

@@ -15,10 +15,10 @@ void journal_init(broker_worker *worker) {
     sl_log_gate_init(&worker->gate, worker->broker->options.log);
 }
 
-void journal_record(broker_worker *worker, const engine_identity *whom, sl_log_level level,
+void journal_record(broker_worker *worker, const engine_identity *user, sl_log_level level,
                     const char *message, const char *text, const sl_log_field *fields,
                     unsigned field_count) {
-    uint64_t key = whom != NULL ? users_hash(whom) : 0;
+    uint64_t key = user != NULL ? users_hash(user) : 0;
     sl_log_gate_record(&worker->gate, worker->now_ns, key, level, message, text, fields,
                        field_count);
     if (sl_log_gate_owes(&worker->gate) && !sl_heap_contains(&worker->gate_timer.node)) {

@@ -9,11 +9,11 @@
 void journal_init(broker_worker *worker);
 
 /* What a client or a stranger can provoke is logged through here: so many lines of a kind about a
- * user, and the number of the others (log_gate.h). `whom` NULL = no user known. */
-void journal_record(broker_worker *worker, const engine_identity *whom, sl_log_level level,
+ * user, and the number of the others (log_gate.h). user: NULL if none is known. */
+void journal_record(broker_worker *worker, const engine_identity *user, sl_log_level level,
                     const char *message, const char *text, const sl_log_field *fields,
                     unsigned field_count);
-/* ... which is told at the end, too. */
+/* At the end of the worker: logs the number of those that were left out. */
 void journal_end(broker_worker *worker);
 
 #endif

@@ -90,7 +90,7 @@ static void fill_hello(const broker_op *op, sl_response *response) {
     };
 }
 
-/* What this session is told about the broker. */
+/* The broker, as far as this session may see it. */
 static void fill_status(const broker_session *session, sl_status_reply *ret_status) {
     const broker_worker *worker = session->worker;
     const broker *b = worker->broker;
