@@ -357,7 +357,6 @@ static void on_looking(fake_connection *c, const sl_request *request) {
 }
 
 static void on_request(fake_connection *c, const sl_request *request, const sl_frame *frame) {
-    atomic_fetch_add(&c->fake->counts[request->kind], 1);
     switch (request->kind) {
     case SL_REQUEST_HELLO:
         on_hello(c, request);
@@ -399,6 +398,8 @@ static void on_request(fake_connection *c, const sl_request *request, const sl_f
         answer_status(c, request->id, SLUICE_ENOTSUP);
         break;
     }
+    /* Not before: whoever waits for it may change the mode. */
+    atomic_fetch_add(&c->fake->counts[request->kind], 1);
 }
 
 /* ---- connections ----------------------------------------------------------------------------- */

@@ -73,7 +73,7 @@ void fake_set_mode(fake_broker *fake, fake_mode mode);
 void fake_kill(fake_broker *fake);
 uint64_t fake_count(fake_broker *fake, sl_request_kind kind);
 
-/* Of the calls that a program makes, but for pings: the library has some of its own. */
+/* Of the calls that a program makes, but for pings: the library may have some of its own. */
 static inline uint64_t fake_count_calls(fake_broker *fake) {
     uint64_t sum = fake_count(fake, SL_REQUEST_STATUS) + fake_count(fake, SL_REQUEST_OPS) +
                    fake_count(fake, SL_REQUEST_READ) + fake_count(fake, SL_REQUEST_WRITE);

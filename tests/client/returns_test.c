@@ -405,11 +405,13 @@ static void lose_all(rig *r, mishap how, int32_t status) {
     s.timeout_ns = other.timeout_ns = SLUICE_NO_TIMEOUT;
     fake_set_mode(&r->fake, FAKE_SILENT);
     uint64_t before = fake_count_calls(&r->fake);
-    for (size_t i = ASKING; i-- > 0;) { /* the ping, which is not counted, among the first */
+    uint64_t pings = fake_count(&r->fake, SL_REQUEST_PING);
+    for (size_t i = 0; i < ASKING; i++) {
         callers[i] = (caller){.s = asking[i] == CLIENT_CALL_close ? other : s, .call = asking[i]};
         assert_int_equal(sl_thread_start(&callers[i].thread, "caller", run_caller, &callers[i]), 0);
     }
-    while (fake_count_calls(&r->fake) < before + ASKING - 1) { /* all but the ping */
+    while (fake_count_calls(&r->fake) < before + ASKING - 1 ||
+           fake_count(&r->fake, SL_REQUEST_PING) == pings) {
         sl_thread_yield();
     }
     if (how == MISHAP_KILLED) {

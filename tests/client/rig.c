@@ -38,21 +38,23 @@ void rig_close(rig *r) {
     r->session = NULL;
 }
 
-static int set_up(void **state, uint32_t unresponsive_ms) {
+static int set_up(void **state, uint32_t unresponsive_ms, uint32_t ping_interval_ms) {
     rig *r = calloc(1, sizeof(*r));
     returns_watch();
     fake_start(&r->fake);
     atomic_store(&r->fake.unresponsive_ms, unresponsive_ms);
+    atomic_store(&r->fake.ping_interval_ms, ping_interval_ms);
     *state = r;
     return rig_open(r, SLUICE_DELIVERY_THREAD);
 }
 
 int rig_setup(void **state) {
-    return set_up(state, 600);
+    return set_up(state, 600, 100);
 }
 
 int rig_setup_patient(void **state) {
-    return set_up(state, (uint32_t)(RIG_LONG_NS / SL_NS_PER_MS));
+    const uint32_t long_ms = (uint32_t)(RIG_LONG_NS / SL_NS_PER_MS);
+    return set_up(state, long_ms, long_ms / 2);
 }
 
 int rig_teardown(void **state) {

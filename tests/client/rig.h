@@ -31,7 +31,7 @@ typedef struct rig {
 /* cmocka's setup and teardown: a broker and a session by delivery THREAD. */
 int rig_setup(void **state);
 /* ... that does not take a broker for dead that a loaded machine keeps waiting: for what is not
- * about silence. */
+ * about silence. The library sends no pings of its own to it. */
 int rig_setup_patient(void **state);
 int rig_teardown(void **state);
 
