@@ -84,7 +84,7 @@ int broker_create(const broker_options *options, broker **ret_broker);
  * threaded: use broker_worker_open). */
 int broker_start(broker *broker);
 
-/* Begins to end: stops accepting, refuses new work (ESHUTDOWN), lets operations run for grace_ns
+/* Begins to end: refuses new clients and new work (ESHUTDOWN), lets operations run for grace_ns
  * (SL_CLOCK_NEVER = the limit drain_grace_ns), then cancels them (ESHUTDOWN), answers and closes.
  * Called again it can only shorten the grace: 0 = cancel now. Returns at once. Any thread. */
 void broker_drain(broker *broker, uint64_t grace_ns);

@@ -9,7 +9,10 @@
  *
  * A session with nothing left to do leaves at once, with a Goodbye. A worker that has reported goes
  * on polling until all have, for others may still send it letters; one with stuck requests goes on
- * for ever (I9).
+ * for ever (I9). Until all have reported each worker listens, and refuses whoever connects, with a
+ * Goodbye: a client need not wait to learn that the broker is stopping, and one that is dealt to a
+ * worker with nothing left to do is not lost. Nobody waits for those clients: what the engine has
+ * of them is neither left nor stuck.
  */
 #include "broker/drain.h"
 
@@ -57,10 +60,9 @@ static void on_drain(broker_letter *letter, broker_worker *here) {
     if (here->state == WORKER_RUNNING) {
         deadline_set(here, &here->drain_timer, due_ns);
         here->state = WORKER_DRAINING;
-        listener_close(here);
-        refusal_end_all(here);
         for_each_session(here, session_drain);
-    } else if (here->state == WORKER_DRAINING && due_ns < here->drain_timer.node.deadline_ns) {
+    } else if (here->state == WORKER_DRAINING && !here->has_reported &&
+               due_ns < here->drain_timer.node.deadline_ns) {
         deadline_set(here, &here->drain_timer, due_ns);
     }
 }
@@ -74,7 +76,23 @@ static void cancel_operations(broker_session *session) {
     }
 }
 
-/* ---- what is stuck ---- */
+/* ---- what is left, and what is stuck ---- */
+
+static uint32_t without(uint32_t all, uint32_t some) {
+    return all > some ? all - some : 0;
+}
+
+/* In the engine, without what it has of the clients that come: the listener, its accepts, each of
+ * which has a handle ready, and those that are being refused. */
+static void count_left(const broker_worker *worker, uint32_t *ret_handles, uint32_t *ret_requests) {
+    engine_counters counters;
+    uint32_t handles = (worker->listener != NULL ? 1 : 0) + worker->accepts;
+    uint32_t requests = worker->accepts;
+    refusal_count(worker, &handles, &requests);
+    engine_worker_counters(worker->engine, &counters);
+    *ret_handles = without(counters.handles, handles);
+    *ret_requests = without(counters.requests, requests);
+}
 
 static void log_stuck_op(const broker_op *op) {
     const broker_worker *worker = op->session->worker;
@@ -88,7 +106,8 @@ static void log_stuck_op(const broker_op *op) {
 }
 
 static uint64_t log_stuck(broker_worker *worker) {
-    engine_counters counters;
+    uint32_t handles;
+    uint32_t requests;
     uint32_t cursor = 0;
     for (uint32_t i = 0; i < STUCK_LINES_MAX; i++) {
         broker_op *op = sl_slots_next(&worker->ops, &cursor);
@@ -97,14 +116,14 @@ static uint64_t log_stuck(broker_worker *worker) {
         }
         log_stuck_op(op);
     }
-    engine_worker_counters(worker->engine, &counters);
+    count_left(worker, &handles, &requests);
     sl_log_field fields[] = {{"worker", (int64_t)worker->index},
-                             {"handles", (int64_t)counters.handles},
-                             {"requests", (int64_t)counters.requests},
+                             {"handles", (int64_t)handles},
+                             {"requests", (int64_t)requests},
                              {"sessions", (int64_t)worker->sessions.used}};
     sl_log_record(worker->broker->options.log, SL_LOG_ERROR, "drain: the system does not let go",
                   NULL, fields, 4);
-    return (uint64_t)counters.handles + counters.requests;
+    return (uint64_t)handles + requests;
 }
 
 /* ---- reporting ---- */
@@ -143,13 +162,26 @@ void drain_report(broker_worker *worker, uint64_t stuck_count) {
     }
 }
 
-static bool is_clean(const broker_worker *worker) {
-    engine_counters counters;
-    if (worker->sessions.used > 0 || worker->listener != NULL || worker->ops.used > 0) {
-        return false;
+static bool has_work(const broker_worker *worker) {
+    uint32_t handles;
+    uint32_t requests;
+    count_left(worker, &handles, &requests);
+    return worker->sessions.used > 0 || worker->ops.used > 0 || handles > 0 || requests > 0;
+}
+
+/* Nobody is refused any more. */
+static void shut(broker_worker *worker) {
+    if (!worker->is_shut) {
+        listener_close(worker);
+        refusal_end_all(worker);
     }
+}
+
+static bool is_empty(const broker_worker *worker) {
+    engine_counters counters;
     engine_worker_counters(worker->engine, &counters);
-    return counters.handles == 0 && counters.requests == 0;
+    return worker->sessions.used == 0 && worker->ops.used == 0 && counters.handles == 0 &&
+           counters.requests == 0;
 }
 
 static void end_session(broker_session *session) {
@@ -173,10 +205,20 @@ static void on_due(broker_timer *timer) {
 }
 
 bool drain_continue(broker_worker *worker) {
-    if (worker->state < WORKER_DRAINING || !is_clean(worker)) {
+    if (worker->state < WORKER_DRAINING) {
         return true;
     }
-    deadline_clear(worker, &worker->drain_timer);
-    drain_report(worker, 0);
-    return !worker->may_exit;
+    if (!worker->has_reported && !has_work(worker)) {
+        deadline_clear(worker, &worker->drain_timer);
+        drain_report(worker, 0);
+    }
+    if (!worker->may_exit) {
+        return true;
+    }
+    shut(worker);
+    if (!is_empty(worker)) {
+        return true;
+    }
+    journal_end(worker); /* of those who were refused since it reported */
+    return false;
 }

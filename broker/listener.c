@@ -1,6 +1,6 @@
 /*
  * listener.c - a worker's share of the endpoint: connections become sessions of this worker, for
- * life.
+ * life. While it drains, all are refused.
  */
 #include "base/failpoint.h"
 #include "broker/journal.h"
@@ -21,7 +21,7 @@ static void on_accepted(broker_target *target, const engine_completion *completi
             orphan_close(worker, completion->opened[0]);
         }
         listener_arm(worker);
-    } else if (worker->state == WORKER_RUNNING) {
+    } else if (!worker->is_shut) {
         sl_log_field fields[] = {{"worker", (int64_t)worker->index},
                                  {"status", completion->status},
                                  {"os_error", (int64_t)completion->os_error}};
@@ -51,7 +51,7 @@ int listener_open(broker_worker *worker) {
 }
 
 void listener_arm(broker_worker *worker) {
-    while (worker->state == WORKER_RUNNING && worker->accepts < ACCEPTS_MAX) {
+    while (!worker->is_shut && worker->accepts < ACCEPTS_MAX) {
         int status = engine_accept(worker->listener, &worker->accept_target, NULL);
         if (status != SLUICE_OK) {
             deadline_set(worker, &worker->accept_retry,
@@ -63,6 +63,7 @@ void listener_arm(broker_worker *worker) {
 }
 
 void listener_close(broker_worker *worker) {
+    worker->is_shut = true;
     deadline_clear(worker, &worker->accept_retry);
     if (worker->listener != NULL) {
         (void)engine_close(worker->listener, &worker->listener_close_target);

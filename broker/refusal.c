@@ -3,7 +3,6 @@
  */
 #include "broker/refusal.h"
 
-#include "broker/orphan.h"
 #include "broker/reply.h"
 
 #define LINGER_NS (1 * SL_NS_PER_S)
@@ -23,13 +22,16 @@ static void on_due(broker_timer *timer) {
 }
 
 static void on_written(broker_target *target, const engine_completion *completion) {
+    broker_refusal *refusal = SL_CONTAINER_OF(target, broker_refusal, write_target);
+    refusal->is_writing = false;
     if (completion->status != SLUICE_OK) {
-        end(SL_CONTAINER_OF(target, broker_refusal, write_target));
+        end(refusal);
     }
 }
 
 static void on_read(broker_target *target, const engine_completion *completion) {
     broker_refusal *refusal = SL_CONTAINER_OF(target, broker_refusal, read_target);
+    refusal->is_reading = false;
     if (completion->status == SLUICE_OK) {
         listen_on(refusal);
     } else {
@@ -44,6 +46,7 @@ static void listen_on(broker_refusal *refusal) {
     }
     int status = engine_read(refusal->pipe, refusal->scrap, sizeof(refusal->scrap),
                              &refusal->read_target, NULL);
+    refusal->is_reading = status == SLUICE_OK;
     if (status != SLUICE_OK) {
         end(refusal);
     }
@@ -54,8 +57,19 @@ static void on_closed(broker_target *target, const engine_completion *completion
     SL_CONTAINER_OF(target, broker_refusal, close_target)->pipe = NULL;
 }
 
+static void on_turned_away(broker_target *target, const engine_completion *completion) {
+    (void)completion;
+    SL_CONTAINER_OF(target, broker_worker, turn_away_target)->turned_away--;
+}
+
+static void turn_away(broker_worker *worker, engine_handle *pipe) {
+    worker->turned_away++;
+    (void)engine_close(pipe, &worker->turn_away_target);
+}
+
 int refusal_init(broker_worker *worker) {
     int status = SLUICE_OK;
+    worker->turn_away_target.on_completion = on_turned_away;
     for (unsigned i = 0; i < REFUSALS_MAX && status == SLUICE_OK; i++) {
         broker_refusal *refusal = &worker->refusals[i];
         refusal->worker = worker;
@@ -89,9 +103,9 @@ static broker_refusal *find_place(broker_worker *worker, uint32_t whom) {
 
 void refusal_send(broker_worker *worker, engine_handle *pipe, uint32_t whom, int status,
                   const char *detail) {
-    broker_refusal *refusal = find_place(worker, whom);
+    broker_refusal *refusal = worker->is_shut ? NULL : find_place(worker, whom);
     if (refusal == NULL) {
-        orphan_close(worker, pipe);
+        turn_away(worker, pipe);
         return;
     }
     refusal->pipe = pipe;
@@ -101,7 +115,8 @@ void refusal_send(broker_worker *worker, engine_handle *pipe, uint32_t whom, int
         reply_encode_goodbye(status, detail, refusal->goodbye, sizeof(refusal->goodbye));
     engine_buffer buffer = {refusal->goodbye, length};
     deadline_set(worker, &refusal->timer, sl_clock_after_ns(worker->now_ns, LINGER_NS));
-    if (engine_write(pipe, &buffer, 1, &refusal->write_target, NULL) != SLUICE_OK) {
+    refusal->is_writing = engine_write(pipe, &buffer, 1, &refusal->write_target, NULL) == SLUICE_OK;
+    if (!refusal->is_writing) {
         end(refusal);
         return;
     }
@@ -113,5 +128,14 @@ void refusal_end_all(broker_worker *worker) {
         if (worker->refusals[i].pipe != NULL) {
             end(&worker->refusals[i]);
         }
+    }
+}
+
+void refusal_count(const broker_worker *worker, uint32_t *handles, uint32_t *requests) {
+    *handles += worker->turned_away;
+    for (unsigned i = 0; i < REFUSALS_MAX; i++) {
+        const broker_refusal *refusal = &worker->refusals[i];
+        *handles += refusal->pipe != NULL;
+        *requests += (uint32_t)refusal->is_writing + refusal->is_reading;
     }
 }

@@ -23,6 +23,8 @@ typedef struct broker_refusal {
     engine_handle *pipe; /* NULL: a free place */
     uint32_t whom;       /* users_hash */
     bool is_closing;
+    bool is_writing; /* in the engine */
+    bool is_reading;
     uint8_t scrap[64]; /* what the client says is not listened to */
     uint8_t goodbye[SL_RESPONSE_BYTES_EVENT];
 } broker_refusal;
@@ -33,7 +35,9 @@ int refusal_init(broker_worker *worker);
 /* Tells and closes it. whom: users_hash of the user, 0 = a stranger. */
 void refusal_send(broker_worker *worker, engine_handle *pipe, uint32_t whom, int status,
                   const char *detail);
-/* A worker that ends waits for nobody to read. */
+/* A worker that ends waits for nobody to read; who comes then is closed without a word. */
 void refusal_end_all(broker_worker *worker);
+/* Adds the handles and requests that the engine has of them, those without a place included. */
+void refusal_count(const broker_worker *worker, uint32_t *handles, uint32_t *requests);
 
 #endif

@@ -12,7 +12,6 @@
 #include "broker/charge.h"
 #include "broker/handle.h"
 #include "broker/journal.h"
-#include "broker/orphan.h"
 #include "broker/peer.h"
 #include "broker/quota.h"
 #include "broker/tables.h"
@@ -113,11 +112,14 @@ static int watch_client(broker_session *session, sl_reason *ret_reason) {
 }
 
 /* Whose it is first, then its place and its memory: whoever is refused costs nothing. SLUICE_OK;
- * EACCESS, EQUOTA, ENOMEM, EOSLIMIT, EOS. */
+ * EACCESS, ESHUTDOWN, EQUOTA, ENOMEM, EOSLIMIT, EOS. */
 static int begin(broker_session *session, sl_reason *ret_reason) {
     int status = peer_admit(session, ret_reason);
     if (status != SLUICE_OK && status != SLUICE_EBUSY) {
         return status;
+    }
+    if (worker_is_draining(session->worker)) {
+        return SLUICE_ESHUTDOWN;
     }
     status = take_place(session, ret_reason);
     if (status == SLUICE_OK) {
@@ -167,7 +169,8 @@ static int create(broker_worker *worker, engine_handle *pipe, broker_session **r
 static void refuse(broker_worker *worker, engine_handle *pipe, const engine_identity *whom,
                    int status, const sl_reason *reason) {
     bool is_known = whom->kind != ENGINE_IDENTITY_NONE;
-    if (status != SLUICE_EACCESS) { /* that has been logged */
+    /* Who may not come has been logged, and that the broker stops. */
+    if (status != SLUICE_EACCESS && status != SLUICE_ESHUTDOWN) {
         sl_log_field fields[] = {{"worker", (int64_t)worker->index}, {"status", status}};
         journal_record(worker, is_known ? whom : NULL, SL_LOG_WARN, "connection refused",
                        reason->text, fields, 2);
@@ -195,12 +198,13 @@ void session_accept(broker_worker *worker, engine_handle *pipe) {
     broker_session *session = NULL;
     engine_identity whom = {.kind = ENGINE_IDENTITY_NONE};
     sl_reason reason = {""};
-    if (worker_is_draining(worker)) {
-        orphan_close(worker, pipe);
-        return;
-    }
     engine_prefer(pipe); /* requests, and cancels above all, go ahead of data */
     int status = create(worker, pipe, &session, &whom, &reason);
+    if (worker_is_draining(worker) && status != SLUICE_EACCESS) {
+        static const char stopping[] = "the broker is stopping";
+        memcpy(reason.text, stopping, sizeof(stopping));
+        status = SLUICE_ESHUTDOWN;
+    }
     if (status != SLUICE_OK) {
         refuse(worker, pipe, &whom, status, &reason);
         return;

@@ -37,7 +37,7 @@ typedef struct worker_counters {
 typedef enum worker_state {
     WORKER_CLOSED,
     WORKER_RUNNING,
-    WORKER_DRAINING, /* no new sessions, no new work */
+    WORKER_DRAINING, /* no new sessions, no new work: both are refused */
     WORKER_CUT,      /* the grace is over: operations are cancelled */
     WORKER_ENDING    /* sessions are ended */
 } worker_state;
@@ -82,10 +82,13 @@ struct broker_worker {
     broker_target accept_target;
     broker_target listener_close_target;
     uint32_t accepts; /* in the engine */
+    bool is_shut;     /* the listener takes in nobody any more */
     broker_timer accept_retry;
     broker_refusal refusals[REFUSALS_MAX];
-    uint64_t strays_logged_ns;   /* when last, 0 = never */
-    broker_target orphan_target; /* orphan.c */
+    broker_target turn_away_target; /* refusal.c */
+    uint32_t turned_away;           /* without a place for a refusal: they are closing */
+    uint64_t strays_logged_ns;      /* when last, 0 = never */
+    broker_target orphan_target;    /* orphan.c */
 
     /* drain.c */
     broker_letter drain_letter;
@@ -171,7 +174,7 @@ int worker_close(broker_worker *worker);
 /* listener.c */
 int listener_open(broker_worker *worker);
 void listener_arm(broker_worker *worker);
-void listener_close(broker_worker *worker);
+void listener_close(broker_worker *worker); /* once */
 
 /* deadline.c */
 int deadline_reserve(

@@ -7,7 +7,8 @@
  * A private broker is started anew for every connection; until it listens, connecting is tried
  * again. A service is tried once when the session is opened; when a connection is lost later, it is
  * tried again until open_timeout_ns have passed, each time after a longer wait with jitter, so
- * that a thousand clients of a restarted service do not come at once.
+ * that a thousand clients of a restarted service do not come at once. A service that is stopping
+ * says so (ESHUTDOWN), and whoever waits is told; AUTO goes on to a private broker.
  */
 #include <string.h>
 
@@ -171,8 +172,9 @@ static void on_failed(client_core *core, int status, uint32_t os_error) {
     core->down_status = status;
     core->down_os_error = os_error;
     bool is_no_place = status == SLUICE_ENAMETOOLONG && core->settings.endpoint_is_default;
-    if (core->mode == SLUICE_MODE_AUTO && (status == SLUICE_ENOBROKER || status == SLUICE_EACCESS ||
-                                           status == SLUICE_EUNTRUSTED || is_no_place)) {
+    bool is_away = status == SLUICE_ENOBROKER || status == SLUICE_ESHUTDOWN;
+    if (core->mode == SLUICE_MODE_AUTO &&
+        (is_away || status == SLUICE_EACCESS || status == SLUICE_EUNTRUSTED || is_no_place)) {
         core->mode = SLUICE_MODE_PRIVATE;
         launch(core);
         return;

@@ -28,8 +28,8 @@ static int on_event(client_core *core, const sl_response *response) {
         }
         int32_t status = response->as.event.status;
         if (core->phase == CLIENT_GREETING &&
-            (status == SLUICE_EACCESS || status == SLUICE_EQUOTA)) {
-            return status; /* not for this user, or no room for one session more */
+            (status == SLUICE_EACCESS || status == SLUICE_EQUOTA || status == SLUICE_ESHUTDOWN)) {
+            return status; /* not for this user, no room for one session more, or stopping */
         }
         return SLUICE_EBROKERLOST;
     }

@@ -6,12 +6,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/refusal.h"
 #include "tests/broker/rig.h"
 
 #define LONG_NS  (30 * SL_NS_PER_S)
 #define LATE     4u
+#define CROWD    (4 * REFUSALS_MAX)
 #define GRACE_NS (200 * SL_NS_PER_MS)
 #define SOON_NS  (10 * SL_NS_PER_S) /* well below LONG_NS, well above a busy machine's delays */
+#define AT_ONCE_NS \
+    (100 * SL_NS_PER_MS) /* on the simulator: no timer of the broker's is that short */
 
 static void open_rig(test_rig *rig, const sim_options *sim) {
     rig_options options = {.sim = sim, .worker_count = 2};
@@ -191,7 +195,75 @@ static void test_late_connections(uint64_t seed) {
     rig_close(&rig);
 }
 
+/* It need not say anything for that, nor does it hang up then. */
+static void expect_told(test_rig *rig, const raw_client *newcomer) {
+    uint64_t since_ns = 0;
+    while (client_goodbye_detail(newcomer)[0] == '\0') {
+        EXPECT(!client_is_over(newcomer));
+        rig_wait(rig, &since_ns);
+    }
+    EXPECT(strcmp(client_goodbye_detail(newcomer), "the broker is stopping") == 0);
+}
+
+/* Whoever comes while a broker drains is told so at once, by whichever worker, also when one of
+ * them has nothing left to do. More than can be told are closed. None of them keeps the broker,
+ * which ends with its last operation, and those that are dealt out at that moment do not either. */
+static void test_refuses_newcomers(const sim_options *sim) {
+    test_rig rig;
+    uint64_t ends[2];
+    raw_reply reply;
+    raw_client *newcomers[LATE];
+    raw_client *crowd[CROWD];
+    raw_client *last[LATE];
+    open_rig(&rig, sim);
+    raw_client *idle = client_open(&rig);
+    raw_client *c = client_open(&rig);
+    EXPECT(call_pair(c, ends) == SLUICE_OK);
+    uint64_t read = start_read(c, ends[0], 1, false, 0);
+    EXPECT(call_plain(c, SL_REQUEST_PING, 0, &reply) == SLUICE_OK); /* the broker has it */
+    broker_drain(rig.broker, LONG_NS);
+    await_draining(&rig, c);
+    EXPECT(client_await_end(idle) == SLUICE_ESHUTDOWN); /* so both workers have heard of it */
+    uint64_t began_ns = sl_clock_now_ns(rig.clock);
+    for (unsigned i = 0; i < LATE; i++) {
+        newcomers[i] = client_connect(&rig);
+        expect_told(&rig, newcomers[i]);
+    }
+    EXPECT(sl_clock_now_ns(rig.clock) - began_ns < (sim != NULL ? AT_ONCE_NS : SOON_NS));
+    for (unsigned i = 0; i < CROWD; i++) {
+        crowd[i] = client_connect(&rig);
+    }
+    for (unsigned i = 0; i < CROWD; i++) {
+        int told = client_await_end(crowd[i]);
+        EXPECT(told == SLUICE_ESHUTDOWN || told == 0);
+    }
+    EXPECT(call_plain(c, SL_REQUEST_PING, 0, &reply) == SLUICE_OK && !client_has(c, read));
+    for (unsigned i = 0; i < LATE; i++) {
+        last[i] = client_dial(&rig, sl_clock_after_ns(sl_clock_now_ns(rig.clock), LONG_NS));
+    }
+    began_ns = sl_clock_now_ns(rig.clock);
+    send_cancel(c, read);
+    EXPECT(await_status(c, read) == SLUICE_ECANCELED);
+    EXPECT(client_await_end(c) == SLUICE_ESHUTDOWN);
+    uint64_t since_ns = 0;
+    while (!broker_has_ended(rig.broker, NULL)) {
+        rig_wait(&rig, &since_ns);
+    }
+    EXPECT(sl_clock_now_ns(rig.clock) - began_ns < (sim != NULL ? AT_ONCE_NS : SOON_NS));
+    for (unsigned i = 0; i < CROWD; i++) {
+        client_close(crowd[i]);
+    }
+    for (unsigned i = 0; i < LATE; i++) {
+        client_close(newcomers[i]);
+        client_close(last[i]);
+    }
+    client_close(c);
+    client_close(idle);
+    rig_close(&rig);
+}
+
 static void run_all(const sim_options *sim) {
+    test_refuses_newcomers(sim);
     test_finishes(sim);
     test_cut(sim, false);
     test_cut(sim, true);

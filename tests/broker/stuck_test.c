@@ -4,6 +4,7 @@
  * is shown, counted and limited, its late end reaches nobody, and in the end nothing is left.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "tests/broker/rig.h"
 
@@ -12,6 +13,7 @@
 #define DEADLINE_NS    (300 * SL_NS_PER_MS)
 #define SLACK_NS       (20 * SL_NS_PER_MS) /* the simulated way there and back, and its steps */
 #define ZOMBIES        8u
+#define NEWCOMERS      4u
 #define BACKLOG_MOST   16u /* connections that wait, with a backlog of 1 */
 #define BIG            (1u << 20) /* more than a simulated pipe buffers */
 #define SILENT         "tcp:203.0.113.7:9" /* nobody answers there */
@@ -393,9 +395,17 @@ static void test_death(uint64_t seed) {
     calm_and_close(&s);
 }
 
+static void await_goodbye(stuck_rig *s, const raw_client *c, uint64_t until_ns) {
+    while (client_goodbye_detail(c)[0] == '\0') {
+        rig_step(&s->rig);
+        EXPECT(now(s) <= until_ns);
+    }
+}
+
 /* A broker that stops over stuck work: what can be answered is, in time; then it says how much is
- * stuck (sluiced ends with another exit code), and no thread goes away under it. */
-static void test_drain(uint64_t seed) {
+ * stuck (sluiced ends with another exit code), and no thread goes away under it. Returns how much:
+ * so_many clients that come meanwhile, and are refused, do not count. */
+static uint64_t test_drain(uint64_t seed, unsigned so_many) {
     stuck_rig s;
     uint64_t ends[2];
     broker_end end;
@@ -418,11 +428,15 @@ static void test_drain(uint64_t seed) {
     EXPECT(await_within(&s, c, behind, since, due, due, &reply) == SLUICE_EABANDONED);
     EXPECT(await_within(&s, c, connect, since, due, due, NULL) == SLUICE_EABANDONED);
     /* It says goodbye; that its own connection then does not close is the system's doing too. */
-    while (client_goodbye_detail(c)[0] == '\0') {
-        rig_step(&s.rig);
-        EXPECT(now(&s) - since <= DEADLINE_NS + CALL_GRACE_NS + SLACK_NS);
-    }
+    await_goodbye(&s, c, since + DEADLINE_NS + CALL_GRACE_NS + SLACK_NS);
     leave(&s, c);
+    raw_client *newcomers[NEWCOMERS];
+    for (unsigned i = 0; i < so_many; i++) {
+        newcomers[i] = client_connect(&s.rig);
+        await_goodbye(&s, newcomers[i], now(&s) + SLACK_NS);
+        EXPECT(strcmp(client_goodbye_detail(newcomers[i]), "the broker is stopping") == 0);
+    }
+    EXPECT(!broker_has_ended(s.rig.broker, NULL));
     while (!broker_has_ended(s.rig.broker, &end)) {
         rig_step(&s.rig);
         EXPECT(now(&s) - since <= DEADLINE_NS + CALL_GRACE_NS + CLOSE_GRACE_NS + SLACK_NS);
@@ -431,8 +445,12 @@ static void test_drain(uint64_t seed) {
     EXPECT(broker_worker_close(s.rig.broker, 0) == SLUICE_EBUSY);
     EXPECT(broker_destroy(s.rig.broker, 0) == SLUICE_EBUSY);
     sim_world_calm(s.rig.world);
+    for (unsigned i = 0; i < so_many; i++) {
+        client_close(newcomers[i]);
+    }
     rig_await_empty(&s.rig);
     rig_close_stuck(&s.rig, end.stuck_count);
+    return end.stuck_count;
 }
 
 int main(void) {
@@ -446,7 +464,7 @@ int main(void) {
         test_opens(seed);
         test_limit(seed);
         test_death(seed);
-        test_drain(seed);
+        EXPECT(test_drain(seed, 0) == test_drain(seed, NEWCOMERS));
     }
     puts("ok");
     return 0;

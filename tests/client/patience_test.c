@@ -1,7 +1,7 @@
 /*
  * patience_test.c - how long a client waits for a broker that does not come, does not listen, takes
  * nobody in or does not greet, on the simulator's clock: each step has its end, also for who waits
- * without a timeout.
+ * without a timeout. And that it does not wait for one that says that it is stopping.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@
 #define PROCESS      77u /* the private broker's */
 
 typedef struct scene {
-    test_rig rig; /* its broker has nothing to do */
+    test_rig rig; /* its broker has nothing to do, but in test_is_stopping */
     sl_account account;
     engine_worker *worker;
     client_core core;
@@ -59,7 +59,8 @@ static void on_connection(void *user) {
     (void)user;
 }
 
-static void open_scene(scene *s, uint32_t mode, uint64_t timeout_ns, sim_options *sim) {
+static void open_scene_at(scene *s, const char *endpoint, uint32_t mode, uint64_t timeout_ns,
+                          sim_options *sim) {
     memset(s, 0, sizeof(*s));
     const rig_options options = {.sim = sim};
     rig_open(&s->rig, &options);
@@ -67,7 +68,7 @@ static void open_scene(scene *s, uint32_t mode, uint64_t timeout_ns, sim_options
     EXPECT(engine_worker_create(s->rig.engine, &s->worker) == SLUICE_OK);
     EXPECT(engine_worker_create(s->rig.engine, &s->ours) == SLUICE_OK);
     const client_settings settings = {.mode = mode,
-                                      .endpoint = "ours",
+                                      .endpoint = endpoint,
                                       .client_name = "test",
                                       .open_timeout_ns = timeout_ns,
                                       .call_grace_ns = SL_NS_PER_S};
@@ -77,7 +78,16 @@ static void open_scene(scene *s, uint32_t mode, uint64_t timeout_ns, sim_options
                             &settings, &hooks) == SLUICE_OK);
     s->began_ns = s->rig.manual.now_ns;
     client_operation_init(&s->op, SL_REQUEST_PING, SLUICE_NO_TIMEOUT);
+}
+
+static void ask(scene *s) {
+    s->began_ns = s->rig.manual.now_ns;
     client_core_submit(s->worker, &s->op);
+}
+
+static void open_scene(scene *s, uint32_t mode, uint64_t timeout_ns, sim_options *sim) {
+    open_scene_at(s, "ours", mode, timeout_ns, sim);
+    ask(s);
 }
 
 static void poll_ours(scene *s) {
@@ -186,6 +196,41 @@ static void test_does_not_greet(uint64_t timeout_ns) {
     close_scene(&s);
 }
 
+/* The broker there drains, and has something to do for long: SERVICE is told at once, and told
+ * again when it asks again; AUTO asks for a private broker at once. */
+static void test_is_stopping(uint32_t mode) {
+    static scene s;
+    sim_options sim;
+    uint64_t ends[2];
+    raw_reply reply;
+    sim_options_gentle(&sim, 1);
+    open_scene_at(&s, "/broker", mode, SLUICE_NO_TIMEOUT, &sim);
+    raw_client *c = client_open(&s.rig);
+    EXPECT(call_pair(c, ends) == SLUICE_OK);
+    uint64_t read = start_read(c, ends[0], 1, false, 0);
+    EXPECT(call_plain(c, SL_REQUEST_PING, 0, &reply) == SLUICE_OK); /* the broker has it */
+    broker_drain(s.rig.broker, HOUR_NS);
+    while (client_drainings(c) == 0) {
+        step(&s);
+    }
+    ask(&s);
+    if (mode == SLUICE_MODE_SERVICE) {
+        expect_end(&s, 0, SLUICE_ESHUTDOWN, "the broker is stopping");
+        s.has_ended = false;
+        client_operation_init(&s.op, SL_REQUEST_PING, SLUICE_NO_TIMEOUT);
+        ask(&s);
+        expect_end(&s, 0, SLUICE_ESHUTDOWN, "the broker is stopping");
+    } else {
+        while (!s.is_launched) {
+            EXPECT(!s.has_ended && s.rig.manual.now_ns - s.began_ns < SLACK_NS);
+            step(&s);
+        }
+    }
+    EXPECT(!client_has(c, read) && !client_is_over(c));
+    client_close(c);
+    close_scene(&s);
+}
+
 int main(void) {
     static const uint64_t patient_ns[] = {SLUICE_NO_TIMEOUT, HOUR_NS};
     for (unsigned i = 0; i < SL_ARRAY_COUNT(patient_ns); i++) {
@@ -196,6 +241,8 @@ int main(void) {
     }
     test_is_not_started(SL_NS_PER_S, SL_NS_PER_S);
     test_takes_nobody_in(SL_NS_PER_S, SL_NS_PER_S, SLUICE_ETIMEDOUT);
+    test_is_stopping(SLUICE_MODE_SERVICE);
+    test_is_stopping(SLUICE_MODE_AUTO);
     puts("ok");
     return 0;
 }

@@ -17,6 +17,7 @@ static const place_case cases[] = {
     {"hung_path", case_hung_path, 60},            {"hung_endpoint", case_hung_endpoint, 60},
     {"hung_start", case_hung_start, 60},          {"silent_names", case_silent_names, 100},
     {"hungry", case_hungry, 100},                 {"listeners", case_listeners, 60},
+    {"drain_newcomers", case_drain_newcomers, 60},
 };
 
 int main(int count, char **words) {

@@ -85,6 +85,7 @@ void case_broker_stopped(place *at);
 void case_private(place *at);
 void case_drain(place *at);
 void case_drain_now(place *at);
+void case_drain_newcomers(place *at);
 void case_hostile(place *at);
 void case_listeners(place *at);
 void case_flood(place *at);

@@ -46,7 +46,8 @@
  *              in_doubt = the rest of a write. Handles are stale then (SLUICE_ESTALE). The next
  *              call that opens something connects again; nothing is repeated by itself. In mode
  *              SERVICE, where nobody listens any more (it may be restarting), that call tries again
- *              until open_timeout_ns (SLUICE_ENOBROKER) or its timeout (SLUICE_ETIMEDOUT) is over.
+ *              until open_timeout_ns (SLUICE_ENOBROKER) or its timeout (SLUICE_ETIMEDOUT) is over;
+ *              while the broker there is stopping, it ends with SLUICE_ESHUTDOWN at once.
  *
  * Nothing here is variadic, a macro with arguments, or of a size that depends on the compiler.
  */
@@ -84,8 +85,8 @@ typedef uint64_t sluice_handle;
 /* sluice_open_options.mode */
 enum {
     SLUICE_MODE_AUTO = 0,    /* the service if one that we trust and may use runs at the endpoint,
-                                else a private broker; so also if the folder of the default endpoint
-                                does not answer */
+                                and is not stopping, else a private broker; so also if the folder of
+                                the default endpoint does not answer */
     SLUICE_MODE_PRIVATE = 1, /* a broker of our own, a process that ends with us */
     SLUICE_MODE_SERVICE = 2  /* the broker that runs at the endpoint; SLUICE_ENOBROKER if none */
 };
