@@ -284,10 +284,16 @@ static sluiced_exit start_broker(run *r) {
         return SLUICED_EXIT_OK;
     }
     const char *why = detail != NULL ? detail : sentence_of(status);
-    char text[600];
-    (void)snprintf(text, sizeof(text), "%s %.300s: %s",
+    char text[800];
+    char hint[400] = "";
+    if (status == SLUICE_ENAMETAKEN && detail == NULL) {
+        (void)snprintf(hint, sizeof(hint),
+                       "; `sluice status --endpoint %.300s` asks whether it is a broker; or take "
+                       "another --endpoint", r->endpoint);
+    }
+    (void)snprintf(text, sizeof(text), "%s %.300s: %s%s",
                    code == SLUICED_EXIT_ENDPOINT ? "cannot listen on" : "cannot start at",
-                   r->endpoint, why);
+                   r->endpoint, why, hint);
     return complain(code, text);
 }
 

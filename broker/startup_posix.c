@@ -17,7 +17,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -145,16 +144,13 @@ int startup_open_log(const char *path, config_error *ret_error) {
 
 /* ---- the endpoint ---- */
 
-/* With its NUL; the engine makes it a byte longer (engine/epoll_mark.c). */
-#define ENDPOINT_BYTES (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
-
 static int check_length(const char *path, config_error *ret_error) {
-    if (strlen(path) < ENDPOINT_BYTES) {
+    if (strlen(path) <= ENGINE_ENDPOINT_PATH_MAX) {
         return SLUICE_OK;
     }
     (void)snprintf(ret_error->text, sizeof(ret_error->text),
-                   "endpoint: %.260s: %u bytes long, and a socket's path has at most %u", path,
-                   (unsigned)strlen(path), (unsigned)ENDPOINT_BYTES - 1);
+                   "endpoint: %.260s: %u bytes long, and an endpoint's path has at most %u", path,
+                   (unsigned)strlen(path), ENGINE_ENDPOINT_PATH_MAX);
     return SLUICE_ENAMETOOLONG;
 }
 

@@ -27,8 +27,8 @@ static const char head[] =
     "Options (except the last two also lines of the configuration file: log_level = warn)\n"
     "  --endpoint NAME     where clients connect. Windows: the name of a pipe, with or without\n"
     "                      \\\\.\\pipe\\ before it (default: sluice). Linux: a socket's path,\n"
-    "                      from / on (default: $XDG_RUNTIME_DIR/sluice/broker, else\n"
-    "                      /tmp/sluice-UID/broker)\n"
+    "                      from / on, of at most %d bytes (default:\n"
+    "                      $XDG_RUNTIME_DIR/sluice/broker, else /tmp/sluice-UID/broker)\n"
     "  --allow WHO         a user or group that may connect besides this user; repeat for more.\n"
     "                      Linux: a name, whose user and group may both, \"uid N\", \"gid N\" or\n"
     "                      \"everyone\"; the directory of the socket must let them in\n"
@@ -82,7 +82,7 @@ void options_help(char *ret_text, size_t size) {
         (void)snprintf(engines + used, sizeof(engines) - used, "%s%s", i == 0 ? "" : ", ",
                        engine_backend_name(engine_backend_at(i)));
     }
-    ADD(&page, head, engines);
+    ADD(&page, head, ENGINE_ENDPOINT_PATH_MAX, engines);
     for (size_t i = 0; sl_limit_at(i) != NULL; i++) {
         const sl_limit_info *limit = sl_limit_at(i);
         char standard[SL_LIMIT_TEXT_BYTES];

@@ -156,6 +156,16 @@ static int late_status(const client_core *core) {
                            : SLUICE_ETIMEDOUT;
 }
 
+/* The private broker has. */
+static void explain_ended(client_core *core) {
+    sl_reason reason;
+    (void)sl_reason_set(&reason, 0, "the private broker", "ended before it was reached");
+    if (core->settings.explain_start != NULL) {
+        core->settings.explain_start(core->hooks.user, true, &reason);
+    }
+    client_connect_explain(core, reason.text);
+}
+
 /* An attempt has failed. */
 static void on_failed(client_core *core, int status, uint32_t os_error) {
     if (status == SLUICE_ENOTFOUND || status == SLUICE_EREFUSED || status == SLUICE_ERESET ||
@@ -190,8 +200,7 @@ static void on_failed(client_core *core, int status, uint32_t os_error) {
         back_off(core);
     } else {
         if (status == SLUICE_ENOBROKER && core->mode == SLUICE_MODE_PRIVATE && !may_come) {
-            client_connect_explain(
-                core, "the private broker ended before it was reached; its log says why");
+            explain_ended(core);
         }
         give_up(core, status, os_error);
     }
@@ -257,6 +266,22 @@ void client_core_launched(client_core *core, int status, uint32_t os_error, uint
     attempt(core);
 }
 
+/* It is not whose the caller wants it to be. */
+static void explain_other_user(client_core *core, const char *who,
+                               const engine_identity *expected) {
+    char wanted[ENGINE_IDENTITY_TEXT_BYTES];
+    sl_reason reason;
+    sl_text text;
+    engine_identity_text(expected, wanted);
+    sl_text_init(&text, reason.text, sizeof(reason.text) - 1);
+    sl_text_append(&text, "expected_user: the server's user is ");
+    sl_text_append(&text, who);
+    sl_text_append(&text, ", not ");
+    sl_text_append(&text, wanted);
+    reason.text[text.length] = '\0';
+    client_connect_explain(core, reason.text);
+}
+
 /* Whose broker is it? An untrusted one's name is for people to judge. */
 static int check_server(client_core *core, const client_link *link) {
     engine_peer server = {.user = {.kind = ENGINE_IDENTITY_NONE}};
@@ -265,9 +290,14 @@ static int check_server(client_core *core, const client_link *link) {
     if (status == SLUICE_OK) {
         core->server = server.user;
     } else if (status == SLUICE_EUNTRUSTED && server.user.kind != ENGINE_IDENTITY_NONE) {
+        const engine_identity *expected = &core->settings.trust.expected;
         char who[ENGINE_IDENTITY_TEXT_BYTES];
         sl_reason reason;
         engine_identity_text(&server.user, who);
+        if (core->started == 0 && !server.is_unmapped && expected->kind != ENGINE_IDENTITY_NONE) {
+            explain_other_user(core, who, expected);
+            return status;
+        }
         const char *what = core->started != 0 ? "another process answers, of the user"
                            : server.is_unmapped
                                ? "the server's user has no number in this user namespace, and shows"
@@ -403,9 +433,13 @@ static void end_all_but_waiting(client_core *core, int status, uint32_t os_error
 static void explain_loss(client_core *core, int status, uint32_t os_error) {
     if (core->down_detail[0] == '\0' && status == SLUICE_EUNRESPONSIVE) {
         sl_reason reason;
-        (void)sl_reason_value(&reason, status, core->endpoint,
-                              "the broker owed an answer, and was silent for so many ms",
-                              core->hello.unresponsive_ns / SL_NS_PER_MS);
+        sl_text text;
+        sl_text_init(&text, reason.text, sizeof(reason.text) - 1);
+        sl_text_append(&text, "the broker owed an answer, and was silent for ");
+        sl_text_append_u64(&text, core->hello.unresponsive_ns / SL_NS_PER_MS);
+        sl_text_append(&text, " ms: ");
+        sl_text_append(&text, core->endpoint);
+        reason.text[text.length] = '\0';
         client_connect_explain(core, reason.text);
     }
     explain_end(core, status, os_error);
@@ -457,6 +491,9 @@ void client_connect_describe_wait(const client_core *core, sl_reason *ret_reason
     };
     if (core->phase == CLIENT_LAUNCHING) {
         describe(ret_reason, "the system has not started the private broker in time", "", "");
+        if (core->settings.explain_start != NULL) {
+            core->settings.explain_start(core->hooks.user, false, ret_reason);
+        }
     } else if (core->is_absent) {
         describe_absence(core, ret_reason);
     } else {

@@ -259,8 +259,8 @@ static void answer_address(client_core *core, client_operation *op) {
     sl_reason reason;
     int status = client_handles_find(core, op->local_handle, &entry, &reason);
     if (status == SLUICE_OK && entry->address == NULL) {
-        status = sl_reason_value(&reason, SLUICE_ENOTSUP, "handle",
-                                 "neither a TCP connection nor a TCP listener", op->local_handle);
+        status = sl_reason_about(&reason, SLUICE_ENOTSUP, "handle", op->local_handle,
+                                 "is neither a TCP connection nor a TCP listener");
     } else if (status == SLUICE_OK && entry->address_size > op->in_size) {
         status = sl_reason_range(&reason, SLUICE_EINVAL, "size", op->in_size, entry->address_size,
                                  UINT32_MAX);
@@ -302,7 +302,7 @@ static bool resolve_handle(client_core *core, client_operation *op, uint64_t *ha
     sl_reason reason;
     int status = client_handles_find(core, *handle, &entry, &reason);
     if (status == SLUICE_OK && entry->is_closing) {
-        status = sl_reason_value(&reason, SLUICE_ECLOSED, "handle", "is being closed", *handle);
+        status = sl_reason_about(&reason, SLUICE_ECLOSED, "handle", *handle, "is being closed");
     }
     if (status != SLUICE_OK) {
         end_refused(core, op, status, &reason);

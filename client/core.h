@@ -66,6 +66,9 @@ typedef struct client_settings {
     /* Which limit of this process it was for which the system refused something, if that can be
      * told: limit.h. NULL = it cannot. */
     bool (*explain_limit)(uint32_t os_error, char *ret_detail, size_t size);
+    /* What the start of a private broker is at, or how that has ended. With the hooks' user; on the
+     * core's thread. NULL = nobody knows. */
+    void (*explain_start)(void *user, bool has_ended, sl_reason *ret_reason);
 } client_settings;
 
 struct client_core {

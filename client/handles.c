@@ -41,8 +41,8 @@ int client_handles_open(client_core *core, const sl_opened_handle *opened, uint6
 }
 
 static int refuse_strange(uint64_t handle, sl_reason *ret_reason) {
-    return sl_reason_value(ret_reason, SLUICE_EBADHANDLE, "handle",
-                           "not one that this session has open", handle);
+    return sl_reason_about(ret_reason, SLUICE_EBADHANDLE, "handle", handle,
+                           "is not one that this session has open");
 }
 
 int client_handles_find(client_core *core, uint64_t handle, client_entry **ret_entry,
@@ -52,8 +52,8 @@ int client_handles_find(client_core *core, uint64_t handle, client_entry **ret_e
     if (connection != current || core->phase != CLIENT_READY) {
         bool was_given =
             connection != 0 && (connection <= current || core->connection_count > 0xffff);
-        return was_given ? sl_reason_value(ret_reason, SLUICE_ESTALE, "handle",
-                                           "its connection is lost; open it again", handle)
+        return was_given ? sl_reason_about(ret_reason, SLUICE_ESTALE, "handle", handle,
+                                           "is of a connection that is lost; open it again")
                          : refuse_strange(handle, ret_reason);
     }
     sl_slot_id id =

@@ -39,6 +39,15 @@ static void on_launch(void *user) {
     client_launcher_start(&session->launcher, session->worker, session->core.step_deadline_ns);
 }
 
+static void explain_start(void *user, bool has_ended, sl_reason *ret_reason) {
+    sluice_session *session = user;
+    if (has_ended) {
+        client_launcher_explain_end(&session->launcher, ret_reason);
+    } else {
+        client_launcher_explain_start(&session->launcher, ret_reason);
+    }
+}
+
 static bool has_broker_ended(void *user) {
     sluice_session *session = user;
     return client_launcher_has_ended(&session->launcher);
@@ -97,6 +106,7 @@ static int begin(sluice_session *session) {
     }
     status = engine_worker_create(session->engine, &session->worker);
     if (status == SLUICE_OK) {
+        session->settings.explain_start = explain_start;
         const client_hooks hooks = {session,   on_finished,      on_retired,   on_dropped,
                                     on_launch, has_broker_ended, on_connection};
         status =

@@ -35,17 +35,23 @@ typedef struct client_launch {
     uint64_t os_process; /* pidfd, process handle */
     uint64_t os_life;    /* our end of the life line, the job */
     client_place place;
+    /* What the start is at, for another thread to tell: client_launch_step, CLIENT_LAUNCH_NOWHERE.
+     * What that is about does not change any more. */
+    sl_atomic_u32 at;
     /* Linux: the pidfd while exec has not come back; UINT32_MAX = there is none. */
     sl_atomic_u32 os_starting;
 } client_launch;
 
+#define CLIENT_LAUNCH_NOWHERE UINT32_MAX
+
 /* There is none. */
 void client_launch_init(client_launch *launch);
 
-/* Where sluiced is, by absolute path; the first that is there (docs/design.md, "Where a private
- * broker is looked for"). SLUICE_OK; ENOTFOUND. Appends to `tried` where it has looked, for
- * people: "/usr/lib/{sluiced,../bin/sluiced}, /opt/x/sluiced". */
-int client_launch_find(char *ret_path, size_t size, sl_text *tried);
+/* Where sluiced is, by absolute path; the first that is there and can be trusted (docs/design.md,
+ * "Where a private broker is looked for"). SLUICE_OK; ENOTFOUND. Appends for people to `tried`
+ * where it has looked: "/usr/lib/{sluiced,../bin/sluiced}, /opt/x/sluiced"; and to `passed_over`
+ * what it has found and not taken, and why: "others can write to /opt/x/sluiced". */
+int client_launch_find(char *ret_path, size_t size, sl_text *tried, sl_text *passed_over);
 
 /* Is that an absolute path? */
 bool client_launch_is_absolute(const char *path);
@@ -94,6 +100,10 @@ void client_launch_let_go(client_launch *launch);
  * of the system clock). true: it has ended. false: the system has not let it go yet, or we must not
  * kill it. Harmless without one. */
 bool client_launch_end(client_launch *launch, uint64_t polite_ns, uint64_t deadline_ns);
+
+/* How it has ended, and who knows why: ", with exit code 1; its log says why, if it is a sluiced:
+ * ". The code only where the system tells it. */
+void client_launch_exit_words(const client_launch *launch, char *ret_words, size_t size);
 
 /* Gives back what we hold of it, and leaves it to itself: it has been let go. */
 void client_launch_leave(client_launch *launch);

@@ -87,19 +87,44 @@ bool client_launch_is_absolute(const char *path) {
 }
 
 /* In a folder where everybody may make files (/tmp) anybody may put a sluiced beside the program:
- * it is root's, ours, or of whoever made `file`, whose code runs here already. */
-static bool is_trusted(const char *path, const char *file) {
+ * it is root's, ours, or of whoever made `file`, whose code runs here already. NULL: it is; else
+ * what is wrong with it. */
+static const char *doubt(const char *path, const char *file) {
     struct stat info;
     struct stat beside;
     /* A program's file may be gone: it was replaced while it runs. */
     uid_t maker = fstatat(AT_FDCWD, file, &beside, 0) == 0 ? beside.st_uid : geteuid();
-    return fstatat(AT_FDCWD, path, &info, 0) == 0 && (info.st_mode & S_IWOTH) == 0 &&
-           (info.st_uid == 0 || info.st_uid == geteuid() || info.st_uid == maker);
+    if (fstatat(AT_FDCWD, path, &info, 0) != 0) {
+        return "the system does not tell whose it is: ";
+    }
+    if ((info.st_mode & S_IWOTH) != 0) {
+        return "others can write to ";
+    }
+    bool is_good = info.st_uid == 0 || info.st_uid == geteuid() || info.st_uid == maker;
+    return is_good ? NULL : "neither root's, yours, nor of who owns what it lies beside: ";
+}
+
+/* There is one, and can it be started? */
+static bool is_one(const char *path, const char *file, sl_text *passed_over) {
+    const char *wrong;
+    if (access(path, X_OK) == 0) {
+        wrong = doubt(path, file);
+    } else if (errno == EACCES) {
+        wrong = "this user may not run, or look at, ";
+    } else {
+        return false;
+    }
+    if (wrong != NULL) {
+        sl_text_append(passed_over, passed_over->length > 0 ? "; " : "");
+        sl_text_append(passed_over, wrong);
+        sl_text_append(passed_over, path);
+    }
+    return wrong == NULL;
 }
 
 /* The files `names`, which end with NULL, relative to the directory of `file`. */
 static bool try_beside(const char *file, const char *const *names, char *ret_path, size_t size,
-                       sl_text *tried) {
+                       sl_text *tried, sl_text *passed_over) {
     const char *slash = strrchr(file, '/');
     if (file[0] != '/' || slash == NULL) {
         return false;
@@ -110,8 +135,7 @@ static bool try_beside(const char *file, const char *const *names, char *ret_pat
     sl_text_append(tried, folder);
     for (size_t i = 0; names[i] != NULL; i++) {
         int length = snprintf(ret_path, size, "%.*s/%s", (int)(slash - file), file, names[i]);
-        if (length > 0 && (size_t)length < size && access(ret_path, X_OK) == 0 &&
-            is_trusted(ret_path, file)) {
+        if (length > 0 && (size_t)length < size && is_one(ret_path, file, passed_over)) {
             return true;
         }
         sl_text_append(tried, i == 0 ? "/{" : ",");
@@ -126,19 +150,21 @@ static const char *const beside_library[] = {"sluiced", "../libexec/sluice/sluic
                                              "../bin/sluiced", "../../bin/sluiced", NULL};
 static const char *const beside_executable[] = {"sluiced", "../libexec/sluice/sluiced", NULL};
 
-int client_launch_find(char *ret_path, size_t size, sl_text *tried) {
+int client_launch_find(char *ret_path, size_t size, sl_text *tried, sl_text *passed_over) {
     Dl_info info;
     struct link_map *map;
     /* The program itself has no name there: the library is a part of it. */
     if (dladdr1((const void *)beside_library, &info, (void **)&map, RTLD_DL_LINKMAP) != 0 &&
-        map->l_name[0] != '\0' && try_beside(map->l_name, beside_library, ret_path, size, tried)) {
+        map->l_name[0] != '\0' &&
+        try_beside(map->l_name, beside_library, ret_path, size, tried, passed_over)) {
         return SLUICE_OK;
     }
     char executable[PATH_BYTES];
     ssize_t length = readlink("/proc/self/exe", executable, sizeof(executable) - 1);
     executable[length > 0 ? length : 0] = '\0';
-    return try_beside(executable, beside_executable, ret_path, size, tried) ? SLUICE_OK
-                                                                            : SLUICE_ENOTFOUND;
+    bool is_found =
+        try_beside(executable, beside_executable, ret_path, size, tried, passed_over);
+    return is_found ? SLUICE_OK : SLUICE_ENOTFOUND;
 }
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
@@ -225,6 +251,7 @@ static int open_all(client_launch *launch, const client_launch_options *options,
         error = d[FOLDER] < 0 ? errno : 0;
     }
     if (error == 0) {
+        atomic_store(&launch->at, CLIENT_LAUNCH_LOG);
         d[LOG] = open_log(options, d[NULL_IN]);
         error = d[LOG] < 0 ? errno : 0;
         bool is_unread = error == ENXIO && is_of_type(options->log_path, S_IFIFO); /* open(2) */
@@ -345,6 +372,7 @@ static const char *level_word(uint32_t level) {
 
 void client_launch_init(client_launch *launch) {
     memset(launch, 0, sizeof(*launch));
+    atomic_init(&launch->at, CLIENT_LAUNCH_NOWHERE);
     atomic_init(&launch->os_starting, NO_PIDFD);
 }
 
@@ -363,6 +391,7 @@ int client_launch_start(client_launch *launch, const client_launch_options *opti
     *ret_step = CLIENT_LAUNCH_PROGRAM;
     int error = open_all(launch, options, s.descriptors, ret_step);
     if (error == 0) {
+        atomic_store(&launch->at, CLIENT_LAUNCH_PROGRAM);
         error = start_process(&s);
         /* There is one, too, of a process whose exec failed. */
         int kept = atomic_load(&launch->os_starting) != NO_PIDFD ? keep_pidfd(launch) : 0;
@@ -416,6 +445,12 @@ bool client_launch_has_ended(const client_launch *launch) {
 }
 
 /* Not by close alone: a forked child of the program holds the socket, too. */
+/* Its exit code is init's to know, whose child it is. */
+void client_launch_exit_words(const client_launch *launch, char *ret_words, size_t size) {
+    (void)launch;
+    (void)snprintf(ret_words, size, "; its log says why, if it is a sluiced: ");
+}
+
 void client_launch_let_go(client_launch *launch) {
     if (launch->process_id != 0) {
         (void)shutdown((int)launch->os_life, SHUT_RDWR);

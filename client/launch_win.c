@@ -65,7 +65,9 @@ static bool try_beside(HMODULE module, const wchar_t *name, char *ret_path, size
     return GetFileAttributesW(path) != INVALID_FILE_ATTRIBUTES;
 }
 
-int client_launch_find(char *ret_path, size_t size, sl_text *tried) {
+/* Nothing is passed over: who can lay a sluiced there can lay a DLL there. */
+int client_launch_find(char *ret_path, size_t size, sl_text *tried, sl_text *passed_over) {
+    (void)passed_over;
     static const wchar_t name[] = L"sluiced.exe";
     HMODULE library = NULL; /* the program itself when the library is a part of it */
     (void)GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS |
@@ -232,6 +234,7 @@ static DWORD start_in_job(HANDLE job, const PROCESS_INFORMATION *process) {
 
 void client_launch_init(client_launch *launch) {
     memset(launch, 0, sizeof(*launch));
+    atomic_init(&launch->at, CLIENT_LAUNCH_NOWHERE);
     atomic_init(&launch->os_starting, 0);
 }
 
@@ -249,8 +252,10 @@ int client_launch_start(client_launch *launch, const client_launch_options *opti
     DWORD error = 0;
     HANDLE job = create_job(&error);
     if (job != NULL) {
+        atomic_store(&launch->at, CLIENT_LAUNCH_LOG);
         error = make_inheritance(&inherited, options, ret_step);
         if (error == 0) {
+            atomic_store(&launch->at, CLIENT_LAUNCH_PROGRAM);
             error = create_process(wide, line, &inherited, &process);
             drop_inheritance(&inherited);
             if (error != 0 && is_folder(wide)) { /* the system's errors for that say less */
@@ -325,6 +330,18 @@ bool client_launch_end(client_launch *launch, uint64_t polite_ns, uint64_t deadl
     uint64_t left_ms = deadline_ns > now_ns ? (deadline_ns - now_ns) / SL_NS_PER_MS : 0;
     return WaitForSingleObject((HANDLE)(uintptr_t)launch->os_process,
                                left_ms < INFINITE ? (DWORD)left_ms : INFINITE) != WAIT_TIMEOUT;
+}
+
+void client_launch_exit_words(const client_launch *launch, char *ret_words, size_t size) {
+    DWORD code = 0;
+    bool is_known = launch->process_id != 0 &&
+                    GetExitCodeProcess((HANDLE)(uintptr_t)launch->os_process, &code) != 0;
+    const char *why = "; its log says why, if it is a sluiced: ";
+    if (is_known) {
+        (void)snprintf(ret_words, size, ", with exit code %ld%s", (long)code, why);
+    } else {
+        (void)snprintf(ret_words, size, "%s", why);
+    }
 }
 
 void client_launch_leave(client_launch *launch) {

@@ -140,15 +140,21 @@ static void say(client_start *s, const char *const parts[], size_t count) {
 /* Into options.path. SLUICE_OK, ENOBROKER with the detail. */
 static int find(client_start *s) {
     char tried_text[SLUICE_DETAIL_BYTES];
+    char passed_text[SLUICE_DETAIL_BYTES];
     sl_text tried;
+    sl_text passed;
     sl_text_init(&tried, tried_text, sizeof(tried_text) - 1);
-    if (client_launch_find(s->options.path, sizeof(s->options.path), &tried) == SLUICE_OK) {
+    sl_text_init(&passed, passed_text, sizeof(passed_text) - 1);
+    if (client_launch_find(s->options.path, sizeof(s->options.path), &tried, &passed) ==
+        SLUICE_OK) {
         return SLUICE_OK;
     }
     s->options.path[0] = '\0';
     tried_text[tried.length] = '\0';
-    const char *const parts[] = {
-        "no sluiced that can be trusted was found; set broker_path. Tried: ", tried_text};
+    passed_text[passed.length] = '\0';
+    const char *const parts[] = {"no sluiced that can be trusted was found; set broker_path. ",
+                                 passed.length > 0 ? "Passed over: " : "", passed_text,
+                                 passed.length > 0 ? ". Tried: " : "Tried: ", tried_text};
     say(s, parts, SL_ARRAY_COUNT(parts));
     return SLUICE_ENOBROKER;
 }
@@ -326,6 +332,43 @@ bool client_launcher_has_ended(const client_launcher *l) {
 
 uint64_t client_launcher_process_id(const client_launcher *l) {
     return l->broker != NULL ? l->broker->launch.process_id : 0;
+}
+
+static void set_reason(sl_reason *ret_reason, const char *const parts[3]) {
+    sl_text text;
+    sl_text_init(&text, ret_reason->text, sizeof(ret_reason->text) - 1);
+    for (unsigned i = 0; i < 3; i++) {
+        sl_text_append(&text, parts[i]);
+    }
+    ret_reason->text[text.length] = '\0';
+}
+
+void client_launcher_explain_start(client_launcher *l, sl_reason *ret_reason) {
+    const char *parts[3] = {"the system has not started the private broker in time", "", ""};
+    if (l->start == NULL) {
+        return;
+    }
+    const client_launch_options *options = &l->start->options;
+    uint32_t at = atomic_load(&l->start->launch.at); /* then the path is written */
+    if (at == CLIENT_LAUNCH_LOG && options->log_path[0] != '\0') {
+        parts[1] = "; it is still opening private_log: ";
+        parts[2] = options->log_path;
+    } else if (at == CLIENT_LAUNCH_PROGRAM) {
+        parts[1] = "; it is still starting ";
+        parts[2] = options->path;
+    }
+    set_reason(ret_reason, parts);
+}
+
+void client_launcher_explain_end(client_launcher *l, sl_reason *ret_reason) {
+    char words[WORDS_BYTES];
+    if (l->broker == NULL) {
+        return;
+    }
+    client_launch_exit_words(&l->broker->launch, words, sizeof(words));
+    const char *const parts[3] = {"the private broker ended before it was reached", words,
+                                  l->broker->options.path};
+    set_reason(ret_reason, parts);
 }
 
 bool client_launcher_leave(client_launcher *l) {

@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "client/launch.h"
 #include "client/operation.h"
+#include "proto/reason.h"
 
 typedef struct client_start client_start;
 
@@ -31,6 +32,10 @@ void client_launcher_init(client_launcher *launcher, sl_random *random,
 void client_launcher_start(client_launcher *launcher, engine_worker *worker, uint64_t deadline_ns);
 /* I/O thread, after that. */
 bool client_launcher_has_ended(const client_launcher *launcher);
+/* I/O thread: what the start that is under way waits for, if there is one. */
+void client_launcher_explain_start(client_launcher *launcher, sl_reason *ret_reason);
+/* ... which broker has ended, and how, if there was one. */
+void client_launcher_explain_end(client_launcher *launcher, sl_reason *ret_reason);
 /* ... 0 = there is none. */
 uint64_t client_launcher_process_id(const client_launcher *launcher);
 

@@ -39,8 +39,6 @@
 #define SWEEP_FOLDERS_MAX 64u   /* removed in one sweep */
 #define ENDPOINT_NAME     "broker"
 #define LOCK_NAME         "broker.lock" /* the engine's, beside the endpoint */
-/* sockaddr_un has room for 108 bytes with the NUL (unix(7)); the engine may want one more. */
-#define ENDPOINT_MAX_BYTES 106
 
 typedef struct parent {
     char path[PARENT_BYTES];
@@ -184,7 +182,7 @@ static int try_parent(unsigned at, client_place *place, uint64_t random) {
     for (unsigned i = 0; i < ATTEMPTS && error == EAGAIN; i++) {
         int length = snprintf(place->endpoint, sizeof(place->endpoint), "%s/%s%016llx", p.path,
                               p.prefix, (unsigned long long)(random + i));
-        if (length < 0 || (size_t)length + sizeof("/" ENDPOINT_NAME) > ENDPOINT_MAX_BYTES) {
+        if (length < 0 || (size_t)length + strlen("/" ENDPOINT_NAME) > ENGINE_ENDPOINT_PATH_MAX) {
             return ENAMETOOLONG;
         }
         error = make_folder(place->endpoint, &place->folder);

@@ -57,7 +57,10 @@ static int copy_options(const sluice_open_options *from, sluice_open_options *to
         to->open_timeout_ns = OPEN_TIMEOUT_NS;
     }
     if (from != NULL && from->size < sizeof(uint32_t)) {
-        return explain(to, SLUICE_EINVAL, "options->size: must be sizeof(sluice_open_options)");
+        sl_reason reason;
+        int status = sl_reason_sizeof(&reason, SLUICE_EINVAL, "options->size", from->size,
+                                      "sluice_open_options", sizeof(*from));
+        return explain(to, status, reason.text);
     }
     if (to->mode > SLUICE_MODE_SERVICE) {
         return explain(to, SLUICE_EINVAL, "mode: not one of SLUICE_MODE_AUTO, _PRIVATE, _SERVICE");
@@ -408,8 +411,8 @@ int32_t sluice_session_get_info(sluice_session *session, sluice_session_info *re
     if (status == SLUICE_OK && ret_info == NULL) {
         status = sl_reason_set(&reason, SLUICE_EINVAL, "ret_info", "is NULL");
     } else if (status == SLUICE_OK && ret_info->size < sizeof(uint32_t)) {
-        status = sl_reason_value(&reason, SLUICE_EINVAL, "ret_info->size",
-                                 "must be sizeof(sluice_session_info)", ret_info->size);
+        status = sl_reason_sizeof(&reason, SLUICE_EINVAL, "ret_info->size", ret_info->size,
+                                  "sluice_session_info", sizeof(*ret_info));
     }
     if (status != SLUICE_OK) {
         return client_return(CLIENT_CALL_session_get_info, status, &reason);

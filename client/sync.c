@@ -24,9 +24,11 @@ static void copy_result(const sluice_result *from, sluice_result *to) {
     }
 }
 
-static int check_size(uint32_t size, const char *name, const char *what, sl_reason *ret_reason) {
-    return size >= RESULT_BYTES_MIN ? SLUICE_OK
-                                    : sl_reason_value(ret_reason, SLUICE_EINVAL, name, what, size);
+static int check_size(uint32_t size, const char *name, const char *type, size_t right,
+                      sl_reason *ret_reason) {
+    return size >= RESULT_BYTES_MIN
+               ? SLUICE_OK
+               : sl_reason_sizeof(ret_reason, SLUICE_EINVAL, name, size, type, right);
 }
 
 /* Ends a call that has not begun; its result, if it has one, says the same. */
@@ -47,7 +49,7 @@ static int32_t call(sluice_session *session, const client_arguments *arguments,
     reason.text[0] = '\0';
     int status = ret_result == NULL ? SLUICE_OK
                                     : check_size(ret_result->size, "ret_result->size",
-                                                 "must be sizeof(sluice_result)", &reason);
+                                                 "sluice_result", sizeof(*ret_result), &reason);
     if (status != SLUICE_OK) { /* there is no room in it to say so */
         return client_return(arguments->call, status, &reason);
     }
@@ -74,8 +76,8 @@ static int32_t call_opening(sluice_session *session, const client_arguments *arg
         return client_return(arguments->call, SLUICE_EINVAL, &reason);
     }
     if (ret_result->size < offsetof(sluice_result, can)) {
-        (void)sl_reason_value(&reason, SLUICE_EINVAL, "ret_result->size",
-                              "must be sizeof(sluice_result)", ret_result->size);
+        (void)sl_reason_sizeof(&reason, SLUICE_EINVAL, "ret_result->size", ret_result->size,
+                               "sluice_result", sizeof(*ret_result));
         return client_return(arguments->call, SLUICE_EINVAL, &reason);
     }
     return call(session, arguments, ret_result);
@@ -190,7 +192,7 @@ int32_t sluice_broker_status(sluice_session *session, uint64_t timeout_ns,
     sl_reason reason;
     int status = ret_info == NULL ? sl_reason_set(&reason, SLUICE_EINVAL, "ret_info", "is NULL")
                                   : check_size(ret_info->size, "ret_info->size",
-                                               "must be sizeof(sluice_broker_info)", &reason);
+                                               "sluice_broker_info", sizeof(*ret_info), &reason);
     if (status != SLUICE_OK) {
         return client_return(CLIENT_CALL_broker_status, status, &reason);
     }
@@ -208,12 +210,12 @@ static int check_query(const sluice_ops_query *query, sl_reason *ret_reason) {
         return SLUICE_OK;
     }
     if (query->size < sizeof(*query)) {
-        return sl_reason_value(ret_reason, status, "query->size",
-                               "must be sizeof(sluice_ops_query)", query->size);
+        return sl_reason_sizeof(ret_reason, status, "query->size", query->size, "sluice_ops_query",
+                                sizeof(*query));
     }
     if (query->row_size == 0 || query->row_size > OPS_ROW_BYTES_MAX) {
-        return sl_reason_value(ret_reason, status, "query->row_size",
-                               "must be sizeof(sluice_ops_row)", query->row_size);
+        return sl_reason_sizeof(ret_reason, status, "query->row_size", query->row_size,
+                                "sluice_ops_row", sizeof(sluice_ops_row));
     }
     if (query->filter > SLUICE_OPS_STUCK) {
         return sl_reason_range(ret_reason, status, "query->filter", query->filter, SLUICE_OPS_ALL,

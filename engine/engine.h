@@ -95,6 +95,7 @@ typedef uint64_t engine_request_id;
 #define ENGINE_PIPE_NAME_BYTES  768         /* a pipe's name with its NUL, UTF-8 */
 #define ENGINE_PIPE_CHARS_MAX   247         /* of it on Windows, UTF-16 [docs: Pipe Names: 256] */
 #define ENGINE_PIPE_PATH_MAX    107         /* of it on Linux, bytes: unix(7) */
+#define ENGINE_ENDPOINT_PATH_MAX (ENGINE_PIPE_PATH_MAX - 1) /* that is made: epoll_mark.c */
 #define ENGINE_HOST_BYTES       256         /* a host name with its NUL */
 /* Connections that wait for an accept: the default, Linux's own since 5.4 (net.core.somaxconn), and
  * the most that Windows takes [docs: listen]. Each system cuts it to its own maximum. */

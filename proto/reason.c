@@ -37,6 +37,35 @@ int sl_reason_value(sl_reason *reason, int status, const char *where, const char
     return status;
 }
 
+int sl_reason_about(sl_reason *reason, int status, const char *where, uint64_t value,
+                    const char *what) {
+    if (reason != NULL) {
+        sl_text text;
+        begin(reason, &text, where);
+        sl_text_append_u64(&text, value);
+        sl_text_append(&text, " ");
+        sl_text_append(&text, what);
+        end(reason, &text);
+    }
+    return status;
+}
+
+int sl_reason_sizeof(sl_reason *reason, int status, const char *where, uint64_t size,
+                     const char *type, uint64_t right) {
+    if (reason != NULL) {
+        sl_text text;
+        begin(reason, &text, where);
+        sl_text_append(&text, "is ");
+        sl_text_append_u64(&text, size);
+        sl_text_append(&text, ", must be sizeof(");
+        sl_text_append(&text, type);
+        sl_text_append(&text, "), ");
+        sl_text_append_u64(&text, right);
+        end(reason, &text);
+    }
+    return status;
+}
+
 int sl_reason_too_long(sl_reason *reason, int status, const char *where, uint64_t length,
                        uint64_t max) {
     if (reason != NULL) {

@@ -21,6 +21,12 @@ int sl_reason_set(sl_reason *reason, int status, const char *where, const char *
 /* "WHERE: WHAT (VALUE)". */
 int sl_reason_value(sl_reason *reason, int status, const char *where, const char *what,
                     uint64_t value);
+/* "WHERE: VALUE WHAT". */
+int sl_reason_about(sl_reason *reason, int status, const char *where, uint64_t value,
+                    const char *what);
+/* "WHERE: is SIZE, must be sizeof(TYPE), RIGHT". */
+int sl_reason_sizeof(sl_reason *reason, int status, const char *where, uint64_t size,
+                     const char *type, uint64_t right);
 /* "WHERE: LENGTH bytes, at most MAX". */
 int sl_reason_too_long(sl_reason *reason, int status, const char *where, uint64_t length,
                        uint64_t max);

@@ -13,8 +13,9 @@ enum {
     CLI_EXIT_OK = 0,
     CLI_EXIT_FOUND = 1,     /* it ran, and found what must not be; or could not write its output */
     CLI_EXIT_USAGE = 2,     /* the command line is wrong */
-    CLI_EXIT_NOBROKER = 3,  /* no broker there, or it cannot be used */
+    CLI_EXIT_NOBROKER = 3,  /* no broker there, it cannot be used, or it was lost */
     CLI_EXIT_UNCERTAIN = 4, /* selftest: nothing failed, but not everything could be certified */
+    CLI_EXIT_INTERRUPTED = 5, /* hangtest: it was interrupted, and had found nothing wrong */
 };
 
 typedef enum args_kind {

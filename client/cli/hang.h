@@ -63,6 +63,7 @@ typedef struct hang_lane {
     /* What happened. Written by the lane, read by the main thread also while it runs. */
     sl_atomic_u64 outcomes[HANG_KINDS][SLUICE_STATUS_COUNT];
     sl_atomic_u64 unexpected; /* outcomes that this workload cannot explain */
+    sl_atomic_u64 lost;       /* ... that the loss of the broker explains */
     sl_atomic_u64 over_1s, over_30s;
     sl_atomic_u64 slowest_ns;
     sl_atomic_u32 slowest_kind;
@@ -147,6 +148,8 @@ typedef struct hang_test {
     sl_atomic_u32 running; /* closers at work */
     sl_event finished;     /* running has become 0 */
     sl_atomic_bool stop;   /* end after the present iteration */
+    sl_atomic_bool is_lost; /* the broker */
+    bool is_interrupted;    /* before the end */
     sl_atomic_u32 failed;  /* workers that gave up: their pipes could not be made */
     int failed_status;     /* of the first */
     uint64_t begin_ns, end_ns;
@@ -184,7 +187,8 @@ void hang_broker_settle(hang_test *test, hang_books *ret_books);
 
 /* ---- the report (hang_report.c) ---- */
 
-/* Prints; true = nothing was found that must not be. */
-bool hang_report(const hang_test *test);
+/* Prints. The tool's exit code: CLI_EXIT_OK; _FOUND: something that must not be; _NOBROKER: the
+ * broker was lost, _INTERRUPTED: we were, and until then there was nothing wrong. */
+int hang_report(const hang_test *test);
 
 #endif

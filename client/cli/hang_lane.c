@@ -34,6 +34,13 @@ static bool is_expected(hang_kind kind, int status) {
     }
 }
 
+/* Somebody has ended the broker: that is no finding. One that falls silent is (EUNRESPONSIVE). */
+static bool is_loss(const hang_test *test, int status) {
+    return test->io == &hang_io_broker &&
+           (status == SLUICE_EBROKERLOST || status == SLUICE_ESTALE || status == SLUICE_ESHUTDOWN ||
+            status == SLUICE_ENOBROKER);
+}
+
 int hang_end(hang_lane *lane, hang_kind kind, int status) {
     uint64_t since_ns = atomic_load_explicit(&lane->since_ns, memory_order_relaxed);
     uint64_t age_ns = sl_clock_now_ns(sl_clock_system()) - since_ns;
@@ -42,7 +49,11 @@ int hang_end(hang_lane *lane, hang_kind kind, int status) {
         status = SLUICE_EOS;
     }
     add(&lane->outcomes[kind][-status], 1);
-    if (!is_expected(kind, status)) {
+    if (is_loss(lane->worker->test, status)) {
+        add(&lane->lost, 1);
+        atomic_store(&lane->worker->test->is_lost, true);
+        atomic_store(&lane->worker->test->stop, true);
+    } else if (!is_expected(kind, status)) {
         add(&lane->unexpected, 1);
     }
     if (age_ns > SL_NS_PER_S) {

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "client/cli/args.h"
 #include "client/cli/hang.h"
 #include "client/cli/out.h"
 
@@ -13,12 +14,12 @@
 typedef struct totals {
     uint64_t iterations, operations, cut_short;
     uint64_t outcomes[HANG_KINDS][SLUICE_STATUS_COUNT];
-    uint64_t unexpected, over_1s, over_30s, slowest_ns, corrupt;
+    uint64_t unexpected, lost, over_1s, over_30s, slowest_ns, corrupt;
     uint64_t bytes_read, bytes_written, bytes_in_doubt;
     uint64_t started, completions, doubled, missing;
     uint64_t left_handles, left_operations, left_memory, left_zombies, violations;
     uint32_t slowest_kind;
-    bool verdict;
+    int code; /* the tool's exit code */
 } totals;
 
 static const char *const kind_words[] = {
@@ -39,6 +40,7 @@ static void add_lane(totals *sum, hang_lane *lane) {
         }
     }
     sum->unexpected += atomic_load(&lane->unexpected);
+    sum->lost += atomic_load(&lane->lost);
     sum->over_1s += atomic_load(&lane->over_1s);
     sum->over_30s += atomic_load(&lane->over_30s);
     sum->started += atomic_load(&lane->started);
@@ -76,6 +78,35 @@ static bool leaks(const totals *sum) {
     return sum->left_memory >= sum->iterations && sum->left_memory > POOLS_BYTES;
 }
 
+static bool is_lost(const hang_test *test) {
+    return atomic_load((sl_atomic_bool *)&test->is_lost);
+}
+
+/* Of a run that was cut short they need not be known. */
+static bool books_are_right(const hang_test *test, const totals *sum) {
+    if (test->io != &hang_io_broker) {
+        return true;
+    }
+    if (!test->before.known || !test->after.known) {
+        return is_lost(test) || (test->is_interrupted && !test->before.known);
+    }
+    return sum->left_handles == 0 && sum->left_operations == 0 && sum->left_zombies == 0 &&
+           sum->violations == 0 && !leaks(sum);
+}
+
+static int exit_code(const hang_test *test, const totals *sum) {
+    bool is_clean = books_are_right(test, sum) && test->stuck_count == 0 && sum->over_30s == 0 &&
+                    sum->doubled == 0 && sum->missing == 0 && sum->corrupt == 0 &&
+                    sum->unexpected == 0;
+    bool is_whole = atomic_load((sl_atomic_u32 *)&test->failed) == 0 &&
+                    sum->iterations == test->options.workers * test->options.iterations;
+    return !is_clean              ? CLI_EXIT_FOUND
+           : is_lost(test)        ? CLI_EXIT_NOBROKER
+           : test->is_interrupted ? CLI_EXIT_INTERRUPTED
+           : is_whole             ? CLI_EXIT_OK
+                                  : CLI_EXIT_FOUND;
+}
+
 static void add_up(const hang_test *test, totals *sum) {
     memset(sum, 0, sizeof(*sum));
     for (unsigned i = 0; i < test->worker_count; i++) {
@@ -103,14 +134,7 @@ static void add_up(const hang_test *test, totals *sum) {
         sum->left_zombies = grown(test->before.zombies, test->after.zombies);
         sum->violations = grown(test->before.violations, test->after.violations);
     }
-    bool books_ok = test->io != &hang_io_broker ||
-                    (test->before.known && test->after.known && sum->left_handles == 0 &&
-                     sum->left_operations == 0 && sum->left_zombies == 0 && sum->violations == 0 &&
-                     !leaks(sum));
-    sum->verdict = books_ok && test->stuck_count == 0 && sum->over_30s == 0 && sum->doubled == 0 &&
-                   sum->missing == 0 && sum->corrupt == 0 && sum->unexpected == 0 &&
-                   atomic_load((sl_atomic_u32 *)&test->failed) == 0 &&
-                   sum->iterations == test->options.workers * test->options.iterations;
+    sum->code = exit_code(test, sum);
 }
 
 /* ---- for people ---------------------------------------------------------------------------- */
@@ -145,6 +169,9 @@ static void print_counts(out_text *text, const hang_test *test, const totals *su
     line(text, "  over 1 s", sum->over_1s, "");
     line(text, "  over 30 s (must be 0)", sum->over_30s, "");
     line(text, "stuck at the end (must be 0)", test->stuck_count, "");
+    if (is_lost(test)) {
+        line(text, "  cut short by the broker's loss", sum->lost, "");
+    }
     line(text, "unexplained outcomes (must be 0)", sum->unexpected, "");
     line(text, "wrong bytes (must be 0)", sum->corrupt, "");
     if (test->io == &hang_io_broker) {
@@ -153,7 +180,10 @@ static void print_counts(out_text *text, const hang_test *test, const totals *su
         line(text, "  missing (must be 0)", sum->missing, "");
     }
     if (test->io == &hang_io_broker && !test->after.known) {
-        out_print(text, "left in the broker: NOT KNOWN, it no longer answers\n");
+        out_print(text, "left in the broker: NOT KNOWN, %s\n",
+                  is_lost(test)          ? "it was lost"
+                  : test->is_interrupted ? "the test was interrupted"
+                                         : "it no longer answers");
     } else if (test->io == &hang_io_broker) {
         line(text, "left in the broker: handles", sum->left_handles, "");
         line(text, "  operations", sum->left_operations, "");
@@ -182,9 +212,12 @@ static void print_people(out_text *text, const hang_test *test, const totals *su
                   atomic_load((sl_atomic_u32 *)&test->failed),
                   sl_status_sentence(test->failed_status));
     }
-    out_print(text, "\n%s\n",
-              sum->verdict ? "PASSED: no hang, nothing lost, nothing left."
-                           : "FAILED: see the lines that must be 0.");
+    out_print(text, "\n%s%s%s\n",
+              is_lost(test) ? "BROKER LOST: it ended before the test did.\n" : "",
+              test->is_interrupted ? "INTERRUPTED: these are the figures until then.\n" : "",
+              sum->code == CLI_EXIT_OK      ? "PASSED: no hang, nothing lost, nothing left."
+              : sum->code == CLI_EXIT_FOUND ? "FAILED: see the lines that must be 0."
+                                            : "Nothing was wrong until then.");
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------- */
@@ -237,6 +270,8 @@ static void print_json(out_text *text, const hang_test *test, const totals *sum)
     out_json_u64(&json, "hangs",
                  sum->over_30s > test->stuck_count ? sum->over_30s : test->stuck_count);
     out_json_u64(&json, "unexplained_outcomes", sum->unexpected);
+    out_json_bool(&json, "broker_lost", is_lost(test));
+    out_json_bool(&json, "interrupted", test->is_interrupted);
     out_json_u64(&json, "workers_given_up", atomic_load((sl_atomic_u32 *)&test->failed));
     out_json_u64(&json, "wrong_bytes", sum->corrupt);
     out_json_u64(&json, "bytes_written", sum->bytes_written);
@@ -249,11 +284,11 @@ static void print_json(out_text *text, const hang_test *test, const totals *sum)
     out_json_u64(&json, "slowest_ns", sum->slowest_ns);
     out_json_string(&json, "slowest_call", kind_words[sum->slowest_kind]);
     out_json_u64(&json, "time_ns", test->end_ns - test->begin_ns);
-    out_json_bool(&json, "passed", sum->verdict);
+    out_json_bool(&json, "passed", sum->code == CLI_EXIT_OK);
     out_json_end_object(&json);
 }
 
-bool hang_report(const hang_test *test) {
+int hang_report(const hang_test *test) {
     totals sum;
     out_text text = {0};
     add_up(test, &sum);
@@ -262,5 +297,6 @@ bool hang_report(const hang_test *test) {
     } else {
         print_people(&text, test, &sum);
     }
-    return out_flush(&text, SL_SINK_OUTPUT) && sum.verdict;
+    bool is_written = out_flush(&text, SL_SINK_OUTPUT);
+    return !is_written && sum.code == CLI_EXIT_OK ? CLI_EXIT_FOUND : sum.code;
 }

@@ -79,7 +79,7 @@ static void watch_until_end(hang_test *test) {
     uint64_t next_progress_ns = test->begin_ns + SL_NS_PER_S;
     bool out_of_patience = false;
     bool ended = false;
-    while (!ended && !out_of_patience) {
+    while (!ended && !out_of_patience && !os_is_interrupted()) {
         ended = sl_event_wait_until(&test->finished, sl_clock_now_ns(clock) + LOOK_EVERY_NS);
         uint64_t now_ns = sl_clock_now_ns(clock);
         out_of_patience = !ended && watch(test, now_ns);
@@ -97,7 +97,11 @@ static void watch_until_end(hang_test *test) {
     }
     /* Workers that are not stuck end their iteration; then what is still inside a call is stuck. */
     atomic_store(&test->stop, true);
-    (void)sl_event_wait_until(&test->finished, test->end_ns + JOIN_NS);
+    test->is_interrupted = !out_of_patience;
+    ended = sl_event_wait_until(&test->finished, test->end_ns + JOIN_NS);
+    if (ended && test->is_interrupted) {
+        return;
+    }
     for (unsigned i = 0; i < test->worker_count; i++) {
         for (unsigned role = 0; role < 3; role++) {
             hang_lane *lane = lane_at(&test->workers[i], role);
@@ -232,7 +236,9 @@ static int run_once(hang_test *test) {
         return status;
     }
     run_lanes(test);
-    for (unsigned i = 0; i < test->worker_count && test->is_mixed && test->stuck_count == 0; i++) {
+    bool has_sockets =
+        test->is_mixed && test->stuck_count == 0 && !atomic_load(&test->is_lost);
+    for (unsigned i = 0; i < test->worker_count && has_sockets; i++) {
         int check = test->io->socket_check(&test->workers[i]);
         if (check != SLUICE_OK) {
             out_complain("hangtest: worker %u: the socket carries nothing any more: %s\n", i,
@@ -260,13 +266,14 @@ int hang_run(hang_test *test) {
     test->options.iterations = iterations < WARM_UP ? iterations : WARM_UP;
     status = run_once(test);
     test->options.iterations = iterations;
-    if (status != SLUICE_OK || test->stuck_count > 0 || atomic_load(&test->failed) > 0) {
+    if (status != SLUICE_OK || test->stuck_count > 0 || atomic_load(&test->failed) > 0 ||
+        atomic_load(&test->is_lost) || test->is_interrupted) {
         return status;
     }
     drop_workers(test);
     hang_broker_settle(test, &test->before);
     status = run_once(test);
-    if (status == SLUICE_OK && test->stuck_count == 0) {
+    if (status == SLUICE_OK && test->stuck_count == 0 && !atomic_load(&test->is_lost)) {
         hang_broker_settle(test, &test->after);
     }
     return status;

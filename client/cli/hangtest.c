@@ -30,7 +30,8 @@ static const char about[] =
     "  sluice hangtest --via direct --scenario mixed --patience 10s\n"
     "\n"
     "Exit code: 0 = nothing hung, nothing came twice or not at all, nothing was left in the\n"
-    "broker; 1 = something did (the lines that must be 0 say what); 3 = no broker.\n";
+    "broker; 1 = something did (the lines that must be 0 say what); 3 = no broker, or it was\n"
+    "lost; 5 = interrupted (Ctrl-C). With 3 and 5 nothing was wrong until then.\n";
 
 static args_verdict parse(hang_options *options, int count, char **argv) {
     static const char *const vias[] = {"broker", "direct", NULL};
@@ -99,15 +100,17 @@ int command_hangtest(int count, char **argv) {
                      "it is there on Windows only\n");
         return CLI_EXIT_USAGE;
     }
-    if (hang_run(&test) != SLUICE_OK) {
+    os_catch_interrupt();
+    int status = hang_run(&test);
+    if (status != SLUICE_OK) {
         hang_deinit(&test);
-        return CLI_EXIT_NOBROKER;
+        return session_exit_code(status);
     }
-    bool passed = hang_report(&test);
+    int code = hang_report(&test);
     if (test.stuck_count > 0) {
         (void)out_end();
         os_leave(CLI_EXIT_FOUND); /* threads that are inside calls cannot be joined */
     }
     hang_deinit(&test);
-    return passed ? CLI_EXIT_OK : CLI_EXIT_FOUND;
+    return code;
 }

@@ -104,12 +104,13 @@ int command_status(int count, char **argv) {
         return verdict == ARGS_SHOWN ? CLI_EXIT_OK : CLI_EXIT_USAGE;
     }
     sluice_session *session;
-    if (session_open("status", &choice, &session) != SLUICE_OK) {
-        return CLI_EXIT_NOBROKER;
+    int status = session_open("status", &choice, &session);
+    if (status != SLUICE_OK) {
+        return session_exit_code(status);
     }
     sluice_broker_info info = {.size = sizeof(info)};
     sluice_session_info own = {.size = sizeof(own)};
-    int status = sluice_broker_status(session, CALL_NS, &info);
+    status = sluice_broker_status(session, CALL_NS, &info);
     (void)sluice_session_get_info(session, &own);
     if (status != SLUICE_OK) {
         session_complain("status", session, status);
@@ -281,8 +282,9 @@ int command_ops(int count, char **argv) {
                                      .min_age_ns = older_ns,
                                      .row_size = sizeof(sluice_ops_row)};
     sluice_session *session;
-    if (session_open("ops", &choice, &session) != SLUICE_OK) {
-        return CLI_EXIT_NOBROKER;
+    int status = session_open("ops", &choice, &session);
+    if (status != SLUICE_OK) {
+        return session_exit_code(status);
     }
     int code = show_ops(session, &pages);
     (void)sluice_session_close(session);

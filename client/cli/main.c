@@ -39,8 +39,9 @@ static void show_help(void) {
               "  sluice hangtest --iterations 2000\n"
               "  sluice ops --older 5s       while something seems slow\n\n"
               "Exit codes: 0 fine; 1 it ran and found something wrong, or could not write;\n"
-              "2 wrong usage; 3 no broker there, or it cannot be used;\n"
-              "4 selftest: nothing failed, but not everything could be certified.\n");
+              "2 wrong usage; 3 no broker there, it cannot be used, or it was lost;\n"
+              "4 selftest: nothing failed, but not everything could be certified;\n"
+              "5 hangtest: it was interrupted, and had found nothing wrong.\n");
     (void)out_flush(&text, SL_SINK_OUTPUT);
 }
 

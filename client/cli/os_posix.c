@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "base/sink.h"
 
 bool os_is_terminal(void) {
@@ -30,6 +31,30 @@ void os_prepare(void) {
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
+}
+
+const os_broker_words os_words = {
+    .starts = "\"sluiced run\" starts one",
+    .elsewhere = " (that of\nthe systemd service is /run/sluice/broker)",
+    .access = " (they also have\nto get into the directory of the socket)",
+};
+
+static sl_atomic_bool is_interrupted;
+
+static void on_interrupt(int signal) {
+    (void)signal;
+    atomic_store(&is_interrupted, true);
+}
+
+void os_catch_interrupt(void) {
+    struct sigaction once = {.sa_handler = on_interrupt,
+                             .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+    (void)sigaction(SIGINT, &once, NULL);
+    (void)sigaction(SIGTERM, &once, NULL);
+}
+
+bool os_is_interrupted(void) {
+    return atomic_load(&is_interrupted);
 }
 
 uint64_t os_process_id(void) {

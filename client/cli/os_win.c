@@ -6,6 +6,7 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
+#include "base/atomic.h"
 #include "base/sink.h"
 
 bool os_is_terminal(void) {
@@ -25,6 +26,29 @@ void os_leave(int code) {
 void os_prepare(void) {
     uint32_t os_error;
     (void)sl_sink_prepare(&os_error);
+}
+
+const os_broker_words os_words = {
+    .starts = "\"sluiced run\" or \"sluiced service start\" starts one",
+    .elsewhere = "",
+    .access = "",
+};
+
+static sl_atomic_bool is_interrupted;
+
+/* On a thread of the system's. */
+static BOOL WINAPI on_interrupt(DWORD event) {
+    bool is_first = (event == CTRL_C_EVENT || event == CTRL_BREAK_EVENT) &&
+                    !atomic_exchange(&is_interrupted, true);
+    return is_first ? TRUE : FALSE;
+}
+
+void os_catch_interrupt(void) {
+    (void)SetConsoleCtrlHandler(on_interrupt, TRUE);
+}
+
+bool os_is_interrupted(void) {
+    return atomic_load(&is_interrupted);
 }
 
 uint64_t os_process_id(void) {

@@ -367,7 +367,14 @@ const char *out_duration(uint64_t duration_ns, char text[OUT_NUMBER_BYTES]) {
         (void)snprintf(text, OUT_NUMBER_BYTES, "%.1f s", value / 1e9);
     } else {
         unsigned long long seconds = duration_ns / 1000000000u;
-        (void)snprintf(text, OUT_NUMBER_BYTES, "%llu min %llu s", seconds / 60, seconds % 60);
+        bool is_hours = seconds >= 3600;
+        unsigned long long whole = is_hours ? seconds / 3600 : seconds / 60;
+        unsigned long long rest = is_hours ? seconds / 60 % 60 : seconds % 60;
+        int length = snprintf(text, OUT_NUMBER_BYTES, "%llu %s", whole, is_hours ? "h" : "min");
+        if (rest != 0) {
+            (void)snprintf(text + length, OUT_NUMBER_BYTES - (size_t)length, " %llu %s", rest,
+                           is_hours ? "min" : "s");
+        }
     }
     return text;
 }

@@ -103,7 +103,7 @@ void out_table_end(out_table *table, out_text *text);
 
 /* "1,234,567" */
 const char *out_number(uint64_t value, char text[OUT_NUMBER_BYTES]);
-/* "1.23 us", "4.5 ms", "12 s", "3 min 20 s" */
+/* "1.23 us", "4.5 ms", "12 s", "3 min 20 s", "24 h" */
 const char *out_duration(uint64_t duration_ns, char text[OUT_NUMBER_BYTES]);
 /* "12 B", "1.5 KiB" */
 const char *out_bytes(uint64_t bytes, char text[OUT_NUMBER_BYTES]);

@@ -358,11 +358,12 @@ static int run_with_broker(const selftest_options *options) {
     const session_choice choice = {
         .client_name = "sluice selftest", .is_private = true, .broker_path = options->broker_path};
     (void)snprintf(iterations, sizeof(iterations), "%llu", (unsigned long long)options->iterations);
-    if (session_open("selftest", &choice, &session) != SLUICE_OK) {
-        return CLI_EXIT_NOBROKER;
+    int32_t status = session_open("selftest", &choice, &session);
+    if (status != SLUICE_OK) {
+        return session_exit_code(status);
     }
     (void)sluice_session_get_info(session, &info);
-    int32_t status = sluice_broker_status(session, CALL_NS, &broker);
+    status = sluice_broker_status(session, CALL_NS, &broker);
     if (status != SLUICE_OK) { /* who we are to it is compared, and may use the service */
         out_complain("selftest: the broker's status: %s\n", sluice_status_name(status));
         (void)sluice_session_close(session);

@@ -7,46 +7,69 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "client/cli/os.h"
 #include "client/cli/out.h"
 
-/* What a person can do about it, or NULL. */
-static const char *advice(const session_choice *choice, int status, const char *detail) {
+/* What a person can do where no broker is. */
+static void advise_absence(out_text *text, const session_choice *choice) {
+    out_print(text, "%s; %s;\n--endpoint NAME is for one elsewhere%s.\n", os_words.starts,
+              choice->without != NULL ? choice->without
+                                      : "--private starts one for this command alone",
+              os_words.elsewhere);
+}
+
+/* ... about a private broker, or NULL. */
+static const char *private_advice(const session_choice *choice, int status, const char *detail) {
+    bool has_program = strstr(detail, "there is no program") == NULL;
+    if (choice->broker_path != NULL &&
+        (status == SLUICE_EACCESS || (status == SLUICE_ENOBROKER && has_program))) {
+        return "--broker wants sluiced itself: a program that this user may run.";
+    }
+    return status == SLUICE_ENOBROKER || status == SLUICE_ENOTFOUND
+               ? "--broker PATH says which sluiced to start."
+           : status == SLUICE_EVERSION
+               ? "Broker and tool are of different versions: install both from one release."
+               : NULL;
+}
+
+/* ... about one that is, or should be, there. */
+static void advise(out_text *text, const session_choice *choice, int status, const char *detail) {
     switch (status) {
     case SLUICE_ENOBROKER:
     case SLUICE_ENOTFOUND:
-        return choice->is_private ? "--broker PATH says which sluiced to start."
-               /* Where something is already, nothing more is to be started. */
-               : strstr(detail, "no broker listens") == NULL
-                   ? "Look at --endpoint: what is there is no broker."
-                   : "\"sluiced run\" or \"sluiced service start\" starts one; --private starts\n"
-                     "one for this command alone; --endpoint NAME is for one elsewhere (that of\n"
-                     "the systemd service is /run/sluice/broker).";
-    case SLUICE_EINVAL:
-        return choice->is_private ? NULL
-                                  : "Look at --endpoint: is that a pipe's name, or a path? And\n"
-                                    "--broker-user wants \"uid N\" or a SID.";
-    case SLUICE_EACCESS:
-        if (choice->is_private) {
-            return choice->broker_path == NULL
-                       ? NULL
-                       : "--broker wants sluiced itself: a program that this user may run.";
+        /* Where something is already, nothing more is to be started. */
+        if (strstr(detail, "no broker listens") == NULL) {
+            out_print(text, "Look at --endpoint: what is there is no broker.\n");
+        } else {
+            advise_absence(text, choice);
         }
-        return "This user may not use that broker: it lets in its own user, and those that its\n"
-               "--allow names (on Linux they also have to get into the directory of the socket).";
+        break;
+    case SLUICE_EACCESS:
+        out_print(text,
+                  "This user may not use that broker: it lets in its own user, and those that its\n"
+                  "--allow names%s.\n",
+                  os_words.access);
+        break;
     case SLUICE_EVERSION:
-        return "Broker and tool are of different versions: install both from one release.";
+        out_print(text,
+                  "Broker and tool are of different versions: install both from one release.\n");
+        break;
     case SLUICE_EUNTRUSTED:
-        return "Somebody else answers under that name. Stop it, give another --endpoint, or, if it "
-               "is\nthe right one, say whose it is: --broker-user WHO.";
+        out_print(text,
+                  "Somebody else answers under that name. Stop it, give another --endpoint, or, if "
+                  "it is\nthe right one, say whose it is: --broker-user WHO.\n");
+        break;
     case SLUICE_EUNRESPONSIVE:
     case SLUICE_ETIMEDOUT:
-        return "Something is there but does not answer: look at its log, or restart it.";
-    default: return NULL;
+        out_print(text,
+                  "Something is there but does not answer: look at its log, or restart it.\n");
+        break;
+    default: break;
     }
 }
 
-/* The library names its own fields; people have given options. */
-static void say_detail(out_text *text, const session_choice *choice, const char *detail) {
+/* The library names its own fields; people have given options. NULL: it is about none of them. */
+static const char *say_detail(out_text *text, const session_choice *choice, const char *detail) {
     const struct {
         const char *value;
         const char *field;
@@ -60,10 +83,27 @@ static void say_detail(out_text *text, const session_choice *choice, const char 
         size_t length = strlen(names[i].field);
         if (names[i].value != NULL && strncmp(detail, names[i].field, length) == 0) {
             out_print(text, "%s%s", names[i].option, detail + length);
-            return;
+            return names[i].value;
         }
     }
     out_print(text, "%s", detail);
+    return NULL;
+}
+
+/* The value of an option makes no sense: then that is all, as with any other option. */
+static bool complain_of_usage(const char *command, const session_choice *choice, int status,
+                              const char *detail) {
+    out_text text = {0};
+    out_print(&text, "sluice %s: ", command);
+    const char *value = say_detail(&text, choice, detail);
+    if (value == NULL || (status != SLUICE_EINVAL && status != SLUICE_ENAMETOOLONG)) {
+        out_deinit(&text);
+        return false;
+    }
+    out_print(&text, ", not \"%.60s%s\" (see: sluice %s --help)\n", value,
+              strlen(value) > 60 ? "..." : "", command);
+    (void)out_flush(&text, SL_SINK_ERROR);
+    return true;
 }
 
 /* "(ENAME)"; of EOS the number says more than the name. */
@@ -89,18 +129,20 @@ static void complain(const char *command, const session_choice *choice, int stat
     out_text text = {0};
     out_print(&text, "sluice %s: ", command);
     if (says_all) {
-        say_detail(&text, choice, detail);
+        (void)say_detail(&text, choice, detail);
         say_status(&text, status);
     } else {
         out_print(&text, "%s: %s", where, sentence);
         say_status(&text, status);
         out_print(&text, "%s", detail[0] != '\0' ? ": " : "");
-        say_detail(&text, choice, detail);
+        (void)say_detail(&text, choice, detail);
     }
     out_print(&text, "\n");
-    const char *help = advice(choice, status, detail);
+    const char *help = choice->is_private ? private_advice(choice, status, detail) : NULL;
     if (help != NULL) {
         out_print(&text, "%s\n", help);
+    } else if (!choice->is_private) {
+        advise(&text, choice, status, detail);
     }
     (void)out_flush(&text, SL_SINK_ERROR);
 }
@@ -116,10 +158,19 @@ int session_open(const char *command, const session_choice *choice, sluice_sessi
     options.broker_path = choice->broker_path;
     options.expected_user = choice->broker_user;
     int status = sluice_open(&options, ret_session);
+    if (status != SLUICE_OK && complain_of_usage(command, choice, status, detail)) {
+        return SLUICE_EINVAL;
+    }
     if (status != SLUICE_OK) {
         complain(command, choice, status, detail);
     }
     return status;
+}
+
+int session_exit_code(int status) {
+    return status == SLUICE_OK       ? CLI_EXIT_OK
+           : status == SLUICE_EINVAL ? CLI_EXIT_USAGE
+                                     : CLI_EXIT_NOBROKER;
 }
 
 void session_complain(const char *command, sluice_session *session, int status) {

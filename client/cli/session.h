@@ -16,6 +16,7 @@ typedef struct session_choice {
     bool is_private;
     const char *client_name;
     uint32_t delivery;
+    const char *without; /* what the command can do instead; NULL = --private */
 } session_choice;
 
 /* The options that every command with a broker has; for the tables of options. */
@@ -42,8 +43,11 @@ typedef struct session_choice {
         "private", ARGS_EXCLUDES, "broker-user" \
     }
 
-/* Opens a session. On failure says what is wrong and what to do. */
+/* Opens a session. On failure says what is wrong and what to do. EINVAL: the value of an option,
+ * whatever the library calls it. */
 int session_open(const char *command, const session_choice *choice, sluice_session **ret_session);
+/* The tool's exit code for what session_open returned. */
+int session_exit_code(int status);
 /* A call of that session has failed: says so, and what the broker said if it ended the session. */
 void session_complain(const char *command, sluice_session *session, int status);
 

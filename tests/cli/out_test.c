@@ -61,6 +61,15 @@ static void expect_print(const char *given, const char *shown) {
     out_deinit(&text);
 }
 
+static void expect_duration(uint64_t s, const char *wanted) {
+    char text[OUT_NUMBER_BYTES];
+    const char *shown = out_duration(s * UINT64_C(1000000000), text);
+    if (strcmp(shown, wanted) != 0) {
+        fprintf(stderr, "shown: %s wanted: %s\n", shown, wanted);
+    }
+    SL_CHECK(strcmp(shown, wanted) == 0, "a time is shown as people say it");
+}
+
 int main(void) {
     expect("plain name", "plain name");
     expect("\x1b]0;owned\a\x1b[2J", "?]0;owned??[2J");
@@ -85,6 +94,13 @@ int main(void) {
     expect_print("0.1.0", "0.1.0");
     expect_print("\x1b]0;owned\a\r", "?]0;owned??");
     expect_print("rtl\xe2\x80\xae\xe2\x80\xa8\xff", "rtl???");
+    expect_duration(119, "119.0 s");
+    expect_duration(120, "2 min");
+    expect_duration(200, "3 min 20 s");
+    expect_duration(3599, "59 min 59 s");
+    expect_duration(3600, "1 h");
+    expect_duration(24 * 3600, "24 h");
+    expect_duration(24 * 3600 + 61, "24 h 1 min");
     puts("ok");
     return 0;
 }

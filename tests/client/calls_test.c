@@ -1,6 +1,7 @@
 /*
  * calls_test.c - the synchronous calls: what they return, when, and what is never lost.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/client/rig.h"
@@ -141,12 +142,19 @@ static void test_unresponsive(void **state) {
     uint64_t start_ns = rig_now_ns();
     assert_int_equal(sluice_read(r->session, ends[0], &byte, 1, 0, SLUICE_NO_TIMEOUT, NULL),
                      SLUICE_EUNRESPONSIVE);
+    assert_non_null(strstr(sluice_last_error()->detail,
+                           "the broker owed an answer, and was silent for 600 ms: "));
     uint64_t took_ns = rig_now_ns() - start_ns;
     assert_true(took_ns >= 550 * SL_NS_PER_MS && took_ns < 600 * SL_NS_PER_MS + RIG_SLACK_NS);
     assert_true(fake_count(&r->fake, SL_REQUEST_PING) == 1);
     fake_set_mode(&r->fake, FAKE_NORMAL);
     assert_int_equal(sluice_read(r->session, ends[0], &byte, 1, 0, RIG_LONG_NS, NULL),
                      SLUICE_ESTALE);
+    char wanted[SLUICE_DETAIL_BYTES];
+    (void)snprintf(wanted, sizeof(wanted),
+                   "handle: %llu is of a connection that is lost; open it again",
+                   (unsigned long long)ends[0]);
+    assert_string_equal(sluice_last_error()->detail, wanted);
     assert_int_equal(sluice_pair(r->session, RIG_LONG_NS, &result), 0);
 }
 

@@ -177,8 +177,10 @@ static void test_not_trusted(void **state) {
     rig *r = *state;
     sluice_session_info info = {.size = sizeof(info)};
     assert_int_equal(sluice_session_get_info(r->session, &info), 0);
-    char wanted[sizeof(info.broker_user) + 32];
-    (void)snprintf(wanted, sizeof(wanted), "the server's user: %s", info.broker_user);
+    char wanted[sizeof(info.broker_user) + 64];
+    (void)snprintf(wanted, sizeof(wanted),
+                   "expected_user: the server's user is %s, not S-1-5-21-1-2-3-4",
+                   info.broker_user);
     sluice_open_options strange = {.mode = SLUICE_MODE_SERVICE,
                                    .endpoint = r->fake.endpoint,
                                    .expected_user = "S-1-5-21-1-2-3-4"};

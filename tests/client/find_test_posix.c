@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "base/status.h"
+#include "client/include/sluice/sluice.h"
 #include "client/launch.h"
 
 #define STRANGER 4501u /* no user of any system we know */
@@ -39,8 +40,24 @@ static void copy_itself(void) {
     (void)close(to);
 }
 
-/* In the copy. It says all places at which it has looked. */
-static int answer(const char *self) {
+/* A program is told, too. */
+static bool is_told(const char *passed) {
+    char why[SLUICE_DETAIL_BYTES] = "";
+    char wanted[SLUICE_DETAIL_BYTES];
+    sluice_session *session;
+    sluice_open_options options = {.size = sizeof(options),
+                                   .mode = SLUICE_MODE_PRIVATE,
+                                   .ret_detail = why,
+                                   .detail_size = sizeof(why)};
+    (void)snprintf(wanted, sizeof(wanted), "set broker_path. Passed over: %s", passed);
+    int32_t status = sluice_open(&options, &session);
+    printf("%d: %s\n", (int)status, why);
+    return status == SLUICE_ENOBROKER && strstr(why, wanted) != NULL;
+}
+
+/* In the copy. It says all places at which it has looked, and what it has passed over: `passed`.
+ */
+static int answer(const char *self, const char *passed) {
     char wanted[128];
     (void)snprintf(wanted, sizeof(wanted), "%.*s/{sluiced,../libexec/sluice/sluiced}",
                    (int)(strrchr(self, '/') - self), self);
@@ -48,21 +65,36 @@ static int answer(const char *self) {
     char text[512];
     sl_text tried;
     sl_text_init(&tried, text, sizeof(text) - 1);
-    int status = client_launch_find(path, sizeof(path), &tried);
+    char over_text[512];
+    sl_text over;
+    sl_text_init(&over, over_text, sizeof(over_text) - 1);
+    int status = client_launch_find(path, sizeof(path), &tried, &over);
     text[tried.length] = '\0';
-    printf("tried: %s\n", text);
+    over_text[over.length] = '\0';
+    printf("tried: %s, passed over: %s\n", text, over_text);
     if (status == SLUICE_ENOTFOUND && strstr(text, wanted) == NULL) {
         return 4;
+    }
+    if (strncmp(over_text, passed, strlen(passed)) != 0 || (over.length > 0) != (*passed != '\0')) {
+        return 5;
+    }
+    if (*passed != '\0' && !is_told(passed)) {
+        return 6;
     }
     return status == SLUICE_OK ? 0 : status == SLUICE_ENOTFOUND ? 1 : 2;
 }
 
-static void expect_found(bool is_found) {
+/* `passed`: why what was planted is passed over, or NULL. */
+static void expect_found(bool is_found, const char *passed) {
+    char words[200] = "";
+    if (passed != NULL) {
+        (void)snprintf(words, sizeof(words), "%s%s", passed, planted);
+    }
     int status = 0;
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        (void)execl(program, program, ASK, (char *)NULL);
+        (void)execl(program, program, ASK, words, (char *)NULL);
         _exit(3);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -72,22 +104,24 @@ static void expect_found(bool is_found) {
 
 static void test_whose(void **state) {
     (void)state;
-    expect_found(false);
+    expect_found(false, NULL);
     int fd = open(planted, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
     assert_true(fd >= 0 && close(fd) == 0);
     assert_int_equal(chmod(planted, 0755), 0);
-    expect_found(true);
+    expect_found(true, NULL);
     assert_int_equal(chmod(planted, 0757), 0); /* others may write it */
-    expect_found(false);
+    expect_found(false, "others can write to ");
+    assert_int_equal(chmod(planted, 0644), 0);
+    expect_found(false, "this user may not run, or look at, ");
     assert_int_equal(chmod(planted, 0755), 0);
     if (geteuid() != 0) {
         print_message("skipped: only root can plant another user's\n");
         return;
     }
     assert_int_equal(chown(planted, STRANGER, STRANGER), 0);
-    expect_found(false);
+    expect_found(false, "neither root's, yours, nor of who owns what it lies beside: ");
     assert_int_equal(chown(program, STRANGER, STRANGER), 0); /* whose code runs here already */
-    expect_found(true);
+    expect_found(true, NULL);
 }
 
 static int set_up(void **state) {
@@ -109,8 +143,8 @@ static int clean_up(void **state) {
 }
 
 int main(int argc, char **argv) {
-    if (argc > 1 && strcmp(argv[1], ASK) == 0) {
-        return answer(argv[0]);
+    if (argc > 2 && strcmp(argv[1], ASK) == 0) {
+        return answer(argv[0], argv[2]);
     }
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_whose)};
     return cmocka_run_group_tests_name("find", tests, set_up, clean_up);

@@ -182,7 +182,7 @@ static void test_words(void **state) {
     SAYS(sluice_ping(r->session, 0, &result),
          "timeout_ns: 0 has passed already; SLUICE_NO_TIMEOUT is none");
     SAYS(sluice_close(r->session, 12345, 1, &result),
-         "handle: not one that this session has open (12345)");
+         "handle: 12345 is not one that this session has open");
     SAYS(sluice_ops(r->session, NULL, 1, rows, 0, &count, &cursor),
          "capacity: is 0; a page has room for 1 row at least");
     SAYS(sluice_ops(r->session, NULL, 1, rows, 1, NULL, &cursor), "ret_count: is NULL");
@@ -190,7 +190,7 @@ static void test_words(void **state) {
          "timeout_ns: 0 has passed already; the close goes on by itself");
     result.size = 4;
     SAYS(sluice_pair(r->session, 1, &result),
-         "ret_result->size: must be sizeof(sluice_result) (4)");
+         "ret_result->size: is 4, must be sizeof(sluice_result), 256");
     /* A success leaves it alone. */
     assert_int_equal(sluice_ping(r->session, RIG_LONG_NS, NULL), SLUICE_OK);
     assert_int_equal(sluice_last_error()->status, SLUICE_EINVAL);

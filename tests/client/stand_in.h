@@ -38,5 +38,7 @@ extern const stand_in_refusal stand_in_refusals[2];
 extern const stand_in_refusal stand_in_no_start;
 /* The folder that a broker has: a part of its path's text. */
 extern const char *const stand_in_root;
+/* What is told of a broker's exit code, if it is 1. */
+extern const char *const stand_in_exit_words;
 
 #endif

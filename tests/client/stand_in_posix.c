@@ -13,6 +13,7 @@
 #include "base/status.h"
 
 const char *const stand_in_root = "in</>";
+const char *const stand_in_exit_words = ""; /* it is init's to know */
 const stand_in_refusal stand_in_refusals[2] = {
     {SLUICE_EINVAL, ENOENT, "No such file or directory"},
     {SLUICE_EINVAL, EISDIR, "Is a directory"},

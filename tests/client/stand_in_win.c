@@ -12,6 +12,7 @@
 #define PATH_CHARS 512
 
 const char *const stand_in_root = "system32>";
+const char *const stand_in_exit_words = ", with exit code 1";
 const stand_in_refusal stand_in_refusals[2] = {
     {SLUICE_EINVAL, ERROR_PATH_NOT_FOUND, "there is no such folder (Windows error 3)"},
     {SLUICE_EACCESS, ERROR_ACCESS_DENIED, "no permission, or a folder (Windows error 5)"},

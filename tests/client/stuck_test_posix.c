@@ -70,6 +70,18 @@ static int lease_program(void) {
     return fd;
 }
 
+/* A private broker's start; the path may be cut. */
+static void expect_waits_for(const char *why, const char *what, const char *path) {
+    char wanted[SLUICE_DETAIL_BYTES * 2];
+    (void)snprintf(wanted, sizeof(wanted),
+                   "the system has not started the private broker in time; it is still %s%s", what,
+                   path);
+    size_t length = strlen(why);
+    assert_true(length > strlen(wanted) - strlen(path) && length <= strlen(wanted));
+    wanted[length] = '\0';
+    assert_string_equal(why, wanted);
+}
+
 /* It is killed where it stands, as far as the system lets it; what comes back late ends, and
  * nothing is left of it. Another session, opened meanwhile, does not notice. */
 static void test_exec_does_not_come_back(void **state) {
@@ -84,7 +96,7 @@ static void test_exec_does_not_come_back(void **state) {
     for (unsigned i = 0; i < 2; i++) {
         sluice_open_options options = {.mode = SLUICE_MODE_PRIVATE, .broker_path = leased};
         assert_int_equal(open_in_time(&options, why, &session), SLUICE_ETIMEDOUT);
-        assert_string_equal(why, "the system has not started the private broker in time");
+        expect_waits_for(why, "starting ", leased);
     }
     sluice_open_options good = {
         .size = sizeof(good), .mode = SLUICE_MODE_PRIVATE, .broker_path = broker_path};
@@ -231,6 +243,28 @@ static void test_close_on_a_hung_file_system(void **state) {
             await_errands();
         }
     }
+    assert_int_equal(runtime_count(), 0);
+}
+
+/* What the start waits for is told by its path: the log, or the program. */
+static void test_start_on_a_hung_file_system(void **state) {
+    (void)state;
+    if (geteuid() != 0 || !mount_hung()) {
+        skip();
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        char path[PATH_BYTES + sizeof("/sluiced")];
+        char why[SLUICE_DETAIL_BYTES];
+        sluice_session *session = NULL;
+        (void)snprintf(path, sizeof(path), "%s/%s", hung, i == 0 ? "log" : "sluiced");
+        sluice_open_options options = {.mode = SLUICE_MODE_PRIVATE,
+                                       .broker_path = i == 0 ? broker_path : path,
+                                       .private_log = i == 0 ? path : NULL};
+        assert_int_equal(open_in_time(&options, why, &session), SLUICE_ETIMEDOUT);
+        expect_waits_for(why, i == 0 ? "opening private_log: " : "starting ", path);
+    }
+    unmount_hung();
+    await_errands();
     assert_int_equal(runtime_count(), 0);
 }
 
@@ -411,6 +445,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_endpoint_on_a_hung_file_system),
         cmocka_unit_test(test_private_beside_a_hung_runtime),
         cmocka_unit_test(test_close_on_a_hung_file_system),
+        cmocka_unit_test(test_start_on_a_hung_file_system),
         cmocka_unit_test(test_too_many),
         cmocka_unit_test(test_new_pid_namespace),
     };

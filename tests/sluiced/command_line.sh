@@ -146,7 +146,10 @@ windows)
     expect 8 "service run is for the service manager" service run
     ;;
 linux)
-    expect 5 "0: 251 bytes long, and a socket's path has at most 106" run --endpoint "/$long_name"
+    expect 5 "0: 251 bytes long, and an endpoint's path has at most 106" \
+        run --endpoint "/$long_name"
+    expect 5 "0: 107 bytes long, and an endpoint's path has at most 106" \
+        run --endpoint "/$(printf '%0106d' 0)"
     mkdir deep
     export XDG_RUNTIME_DIR="/$long_name"
     expect 5 "too long for an endpoint in it" run

@@ -217,6 +217,7 @@ static void test_help(void **state) {
     for (size_t i = 0; sl_limit_at(i) != NULL; i++) {
         assert_non_null(strstr(help, sl_limit_at(i)->name));
     }
+    assert_non_null(strstr(help, "from / on, of at most 106 bytes"));
     for (const char *line = help; *line != '\0';) {
         size_t length = strcspn(line, "\n");
         assert_true(length <= 100);

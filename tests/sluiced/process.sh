@@ -324,6 +324,8 @@ taken)
     [ "$got" -eq 5 ] || fail "the second broker: exit code $got, not 5"
     [ "$(wc -l <"$work/err")" -eq 1 ] || fail "not one line"
     grep -q "listen on $work/e: another process already listens" "$work/err" || fail "not clear"
+    grep -q "; .sluice status --endpoint $work/e. asks whether it is a broker; or take another" \
+        "$work/err" || fail "what can be done is not said"
     now
     kill -TERM "$pid"
     ends 0 3

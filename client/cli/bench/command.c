@@ -144,6 +144,7 @@ static int open_broker(command *self) {
     sluice_broker_info broker = {.size = sizeof(broker)};
     self->choice.is_private = !self->attach;
     self->choice.client_name = plan->program->name;
+    self->choice.without = "without --attach it starts one of its own";
     int status = session_open("bench", &self->choice, &self->holder);
     if (status != SLUICE_OK) {
         return status;
@@ -256,10 +257,11 @@ static int run(command *self) {
     }
     bench_machine_words(plan->machine, sizeof(plan->machine));
     int status = sl_event_init(&self->done);
-    if (status == SLUICE_OK && needs_broker(plan) && open_broker(self) != SLUICE_OK) {
+    int opened = status == SLUICE_OK && needs_broker(plan) ? open_broker(self) : SLUICE_OK;
+    if (opened != SLUICE_OK) {
         sl_event_deinit(&self->done);
         (void)sluice_session_close(self->holder);
-        return CLI_EXIT_NOBROKER;
+        return session_exit_code(opened);
     }
     if (status == SLUICE_OK) {
         status = run_all(self);

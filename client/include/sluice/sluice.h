@@ -138,10 +138,12 @@ typedef struct sluice_open_options {
                                    /run/... is to be named; a folder for it that is not this user's
                                    alone is SLUICE_EUNTRUSTED) */
     const char *broker_path;    /* PRIVATE, AUTO: absolute path of sluiced; NULL = beside the
-                                   library (or in ../bin, as installed), else beside the
-                                   executable; never by PATH or the current folder; and on Linux
-                                   only one that is root's, this user's, or of whoever owns what it
-                                   lies beside, and that others cannot write to */
+                                   library (on Linux also ../libexec/sluice, ../bin and ../../bin
+                                   from there, as installed), else beside the executable (on Linux
+                                   also ../libexec/sluice); never by PATH or the current folder; and
+                                   on Linux only one that is root's, this user's, or of whoever owns
+                                   what it lies beside, and that others cannot write to: the detail
+                                   of ENOBROKER says which was passed over, and why */
     const char *client_name;    /* 1 to 64 bytes, shown by `sluice ops`; NULL = the program's */
     uint64_t open_timeout_ns;   /* to find, start, connect and greet; 0 = 10 s. Also limits
                                    reconnects. A broker is given up before that, also with
