@@ -32,6 +32,12 @@ void sl_thread_join(sl_thread *thread);
  * joinable). */
 bool sl_thread_join_until(sl_thread *thread, uint64_t deadline_ns);
 
+/* As join, but what others do at a thread's end (a destructor of the program's, a DllMain) may
+ * never come back: so long after its function has come back it is detached. What the function uses
+ * may go then in any case. false: the thread was still on its way out. */
+bool sl_thread_join_or_leave(sl_thread *thread, uint64_t exit_ns);
+#define SL_THREAD_EXIT_NS SL_NS_PER_S /* enough for who does not block */
+
 /* Nobody joins it any more: what it holds is given back at its end. */
 void sl_thread_detach(sl_thread *thread);
 

@@ -2,9 +2,9 @@
  * thread_posix.c - threads and synchronisation on POSIX threads and, for the event, a futex.
  *
  * Owner: a started thread shares a small record with its joiner; the last of the two frees it. The
- * record carries the event `ended`, so that joining with a deadline needs no pthread_clockjoin_np
- * (which thread sanitizers do not know). Mutexes and condition variables live in the opaque bytes
- * of their structures. Deadlines are times of CLOCK_MONOTONIC, the same as sl_clock_system's.
+ * record carries the event `ended`: the thread's function has come back. What others do at a
+ * thread's end comes behind that, and may block. Mutexes and condition variables live in the opaque
+ * bytes of their structures. Deadlines are times of CLOCK_MONOTONIC, the same as sl_clock_system's.
  */
 #include "base/thread.h"
 
@@ -30,6 +30,7 @@ typedef struct thread_record {
     void *context;
     char name[NAME_BYTES];
     sl_event ended;
+    bool has_ended;            /* the joiner's: it has seen that */
     sl_atomic_u32 owner_count; /* the thread, and who joins or detaches it */
 } thread_record;
 
@@ -101,6 +102,7 @@ int sl_thread_start(sl_thread *ret_thread, const char *name, sl_thread_fn run, v
     record->run = run;
     record->context = context;
     size_t name_length = strlen(name);
+    record->has_ended = false;
     memcpy(record->name, name, name_length < NAME_BYTES ? name_length : NAME_BYTES - 1);
     (void)sl_event_init(&record->ended);
     atomic_init(&record->owner_count, 2);
@@ -138,14 +140,53 @@ void sl_thread_detach(sl_thread *thread) {
     forget(thread);
 }
 
+static bool has_ended(thread_record *record, uint64_t deadline_ns) {
+    record->has_ended = record->has_ended || sl_event_wait_until(&record->ended, deadline_ns);
+    return record->has_ended;
+}
+
+/* Thread sanitizers do not know pthread_clockjoin_np. This one counts the time of day: if that is
+ * set back meanwhile, the wait is longer by as much; if it is set forward, it goes on. */
+static bool join_exit(sl_thread *thread, uint64_t deadline_ns) {
+    int error;
+    uint64_t now_ns;
+    do {
+        struct timespec today;
+        SL_CHECK(clock_gettime(CLOCK_REALTIME, &today) == 0, "there is a time of day");
+        now_ns = sl_clock_now_ns(sl_clock_system());
+        uint64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+        struct timespec until =
+            to_timespec((uint64_t)today.tv_sec * SL_NS_PER_S + (uint64_t)today.tv_nsec + left_ns);
+        error = pthread_timedjoin_np((pthread_t)thread->os_handle[0], NULL, &until);
+    } while (error == ETIMEDOUT && now_ns < deadline_ns);
+    SL_CHECK(error == 0 || error == ETIMEDOUT, "a thread can be joined");
+    if (error == 0) {
+        forget(thread);
+    }
+    return error == 0;
+}
+
 bool sl_thread_join_until(sl_thread *thread, uint64_t deadline_ns) {
     SL_CHECK(thread->os_handle[1] != 0, "a thread is joined once");
-    thread_record *record = (thread_record *)(uintptr_t)thread->os_handle[1];
-    if (!sl_event_wait_until(&record->ended, deadline_ns)) {
+    if (!has_ended((thread_record *)(uintptr_t)thread->os_handle[1], deadline_ns)) {
         return false;
     }
-    sl_thread_join(thread); /* it has only its last few instructions left */
-    return true;
+    if (deadline_ns == SL_CLOCK_NEVER) {
+        sl_thread_join(thread);
+        return true;
+    }
+    return join_exit(thread, deadline_ns);
+}
+
+bool sl_thread_join_or_leave(sl_thread *thread, uint64_t exit_ns) {
+    SL_CHECK(thread->os_handle[1] != 0, "a thread is joined once");
+    (void)has_ended((thread_record *)(uintptr_t)thread->os_handle[1], SL_CLOCK_NEVER);
+    uint64_t now_ns = sl_clock_now_ns(sl_clock_system());
+    if (join_exit(thread, sl_clock_after_ns(now_ns, exit_ns))) {
+        return true;
+    }
+    sl_thread_detach(thread);
+    return false;
 }
 
 /* The address of something that each thread has of its own: the system's number would cost a call

@@ -1,7 +1,9 @@
 /*
  * thread_win.c - threads and synchronisation on Windows.
  *
- * Owner: a started thread owns its record until it has copied it. Threads start through
+ * Owner: a started thread shares a small record with its joiner; the last of the two frees it. The
+ * thread notes there that its function has come back. What others do at a thread's end (a DllMain)
+ * comes behind that, and may block. Threads start through
  * _beginthreadex, so that the C runtime is safe in them. Mutex and condition variable are SRWLOCK
  * and CONDITION_VARIABLE, which need no destruction. Windows waits count relative milliseconds: a
  * wait rounds up, so that it never spins on a deadline less than one millisecond away, and looks at
@@ -28,6 +30,8 @@ typedef struct thread_record {
     sl_thread_fn run;
     void *context;
     const char *name;
+    sl_atomic_bool has_ended;  /* its function has come back */
+    sl_atomic_u32 owner_count; /* the thread, and who joins or detaches it */
 } thread_record;
 
 _Static_assert(sizeof(SRWLOCK) <= sizeof(sl_mutex), "a mutex fits");
@@ -70,15 +74,18 @@ static void set_own_name(const char *name) {
     (void)set_description(GetCurrentThread(), wide);
 }
 
-static void free_record(thread_record *record) {
-    sl_allocator_system()->release(sl_allocator_system(), record, sizeof(*record));
+static void drop_record(thread_record *record) {
+    if (atomic_fetch_sub(&record->owner_count, 1) == 1) {
+        sl_allocator_system()->release(sl_allocator_system(), record, sizeof(*record));
+    }
 }
 
 static unsigned __stdcall thread_main(void *context) {
-    thread_record record = *(thread_record *)context;
-    free_record(context);
-    set_own_name(record.name);
-    record.run(record.context);
+    thread_record *record = context;
+    set_own_name(record->name);
+    record->run(record->context);
+    atomic_store(&record->has_ended, true);
+    drop_record(record);
     return 0;
 }
 
@@ -103,15 +110,29 @@ int sl_thread_start(sl_thread *ret_thread, const char *name, sl_thread_fn run, v
     record->run = run;
     record->context = context;
     record->name = name;
+    atomic_init(&record->has_ended, false);
+    atomic_init(&record->owner_count, 2);
     uintptr_t handle = _beginthreadex(NULL, stack_bytes(), thread_main, record,
                                       STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
     if (handle == 0) {
-        free_record(record);
+        drop_record(record);
+        drop_record(record);
         return SLUICE_EOSLIMIT;
     }
     ret_thread->os_handle[0] = (uint64_t)handle;
-    ret_thread->os_handle[1] = 0;
+    ret_thread->os_handle[1] = (uint64_t)(uintptr_t)record;
     return SLUICE_OK;
+}
+
+static thread_record *record_of(const sl_thread *thread) {
+    return (thread_record *)(uintptr_t)thread->os_handle[1];
+}
+
+static void forget(sl_thread *thread) {
+    (void)CloseHandle((HANDLE)(uintptr_t)thread->os_handle[0]);
+    drop_record(record_of(thread));
+    thread->os_handle[0] = 0;
+    thread->os_handle[1] = 0;
 }
 
 void sl_thread_join(sl_thread *thread) {
@@ -132,15 +153,28 @@ bool sl_thread_join_until(sl_thread *thread, uint64_t deadline_ns) {
             return false;
         }
     }
-    (void)CloseHandle(handle);
-    thread->os_handle[0] = 0;
+    forget(thread);
     return true;
+}
+
+/* A thread that had not come back when the wait began has its time once more. */
+bool sl_thread_join_or_leave(sl_thread *thread, uint64_t exit_ns) {
+    for (;;) {
+        bool has_ended = atomic_load(&record_of(thread)->has_ended);
+        uint64_t now_ns = sl_clock_now_ns(sl_clock_system());
+        if (sl_thread_join_until(thread, sl_clock_after_ns(now_ns, exit_ns))) {
+            return true;
+        }
+        if (has_ended) {
+            sl_thread_detach(thread);
+            return false;
+        }
+    }
 }
 
 void sl_thread_detach(sl_thread *thread) {
     SL_CHECK(thread->os_handle[0] != 0, "a thread is joined or detached once");
-    (void)CloseHandle((HANDLE)(uintptr_t)thread->os_handle[0]);
-    thread->os_handle[0] = 0;
+    forget(thread);
 }
 
 uint64_t sl_thread_self(void) {

@@ -85,7 +85,7 @@ void client_delivery_close(client_delivery *delivery) {
     if (delivery->mode == SLUICE_DELIVERY_THREAD) {
         atomic_store(&delivery->is_stopping, true);
         sl_event_set(&delivery->event);
-        sl_thread_join(&delivery->thread);
+        (void)sl_thread_join_or_leave(&delivery->thread, SL_THREAD_EXIT_NS);
         sl_event_deinit(&delivery->event);
     } else if (delivery->mode == SLUICE_DELIVERY_POLL) {
         uint32_t count;

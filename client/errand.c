@@ -50,7 +50,7 @@ bool client_errand_leave(client_errand *errand) {
 
 void client_errand_settle(client_errand *errand) {
     if (errand->has_thread) {
-        sl_thread_join(&errand->thread);
+        (void)sl_thread_join_or_leave(&errand->thread, SL_THREAD_EXIT_NS);
         errand->has_thread = false;
     }
 }

@@ -40,9 +40,11 @@ int client_errand_start(client_errand *errand, const char *name);
 /* true: it is left, and not the sender's any more. false: it is done, and all the sender's. */
 bool client_errand_leave(client_errand *errand);
 
-/* After on_done, the sender, once or more: its thread has ended. Waits for a few instructions. So
- * no thread is still on its way out when the program ends or unloads the library: in that moment
- * Wine (10) gives a program's exit code as 0. */
+/* After on_done, the sender, once or more: its thread has ended. Waits for a few instructions of
+ * ours. So no thread is still on its way out when the program ends or unloads the library: in that
+ * moment Wine (10) gives a program's exit code as 0. But what others do at a thread's end may block
+ * (a DllMain, a destructor of the program's): SL_THREAD_EXIT_NS after on_done has come back the
+ * thread is left to that. The errand is the sender's in either case. */
 void client_errand_settle(client_errand *errand);
 
 /* When the part for one place is over, of the time that begins now and ends at deadline_ns. */

@@ -179,7 +179,7 @@ int client_io_thread_start(sluice_session *session) {
         (void)sl_event_wait_until(&session->io_event, SL_CLOCK_NEVER);
         status = session->io_status;
         if (status != SLUICE_OK) {
-            sl_thread_join(&session->io_thread);
+            (void)sl_thread_join_or_leave(&session->io_thread, SL_THREAD_EXIT_NS);
         }
     }
     sl_event_deinit(&session->io_event);
@@ -190,5 +190,5 @@ void client_io_thread_stop(sluice_session *session, uint64_t deadline_ns) {
     session->close_deadline_ns = deadline_ns; /* published by the mail */
     session->stop_mail.on_core = on_stop;
     client_core_post(session->worker, &session->stop_mail);
-    sl_thread_join(&session->io_thread);
+    (void)sl_thread_join_or_leave(&session->io_thread, SL_THREAD_EXIT_NS);
 }

@@ -15,8 +15,6 @@ const fault_exception fault_exceptions[] = {
      "only where the system gives no answer within 10 s (startup_watch.h)"},
     {"engine/iocp_identity.c:engine_iocp_token_rights:CloseHandle", NULL,
      "only without memory (fault.memory)"},
-    {"base/thread_win.c:sl_thread_detach:CloseHandle", NULL,
-     "only the client library leaves threads to themselves: it fails in its level"},
     {"engine/opener_win.c:engine_opener_os_interrupt:CancelSynchronousIo", "?",
      "when an opener is slow to end; its result is not looked at"},
 };
