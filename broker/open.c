@@ -228,7 +228,7 @@ static void on_failed(broker_op *op, const engine_completion *completion) {
     } else if (detail != NULL) {
         (void)sl_reason_set(&reason, status, "address", detail);
     }
-    op->os_error = completion->os_error;
+    op->os_error = was_asked ? 0 : completion->os_error; /* else it is another status's */
     op_refuse(op, status, is_of_many || detail != NULL ? &reason : NULL);
 }
 

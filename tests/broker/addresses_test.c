@@ -15,11 +15,13 @@ static const uint8_t absent_ip[4] = {198, 51, 100, 1}; /* there is no way to it 
 static engine_address silent_first[2];
 static engine_address silent_twice[3];
 static engine_address in_vain[3];
+static engine_address refused_first[2];
 
 static const sim_host hosts[] = {
     {"first.test", silent_first, 2},
     {"twice.test", silent_twice, 3},
     {"vain.test", in_vain, 3},
+    {"refused.test", refused_first, 2},
 };
 
 static void set_hosts(void) {
@@ -32,6 +34,8 @@ static void set_hosts(void) {
     engine_address_loopback(&silent_first[1], 0);
     engine_address_loopback(&silent_twice[2], 0);
     engine_address_ipv4(&in_vain[2], absent_ip, 0);
+    engine_address_loopback(&refused_first[0], 0);
+    refused_first[1] = silent_twice[0];
 }
 
 static uint64_t start_connect(raw_client *c, const char *address, uint64_t timeout_ns) {
@@ -93,6 +97,25 @@ static void test_cancelled(test_rig *rig, raw_client *c) {
     }
 }
 
+/* While the first attempt is refused: the system's number is that one's, and not the end's. */
+static void test_ended_when_refused(test_rig *rig, raw_client *c) {
+    for (uint64_t i = 0; i < 200; i++) {
+        bool is_cancelled = i % 2 == 0;
+        raw_reply reply;
+        uint64_t at_ns = i * (10 * SL_NS_PER_US);
+        uint64_t id =
+            start_connect(c, "tcp:refused.test:4712", is_cancelled ? 0 : SL_NS_PER_US + at_ns);
+        rig_run_for(rig, is_cancelled ? at_ns : 0);
+        if (is_cancelled) {
+            send_cancel(c, id);
+        }
+        EXPECT(client_await(c, id, &reply));
+        EXPECT(reply.status == (is_cancelled ? SLUICE_ECANCELED : SLUICE_ETIMEDOUT));
+        EXPECT(reply.os_error == 0);
+        reply_free(&reply);
+    }
+}
+
 static void run(uint64_t seed) {
     test_rig rig;
     raw_reply listener;
@@ -107,6 +130,7 @@ static void run(uint64_t seed) {
     test_shares(&rig, c);
     test_in_vain(&rig, c);
     test_cancelled(&rig, c);
+    test_ended_when_refused(&rig, c);
     EXPECT(call_close(c, listener.opened[0]) == SLUICE_OK);
     client_close(c);
     rig_await_empty(&rig);
