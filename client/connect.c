@@ -93,7 +93,24 @@ static void begin_step(client_core *core, client_phase phase, uint64_t most_ns,
                        uint64_t deadline_ns) {
     uint64_t end_ns = sl_clock_after_ns(core->now_ns, most_ns);
     core->phase = phase;
+    core->step_most_ns = most_ns;
     core->step_deadline_ns = end_ns < deadline_ns ? end_ns : deadline_ns;
+}
+
+/* What the other side has done meanwhile has not been heard yet, nor has it heard from us. But who
+ * waits has said until when, and the next attempt does not come later. */
+void client_connect_stopped(client_core *core) {
+    bool is_trying = core->phase == CLIENT_CONNECTING || core->phase == CLIENT_BACKOFF;
+    if (is_trying && core->mode == SLUICE_MODE_PRIVATE) {
+        uint64_t end_ns = sl_clock_after_ns(core->now_ns, LISTENING_MAX_NS);
+        core->listen_deadline_ns =
+            end_ns < core->phase_deadline_ns ? end_ns : core->phase_deadline_ns;
+    }
+    if (core->phase == CLIENT_CONNECTING) {
+        begin_step(core, core->phase, core->step_most_ns, core->listen_deadline_ns);
+    } else if (core->phase == CLIENT_LAUNCHING || core->phase == CLIENT_GREETING) {
+        begin_step(core, core->phase, core->step_most_ns, core->phase_deadline_ns);
+    }
 }
 
 static void launch(client_core *core) {
@@ -209,7 +226,7 @@ static void on_failed(client_core *core, int status, uint32_t os_error) {
 static void attempt(client_core *core) {
     begin_step(core, CLIENT_CONNECTING, TAKING_IN_MAX_NS, core->listen_deadline_ns);
     client_connect_explain(core, NULL);
-    int status = client_link_create(core, core->endpoint, core->step_deadline_ns, &core->link);
+    int status = client_link_create(core, core->endpoint, &core->link);
     if (status != SLUICE_OK) {
         on_failed(core, status, 0);
     }

@@ -93,6 +93,7 @@ struct client_core {
     uint64_t phase_deadline_ns;            /* of who waits for a connection */
     uint64_t listen_deadline_ns; /* the broker is not waited for any longer; that or before */
     uint64_t step_deadline_ns;   /* of the present phase; that or before */
+    uint64_t step_most_ns;       /* so long it may take */
     uint64_t lost_ns;            /* when the last connection was lost; 0 = never */
     uint32_t attempt_count;
     bool is_absent; /* since somebody wants a connection, nobody was there to give one */
@@ -208,6 +209,8 @@ void client_connect_done(client_core *core, client_link *link, const engine_comp
 void client_connect_greeted(client_core *core, const sl_response *response);
 void client_connect_tick(client_core *core);
 uint64_t client_connect_deadline_ns(const client_core *core);
+/* We were stopped ourselves: the step under way has its time again. */
+void client_connect_stopped(client_core *core);
 /* The connection is over. Ends what is in flight with that status. */
 void client_connect_lost(client_core *core, int status, uint32_t os_error);
 

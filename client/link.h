@@ -38,9 +38,8 @@ typedef struct client_link {
     uint8_t out[CLIENT_LINK_OUT_BYTES];
 } client_link;
 
-/* Starts to connect. SLUICE_OK: client_connect_done will be called. */
-int client_link_create(struct client_core *core, const char *endpoint, uint64_t deadline_ns,
-                       client_link **ret_link);
+/* Starts to connect, until it is given up. SLUICE_OK: client_connect_done will be called. */
+int client_link_create(struct client_core *core, const char *endpoint, client_link **ret_link);
 
 /* It has connected: read from now on. SLUICE_OK, or a status of the engine. */
 int client_link_begin(client_link *link);

@@ -8,6 +8,9 @@
  * A connection on which nothing can be sent any more is given up when what the broker may have said
  * before has had its time to be read.
  *
+ * After a stop of this process (a debugger, a suspended machine) silence is counted from anew, and
+ * a step of connecting has its time again.
+ *
  * Silence: while the broker owes an answer, a ping goes out after ping_interval_ns without any
  * frame; after unresponsive_ns the connection is given up.
  */
@@ -107,6 +110,7 @@ void client_watch_woken(client_core *core) {
         core->now_ns > sl_clock_after_ns(core->expected_wake_ns, STOPPED_NS)) {
         core->settle_ns = core->now_ns + SETTLE_NS;
         core->quiet_since_ns = core->now_ns;
+        client_connect_stopped(core);
     }
 }
 

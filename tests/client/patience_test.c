@@ -231,7 +231,42 @@ static void test_is_stopping(uint32_t mode) {
     close_scene(&s);
 }
 
+/* The program is stopped for long, and goes on: what it waits for has its time again. */
+static void test_stopped(scene *s, client_phase phase, uint64_t most_ns, int status,
+                         const char *detail) {
+    for (unsigned i = 0; i < 2; i++) { /* at once; and again, just before the time is over */
+        while (s->core.phase != phase ||
+               (i != 0 && s->rig.manual.now_ns - s->began_ns < most_ns - SLACK_NS)) {
+            EXPECT(!s->has_ended);
+            step(s);
+        }
+        s->rig.manual.now_ns += HOUR_NS;
+        s->began_ns = s->rig.manual.now_ns;
+    }
+    expect_end(s, most_ns, status, detail);
+    close_scene(s);
+}
+
+static void test_stopped_in_each_step(void) {
+    static scene s;
+    sim_options sim;
+    sim_options_gentle(&sim, 1);
+    open_scene(&s, SLUICE_MODE_PRIVATE, SLUICE_NO_TIMEOUT, &sim);
+    test_stopped(&s, CLIENT_LAUNCHING, STARTING_NS, SLUICE_ETIMEDOUT, "has not started");
+    open_scene(&s, SLUICE_MODE_PRIVATE, SLUICE_NO_TIMEOUT, &sim);
+    start_broker(&s);
+    test_stopped(&s, CLIENT_BACKOFF, LISTENING_NS, SLUICE_ENOBROKER, "does not listen");
+    open_scene(&s, SLUICE_MODE_SERVICE, SLUICE_NO_TIMEOUT, &sim);
+    listen_here(&s);
+    test_stopped(&s, CLIENT_GREETING, GREETING_NS, SLUICE_EUNRESPONSIVE, "does not greet");
+    sim.per_mille[SIM_CONNECT_BUSY] = 1000;
+    open_scene(&s, SLUICE_MODE_SERVICE, SLUICE_NO_TIMEOUT, &sim);
+    listen_here(&s);
+    test_stopped(&s, CLIENT_CONNECTING, GREETING_NS, SLUICE_EUNRESPONSIVE, "takes nobody in");
+}
+
 int main(void) {
+    test_stopped_in_each_step();
     static const uint64_t patient_ns[] = {SLUICE_NO_TIMEOUT, HOUR_NS};
     for (unsigned i = 0; i < SL_ARRAY_COUNT(patient_ns); i++) {
         test_is_not_started(patient_ns[i], STARTING_NS);
