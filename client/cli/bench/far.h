@@ -65,6 +65,7 @@ typedef enum bench_role {
     BENCH_ROLE_SHARED, /* writes what lies in the region to the next process */
     BENCH_ROLE_AWAKE,  /* keeps its processor awake, with what nobody else wants of it */
     BENCH_ROLE_END,    /* ends at once */
+    BENCH_ROLE_BROOM,  /* POSIX: clears away where they listen, if we do not */
 } bench_role;
 
 typedef struct bench_far {

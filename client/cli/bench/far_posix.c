@@ -4,6 +4,8 @@
  * What a far process inherits is open without CLOEXEC from just before it is started until just
  * after; nothing else is started meanwhile, because one thread measures.
  */
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
@@ -101,6 +103,50 @@ bool bench_stream_read(bench_stream *stream, void *bytes, size_t count) {
 
 static char folder[64]; /* where they listen; "" = there is none */
 static unsigned serial;
+static pid_t broom; /* clears the folder away when we are killed; 0 = there is none */
+static int broom_fd;
+
+static bool start(bench_role role, const char *next, int listener, int region, pid_t *ret_process);
+
+/* Its end of the pipe is at its end when this process is, however that comes about. Without it the
+ * folder is left when we are killed, and that is all. */
+static void start_broom(void) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        return;
+    }
+    (void)fcntl(ends[0], F_SETFD, 0);
+    if (start(BENCH_ROLE_BROOM, folder, ends[0], -1, &broom)) {
+        broom_fd = ends[1];
+    } else {
+        broom = 0;
+        (void)close(ends[1]);
+    }
+    (void)close(ends[0]);
+}
+
+static void stop_broom(void) {
+    if (broom != 0) {
+        (void)close(broom_fd);
+        (void)waitpid(broom, NULL, 0);
+        broom = 0;
+    }
+}
+
+/* Out of reach of what ends all processes of a terminal or a job. */
+static void sweep(const char *path, int pipe_fd) {
+    char byte;
+    (void)setsid();
+    while (read(pipe_fd, &byte, 1) > 0 || errno == EINTR) {
+    }
+    DIR *names = opendir(path);
+    for (struct dirent *entry; names != NULL && (entry = readdir(names)) != NULL;) {
+        if (entry->d_name[0] != '.') {
+            (void)unlinkat(dirfd(names), entry->d_name, 0);
+        }
+    }
+    (void)rmdir(path);
+}
 
 static int listen_at(bench_far *peer) {
     struct sockaddr_un address;
@@ -112,6 +158,7 @@ static int listen_at(bench_far *peer) {
             folder[0] = '\0';
             return -1;
         }
+        start_broom();
     }
     (void)snprintf(peer->name, sizeof(peer->name), "%s/%u", folder, serial++);
     (void)snprintf(peer->address, sizeof(peer->address), "pipe:%s", peer->name);
@@ -192,6 +239,7 @@ void bench_far_stop(bench_far *peer) {
         (void)unlink(peer->name);
         if (rmdir(folder) == 0) { /* the last one is gone */
             folder[0] = '\0';
+            stop_broom();
         }
     }
     *peer = (bench_far){0};
@@ -215,6 +263,10 @@ int bench_far_serve(int count, char **argv) {
         return CLI_EXIT_USAGE;
     }
     bench_role role = (bench_role)atoi(argv[0]);
+    if (role == BENCH_ROLE_BROOM) {
+        sweep(argv[2], atoi(argv[3]));
+        return 0;
+    }
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (role == BENCH_ROLE_END || getppid() != atoi(argv[1])) {
         return 0; /* nothing to do, or who started us has gone already */
