@@ -14,17 +14,25 @@
 #ifndef SLUICE_BASE_OWN_FDS_H
 #define SLUICE_BASE_OWN_FDS_H
 
+#include <stdbool.h>
+
 /* Six for each of 256 sessions: the connection, the one before it that is being closed, and of a
  * private broker the life line, the folder, the pidfd and the log; seven more for a moment while it
  * is started. A fork looks at all of them: 8 KiB. */
 #define SL_OWN_FDS_MAX 2048u
 
-/* Any thread; right where a descriptor was made that stays. A program may have closed 0 to 2, and
- * nothing of ours may stay there: what the program writes to its standard error would end up in it,
- * and who opens /dev/null in their place would take it away. Returns the descriptor if it is above,
- * else a close-on-exec copy that is, and the original is closed. -1: errno says why; also for -1,
- * with errno as it was. */
+/* Any thread; right where a descriptor was made that stays, close-on-exec. A program may have
+ * closed 0 to 2, and nothing of ours may stay there: what the program writes to its standard error
+ * would end up in it, and who opens /dev/null in their place would take it away. Returns the
+ * descriptor if it is above, else a close-on-exec copy that is, and the original is closed. -1:
+ * errno says why; EMFILE also where another thread of the program has put its own there meanwhile
+ * (dup2), which is left alone. Also for -1, with errno as it was. */
 int sl_own_fds_above_standard(int fd);
+/* Likewise, one that was made close-on-exec; the copy is `lowest` or above in any case. */
+int sl_own_fds_move(int fd, int lowest);
+/* Closes one that was made close-on-exec, and has been copied. false: it is the program's by now,
+ * and left alone; the copy may be of that. */
+bool sl_own_fds_close_copied(int fd);
 
 /* Any thread. Harmless for -1. One that finds no room stays with children as well. */
 void sl_own_fds_add(int fd);

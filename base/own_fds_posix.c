@@ -22,15 +22,36 @@
 
 static sl_atomic_u32 table[SL_OWN_FDS_MAX]; /* the descriptor + 1; 0 = free */
 
-int sl_own_fds_above_standard(int fd) {
-    if (fd < 0 || fd > STDERR_FILENO) {
-        return fd;
+/* Nobody else puts a descriptor where one of ours is but at 0 to 2, and there with dup2: that one
+ * is not close-on-exec, as ours are (docs/design.md). */
+bool sl_own_fds_close_copied(int fd) {
+    if (fd <= STDERR_FILENO) {
+        int flags = fcntl(fd, F_GETFD);
+        if (flags < 0 || (flags & FD_CLOEXEC) == 0) {
+            return false;
+        }
     }
-    int above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    int error = errno;
     (void)close(fd);
+    return true;
+}
+
+int sl_own_fds_move(int fd, int lowest) {
+    if (fd < 0) {
+        return -1;
+    }
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, lowest);
+    int error = errno;
+    if (!sl_own_fds_close_copied(fd) && moved >= 0) {
+        (void)close(moved);
+        moved = -1;
+        error = EMFILE;
+    }
     errno = error;
-    return above;
+    return moved;
+}
+
+int sl_own_fds_above_standard(int fd) {
+    return fd > STDERR_FILENO ? fd : sl_own_fds_move(fd, STDERR_FILENO + 1);
 }
 
 static void replace(uint32_t old, uint32_t new) {

@@ -146,6 +146,7 @@ void control_on_end(void *user, const broker_end *end) {
 
 int control_run(control *c, broker *served, broker_end *ret_end) {
     c->broker = served;
+    control_watch_tell(&c->life_line);
     if (c->is_stop_asked) {
         begin_drain(c, !c->is_client_gone);
     }

@@ -43,7 +43,7 @@ static inline uint64_t control_drain_limit_ns(const sl_limits *limits) {
 /* The same when a private broker's client is gone: nobody waits for a reply. */
 #define CONTROL_PRIVATE_NS SL_NS_PER_S
 
-/* Runs until the broker has ended. SLUICE_OK with how, or EBUSY: it has not within
+/* The broker listens. Runs until it has ended. SLUICE_OK with how, or EBUSY: it has not within
  * control_drain_limit_ns (CONTROL_PRIVATE_NS), and the process should just exit. */
 int control_run(control *control, broker *served, broker_end *ret_end);
 

@@ -32,6 +32,10 @@ typedef struct control_watch {
 int control_watch_open(control_watch *watch, uv_loop_t *loop, const char *who,
                        void (*on_gone)(void *user), void *user);
 
+/* We listen: says so to the other end of a life line, one byte, if that can be done at once (Linux;
+ * on Windows there is nobody to tell). */
+void control_watch_tell(const control_watch *watch);
+
 /* The loop has to run once more for the last of it. */
 void control_watch_close(control_watch *watch);
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -68,6 +69,14 @@ int control_watch_open(control_watch *watch, uv_loop_t *loop, const char *who,
         return SLUICE_EOS;
     }
     return SLUICE_OK;
+}
+
+/* Who gave us something else than a socket does not wait for this. */
+void control_watch_tell(const control_watch *watch) {
+    static const char byte = 1;
+    if (watch->is_open) {
+        (void)send(watch->fd, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
 }
 
 static void on_closed(uv_handle_t *handle) {

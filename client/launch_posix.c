@@ -60,6 +60,10 @@ enum { NULL_IN, NULL_OUT, LOG, CLIENT, LIFE, FOLDER, DESCRIPTORS };
 #define LAST_SIGNAL 64
 #define NO_PIDFD    UINT32_MAX
 #define CLOSED_MAX  65536
+/* The broker says on the life line when it listens (control_watch.h): who connects before has to
+ * try again, and takes its processor. After its end, and where nothing is said for so long, who
+ * connects finds out. */
+#define SIGN_NS (100 * SL_NS_PER_MS)
 
 static int status_of(int error) {
     switch (error) {
@@ -179,13 +183,8 @@ static int copy_above(int fd) {
 
 /* The same, and the original goes. */
 static int move_above(int fd) {
-    if (fd < 0) {
-        return -1;
-    }
-    int moved = copy_above(fd);
-    int error = errno;
-    (void)close(fd);
-    errno = error;
+    int moved = sl_own_fds_move(fd, DESCRIPTORS);
+    sl_own_fds_add(moved);
     return moved;
 }
 
@@ -348,6 +347,20 @@ static int start_process(starter *s) {
     return error;
 }
 
+/* Signals do not count: they are the program's. */
+static bool wait_readable(int fd, uint64_t deadline_ns) {
+    sl_clock *clock = sl_clock_system();
+    struct pollfd entry = {.fd = fd, .events = POLLIN};
+    int count;
+    do {
+        uint64_t now_ns = sl_clock_now_ns(clock);
+        uint64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+        uint64_t left_ms = (left_ns + SL_NS_PER_MS - 1) / SL_NS_PER_MS;
+        count = poll(&entry, 1, left_ms < INT32_MAX ? (int)left_ms : -1);
+    } while (count < 0 && errno == EINTR);
+    return count > 0;
+}
+
 /* 0, or the errno: the process is killed then. The kernel has put the number where others look who
  * may interrupt, so it is a good one throughout. */
 static int keep_pidfd(client_launch *launch) {
@@ -357,11 +370,15 @@ static int keep_pidfd(client_launch *launch) {
     if (error != 0) {
         (void)pidfd_send_signal(made, SIGKILL, NULL, 0);
     }
-    sl_own_fds_add(kept);
     if (kept != made) {
         atomic_store(&launch->os_starting, error == 0 ? (uint32_t)kept : NO_PIDFD);
-        (void)close(made);
+        if (!sl_own_fds_close_copied(made) && error == 0) { /* the life line's end ends it */
+            atomic_store(&launch->os_starting, NO_PIDFD);
+            (void)close(kept);
+            error = EMFILE;
+        }
     }
+    sl_own_fds_add(error == 0 ? kept : -1);
     return error;
 }
 
@@ -407,6 +424,8 @@ int client_launch_start(client_launch *launch, const client_launch_options *opti
         } else {
             launch->process_id = (uint64_t)s.process;
             launch->os_process = atomic_load(&launch->os_starting);
+            uint64_t now_ns = sl_clock_now_ns(sl_clock_system());
+            (void)wait_readable((int)launch->os_life, sl_clock_after_ns(now_ns, SIGN_NS));
         }
     }
     *ret_os_error = (uint32_t)error;
@@ -426,18 +445,8 @@ void client_launch_interrupt(client_launch *launch) {
 
 /* ---- its end --------------------------------------------------------------------------------- */
 
-/* Signals do not count: they are the program's. */
 static bool wait_for_end(const client_launch *launch, uint64_t deadline_ns) {
-    sl_clock *clock = sl_clock_system();
-    struct pollfd entry = {.fd = (int)launch->os_process, .events = POLLIN};
-    int count;
-    do {
-        uint64_t now_ns = sl_clock_now_ns(clock);
-        uint64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
-        uint64_t left_ms = (left_ns + SL_NS_PER_MS - 1) / SL_NS_PER_MS;
-        count = poll(&entry, 1, left_ms < INT32_MAX ? (int)left_ms : -1);
-    } while (count < 0 && errno == EINTR);
-    return count > 0;
+    return wait_readable((int)launch->os_process, deadline_ns);
 }
 
 bool client_launch_has_ended(const client_launch *launch) {

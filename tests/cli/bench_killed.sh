@@ -4,8 +4,8 @@ set -eu
 home=$(mktemp -d)
 trap 'kill -9 "$bench" 2>/dev/null || true; rm -rf "$home"' EXIT
 chmod 700 "$home"
-XDG_RUNTIME_DIR=$home "$1" bench --broker "$2" --topology any --case control --rounds 40 --round 10s \
-    >/dev/null &
+XDG_RUNTIME_DIR=$home "$1" bench --broker "$2" --topology any --case control --rounds 40 \
+    --round 10s >/dev/null &
 bench=$!
 
 # Until that holds; the test's time limit ends it.

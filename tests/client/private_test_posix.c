@@ -8,8 +8,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,6 +40,40 @@ static void test_closed(void **state) {
     assert_int_equal(sluice_ping(session, RIG_LONG_NS, NULL), 0);
     assert_int_equal(sluice_session_close(session), 0);
     assert_true(outside_is_gone(broker));
+}
+
+/* What the library waits for before it connects: one byte, and then the broker takes in. */
+static void test_sign_of_life(void **state) {
+    (void)state;
+    char folder[] = "/tmp/sluice-sign-XXXXXX";
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int life[2];
+    char byte = 0;
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/b", folder);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, life), 0);
+    char for_whom[24], line[24];
+    (void)snprintf(for_whom, sizeof(for_whom), "%ld", (long)getpid());
+    (void)snprintf(line, sizeof(line), "fd:%d", life[1]);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        (void)fcntl(life[1], F_SETFD, 0);
+        (void)execl(broker_path, broker_path, "run", "--private-for", for_whom, "--life-line", line,
+                    "--endpoint", address.sun_path, (char *)NULL);
+        _exit(127);
+    }
+    (void)close(life[1]);
+    assert_int_equal(read(life[0], &byte, 1), 1); /* the test's time limit ends this */
+    assert_int_equal(byte, 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+    (void)close(fd);
+    (void)close(life[0]);
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    (void)rmdir(folder); /* a private broker does that */
 }
 
 /* The program goes on when it closes a session: the broker does not say that it has ended. */
@@ -270,10 +306,15 @@ static void test_forked(void **state) {
 int main(int argc, char **argv) {
     broker_path = argc > 1 ? argv[1] : NULL;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_closed),        cmocka_unit_test(test_log_of_closed),
-        cmocka_unit_test(test_log_is_a_fifo), cmocka_unit_test(test_broker_killed),
-        cmocka_unit_test(test_broker_halted), cmocka_unit_test(test_broker_is_no_child),
-        cmocka_unit_test(test_client_killed), cmocka_unit_test(test_forked),
+        cmocka_unit_test(test_closed),
+        cmocka_unit_test(test_sign_of_life),
+        cmocka_unit_test(test_log_of_closed),
+        cmocka_unit_test(test_log_is_a_fifo),
+        cmocka_unit_test(test_broker_killed),
+        cmocka_unit_test(test_broker_halted),
+        cmocka_unit_test(test_broker_is_no_child),
+        cmocka_unit_test(test_client_killed),
+        cmocka_unit_test(test_forked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
