@@ -113,6 +113,7 @@ static const sl_flat_shape request_shapes[SL_REQUEST_KIND_COUNT] = {
     [SL_REQUEST_CLOSE] = {2, 0, 0},
     [SL_REQUEST_PAIR] = {1, 0, 0},
     [SL_REQUEST_ACCEPT] = {2, 0, 0},
+    [SL_REQUEST_STREAM_READ] = {4, 0, FIELD(4)},
 };
 
 /* The kinds that go the short way. All have a tag of one byte. */
@@ -145,6 +146,10 @@ static void take(sl_request *request, const sl_flat *flat) {
         request->as.accept.listener = values[1];
         request->as.accept.timeout_ns = values[2];
         break;
+    case SL_REQUEST_STREAM_READ:
+        request->as.stream_read.handle = values[1];
+        request->as.stream_read.read = (sl_stream_read){values[2], values[3], values[4] != 0};
+        break;
     default: break;
     }
 }
@@ -172,6 +177,12 @@ static void put(const sl_request *request, sl_flat *flat) {
     case SL_REQUEST_ACCEPT:
         values[1] = request->as.accept.listener;
         values[2] = request->as.accept.timeout_ns;
+        break;
+    case SL_REQUEST_STREAM_READ:
+        values[1] = request->as.stream_read.handle;
+        values[2] = request->as.stream_read.read.up_to;
+        values[3] = request->as.stream_read.read.taken;
+        values[4] = request->as.stream_read.read.notify;
         break;
     default: break;
     }
@@ -250,16 +261,51 @@ int sl_request_encode(const sl_request *request, uint32_t payload_length, uint8_
 /* id, status (zigzag), os_error, done, in_doubt, more. */
 static const sl_flat_shape response_shape = {6, FIELD(2) | FIELD(3), FIELD(6)};
 
+/* handle, at, status (zigzag), os_error, stopped; and nothing around them. */
+static const sl_flat_shape data_shape = {5, FIELD(3) | FIELD(4), FIELD(5)};
+#define DATA_TAG ((uint8_t)(SL_RESPONSE_DATA << 3 | 2))
+
+static uint32_t to_zigzag(int status) {
+    uint32_t bits = (uint32_t)status;
+    return bits << 1 ^ (0u - (bits >> 31));
+}
+
+static int from_zigzag(uint64_t value) {
+    uint32_t bits = (uint32_t)value;
+    return (int32_t)(bits >> 1 ^ (0u - (bits & 1)));
+}
+
+static bool read_data(const uint8_t *bytes, size_t count, uint32_t payload_length,
+                      sl_response *ret_response) {
+    sl_flat flat;
+    if (count < 2 || bytes[0] != DATA_TAG || bytes[1] != count - 2 || bytes[1] > 127 ||
+        !sl_flat_read(bytes + 2, count - 2, &data_shape, &flat)) {
+        return false;
+    }
+    memset(ret_response, 0, offsetof(sl_response, as));
+    ret_response->detail = "";
+    ret_response->kind = SL_RESPONSE_DATA;
+    ret_response->as.data.handle = flat.values[1];
+    ret_response->as.data.data = (sl_stream_data){.at = flat.values[2],
+                                                  .length = payload_length,
+                                                  .status = from_zigzag(flat.values[3]),
+                                                  .os_error = (uint32_t)flat.values[4],
+                                                  .stopped = flat.values[5] != 0};
+    return true;
+}
+
 int sl_response_decode(const uint8_t *control, size_t control_length, uint32_t payload_length,
                        sl_arena *arena, sl_response *ret_response, sl_reason *ret_reason) {
     sl_flat flat;
+    if (read_data(control, control_length, payload_length, ret_response)) {
+        return sl_response_check_data(ret_response, ret_reason);
+    }
     if (!sl_flat_read(control, control_length, &response_shape, &flat)) {
         return sl_response_decode_general(control, control_length, payload_length, arena,
                                           ret_response, ret_reason);
     }
-    uint32_t zigzag = (uint32_t)flat.values[2];
     ret_response->id = flat.values[1];
-    ret_response->status = (int32_t)(zigzag >> 1 ^ (0u - (zigzag & 1)));
+    ret_response->status = from_zigzag(flat.values[2]);
     ret_response->os_error = (uint32_t)flat.values[3];
     ret_response->done = flat.values[4];
     ret_response->in_doubt = flat.values[5];
@@ -269,16 +315,31 @@ int sl_response_decode(const uint8_t *control, size_t control_length, uint32_t p
     return sl_response_check(ret_response, payload_length, ret_reason);
 }
 
+static int encode_data(const sl_response *response, uint32_t payload_length, uint8_t *buffer,
+                       size_t size, size_t *ret_length) {
+    const sl_stream_data *data = &response->as.data.data;
+    sl_flat flat = {{0, response->as.data.handle, data->at, to_zigzag(data->status),
+                     data->os_error, data->stopped}};
+    uint8_t control[2 + SL_FLAT_BYTES_MAX];
+    size_t length = sl_flat_write(&flat, data_shape.count, control + 2);
+    control[0] = DATA_TAG;
+    control[1] = (uint8_t)length;
+    return frame(control, 2 + length, payload_length, buffer, size, ret_length);
+}
+
 int sl_response_encode(const sl_response *response, uint32_t payload_length, uint8_t *buffer,
                        size_t size, size_t *ret_length) {
     bool has_detail = response->detail != NULL && response->detail[0] != '\0';
+    bool is_bare = response->id == 0 && response->status == SLUICE_OK && response->os_error == 0 &&
+                   response->done == 0 && response->in_doubt == 0 && !response->more;
+    if (response->kind == SL_RESPONSE_DATA && is_bare && !has_detail) {
+        return encode_data(response, payload_length, buffer, size, ret_length);
+    }
     if (response->kind != SL_RESPONSE_PLAIN || has_detail) {
         return sl_response_encode_general(response, payload_length, buffer, size, ret_length);
     }
-    uint32_t status = (uint32_t)response->status;
-    uint32_t zigzag = status << 1 ^ (0u - (status >> 31));
-    sl_flat flat = {{0, response->id, zigzag, response->os_error, response->done,
-                     response->in_doubt, response->more}};
+    sl_flat flat = {{0, response->id, to_zigzag(response->status), response->os_error,
+                     response->done, response->in_doubt, response->more}};
     uint8_t control[SL_FLAT_BYTES_MAX];
     size_t length = sl_flat_write(&flat, response_shape.count, control);
     return frame(control, length, payload_length, buffer, size, ret_length);

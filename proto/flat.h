@@ -50,7 +50,8 @@ int sl_response_decode_general(const uint8_t *control, size_t control_length,
 int sl_response_encode_general(const sl_response *response, uint32_t payload_length,
                                uint8_t *buffer, size_t size, size_t *ret_length);
 
-/* What holds for every response, whichever way it came. */
+/* What holds for every response, whichever way it came; and for every Data. */
+int sl_response_check_data(const sl_response *response, sl_reason *ret_reason);
 int sl_response_check(const sl_response *response, uint32_t payload_length, sl_reason *ret_reason);
 
 #endif

@@ -23,6 +23,7 @@
 #include "proto/arena.h"
 #include "proto/limits.h"
 #include "proto/reason.h"
+#include "proto/stream.h"
 
 /* The budget of a decoder. What fits a frame and passes the checks fits it with room to spare. */
 #define SL_MESSAGE_ARENA_BYTES       (320u * 1024)
@@ -48,12 +49,14 @@ typedef enum sl_request_kind {
     SL_REQUEST_HALF_CLOSE = 11,
     SL_REQUEST_ACKNOWLEDGE_TORN = 12,
     SL_REQUEST_PING = 13,
+    SL_REQUEST_STREAM_READ = 14,
     SL_REQUEST_HELLO = 16,
     SL_REQUEST_STATUS = 17,
-    SL_REQUEST_OPS = 18
+    SL_REQUEST_OPS = 18,
+    SL_REQUEST_STREAM_CANCEL = 19
 } sl_request_kind;
 
-#define SL_REQUEST_KIND_COUNT 19 /* one more than the highest number */
+#define SL_REQUEST_KIND_COUNT 20 /* one more than the highest number */
 
 /* What holds for every request of a kind. */
 enum {
@@ -61,7 +64,8 @@ enum {
     SL_REQUEST_IS_ANSWERED = 2,  /* one reply, perhaps in several frames */
     SL_REQUEST_TAKES_CREDIT = 4, /* one operation, and its payload bytes, until answered */
     SL_REQUEST_HAS_PAYLOAD = 8,  /* its frame may carry a payload */
-    SL_REQUEST_IS_CANCELLABLE = 16
+    SL_REQUEST_IS_CANCELLABLE = 16,
+    SL_REQUEST_HAS_NO_ID = 32
 };
 unsigned sl_request_traits(sl_request_kind kind);
 
@@ -132,6 +136,15 @@ typedef struct sl_request {
             uint64_t handle;
         } acknowledge_torn;
         sl_ops_request ops;
+        struct {
+            uint64_t handle;
+            sl_stream_read read;
+        } stream_read;
+        struct {
+            uint64_t handle;
+            sl_stream_direction direction;
+            sl_stream_cancel cancel;
+        } stream_cancel;
     } as;
 } sl_request;
 
@@ -164,6 +177,7 @@ typedef enum sl_response_kind {
     SL_RESPONSE_PLAIN = 0, /* no body, or one that this code does not know */
     SL_RESPONSE_OPENED = 8,
     SL_RESPONSE_EVENT = 9,
+    SL_RESPONSE_DATA = 10,
     SL_RESPONSE_HELLO = 16,
     SL_RESPONSE_STATUS = 17,
     SL_RESPONSE_OPS = 18
@@ -266,7 +280,7 @@ typedef struct sl_event_message {
 } sl_event_message;
 
 typedef struct sl_response {
-    uint64_t id; /* 0: an event; or something of a later version, to be ignored */
+    uint64_t id; /* 0: an event, Data; or something of a later version, to be ignored */
     int status;
     uint32_t os_error;
     uint64_t done;
@@ -287,6 +301,10 @@ typedef struct sl_response {
             uint32_t count;
             uint64_t next_cursor;
         } ops;
+        struct {
+            uint64_t handle;
+            sl_stream_data data; /* its length is the payload's */
+        } data;
     } as;
 } sl_response;
 
@@ -306,7 +324,7 @@ int sl_response_encode(const sl_response *response, uint32_t payload_length, uin
 
 /* No response of that kind is longer, header included, payload and detail not: what the broker
  * reserves when it accepts a request (I8). */
-#define SL_RESPONSE_BYTES_PLAIN   64
+#define SL_RESPONSE_BYTES_PLAIN   64 /* and DATA */
 #define SL_RESPONSE_BYTES_DETAIL  (SL_DETAIL_BYTES + 4) /* added by a detail */
 #define SL_RESPONSE_BYTES_OPENED  1216
 #define SL_RESPONSE_BYTES_EVENT   384

@@ -32,6 +32,8 @@ typedef struct wire_request {
         Sluice__Hello hello;
         Sluice__Status status;
         Sluice__Ops ops;
+        Sluice__StreamRead stream_read;
+        Sluice__StreamCancel stream_cancel;
     } as;
 } wire_request;
 
@@ -198,6 +200,39 @@ static void put_ops(const sl_request *from, wire_request *to) {
     to->as.ops.filter = (Sluice__OpsFilter)from->as.ops.filter;
 }
 
+static void take_stream_read(const Sluice__Request *from, sl_request *to) {
+    to->as.stream_read.handle = from->stream_read->handle;
+    to->as.stream_read.read.up_to = from->stream_read->up_to;
+    to->as.stream_read.read.taken = from->stream_read->taken;
+    to->as.stream_read.read.notify = from->stream_read->notify != 0;
+}
+
+static void put_stream_read(const sl_request *from, wire_request *to) {
+    sluice__stream_read__init(&to->as.stream_read);
+    to->request.stream_read = &to->as.stream_read;
+    to->as.stream_read.handle = from->as.stream_read.handle;
+    to->as.stream_read.up_to = from->as.stream_read.read.up_to;
+    to->as.stream_read.taken = from->as.stream_read.read.taken;
+    to->as.stream_read.notify = from->as.stream_read.read.notify;
+}
+
+static void take_stream_cancel(const Sluice__Request *from, sl_request *to) {
+    to->as.stream_cancel.handle = from->stream_cancel->handle;
+    to->as.stream_cancel.direction = (sl_stream_direction)from->stream_cancel->direction;
+    to->as.stream_cancel.cancel.from = from->stream_cancel->from;
+    to->as.stream_cancel.cancel.to = from->stream_cancel->to;
+}
+
+static void put_stream_cancel(const sl_request *from, wire_request *to) {
+    sluice__stream_cancel__init(&to->as.stream_cancel);
+    to->request.stream_cancel = &to->as.stream_cancel;
+    to->as.stream_cancel.handle = from->as.stream_cancel.handle;
+    to->as.stream_cancel.direction =
+        (Sluice__StreamDirection)from->as.stream_cancel.direction;
+    to->as.stream_cancel.from = from->as.stream_cancel.cancel.from;
+    to->as.stream_cancel.to = from->as.stream_cancel.cancel.to;
+}
+
 static void take_hello(const Sluice__Request *from, sl_request *to) {
     const Sluice__Hello *hello = from->hello;
     to->as.hello = (sl_hello_request){
@@ -362,6 +397,36 @@ static int check_ops(const check_input *in) {
     return SLUICE_OK;
 }
 
+/* A stream message has no reply that could say so: what is wrong in it is a violation. */
+static int check_stream(const check_input *in, uint64_t handle, const char *where) {
+    if (handle == 0) {
+        return sl_reason_set(in->reason, SLUICE_EPROTOCOL, where, "0 is no handle");
+    }
+    return SLUICE_OK;
+}
+
+static int check_stream_read(const check_input *in) {
+    return check_stream(in, in->request->as.stream_read.handle, "Request.stream_read.handle");
+}
+
+static int check_stream_cancel(const check_input *in) {
+    sl_stream_direction direction = in->request->as.stream_cancel.direction;
+    const sl_stream_cancel *cancel = &in->request->as.stream_cancel.cancel;
+    if (direction != SL_STREAM_READING && direction != SL_STREAM_WRITING) {
+        return sl_reason_value(in->reason, SLUICE_EPROTOCOL, "Request.stream_cancel.direction",
+                               "is neither 1, READ, nor 2, WRITE", (uint64_t)direction);
+    }
+    bool is_range = direction == SL_STREAM_WRITING ? cancel->from <= cancel->to
+                                                   : cancel->from == 0 && cancel->to == 0;
+    if (!is_range) {
+        return sl_reason_value(in->reason, SLUICE_EPROTOCOL, "Request.stream_cancel.from",
+                               direction == SL_STREAM_WRITING ? "is more than to"
+                                                              : "and to are 0 for READ",
+                               cancel->from);
+    }
+    return check_stream(in, in->request->as.stream_cancel.handle, "Request.stream_cancel.handle");
+}
+
 static int check_nothing(const check_input *in) {
     (void)in;
     return SLUICE_OK;
@@ -382,13 +447,14 @@ typedef struct kind_row {
 #define CREDIT   (ANSWERED | SL_REQUEST_TAKES_CREDIT)
 #define WAITS    (CREDIT | SL_REQUEST_IS_CANCELLABLE)
 #define PAYLOAD  SL_REQUEST_HAS_PAYLOAD
+#define STANDS   (SL_REQUEST_IS_KNOWN | SL_REQUEST_HAS_NO_ID)
 
 /* X(NUMBER, name, traits, take, put, check) */
 #define KINDS(X) \
     X(READ, read, WAITS, take_read, put_read, check_read) \
     X(WRITE, write, WAITS | PAYLOAD, take_write, put_write, check_write) \
     X(WRITE_DATA, write_data, KNOWN | PAYLOAD, take_nothing, put_write_data, check_write_data) \
-    X(CANCEL, cancel, KNOWN, take_cancel, put_cancel, check_cancel) \
+    X(CANCEL, cancel, STANDS, take_cancel, put_cancel, check_cancel) \
     X(CLOSE, close, ANSWERED, take_close, put_close, check_close) \
     X(PAIR, pair, WAITS, take_pair, put_pair, check_nothing) \
     X(ACCEPT, accept, WAITS, take_accept, put_accept, check_accept) \
@@ -400,7 +466,10 @@ typedef struct kind_row {
     X(PING, ping, ANSWERED, take_nothing, put_ping, check_nothing) \
     X(HELLO, hello, ANSWERED, take_hello, put_hello, check_hello) \
     X(STATUS, status, CREDIT, take_nothing, put_status, check_nothing) \
-    X(OPS, ops, CREDIT, take_ops, put_ops, check_ops)
+    X(OPS, ops, CREDIT, take_ops, put_ops, check_ops) \
+    X(STREAM_READ, stream_read, STANDS, take_stream_read, put_stream_read, check_stream_read) \
+    X(STREAM_CANCEL, stream_cancel, STANDS, take_stream_cancel, put_stream_cancel, \
+      check_stream_cancel)
 
 static const kind_row rows[SL_REQUEST_KIND_COUNT] = {
 #define X(NUMBER, name, traits, take, put, check) \
@@ -446,10 +515,12 @@ int sl_request_check(const sl_request *request, uint32_t payload_length,
         return sl_reason_set(ret_reason, SLUICE_ENOTSUP, "request",
                              "of no kind that this broker knows");
     }
-    bool has_id = request->kind != SL_REQUEST_CANCEL;
+    bool has_id = (row->traits & SL_REQUEST_HAS_NO_ID) == 0;
     if (has_id != (request->id != 0)) {
         return sl_reason_set(ret_reason, SLUICE_EPROTOCOL, "Request.id",
-                             has_id ? "0 is no id" : "a cancel has none");
+                             has_id                              ? "0 is no id"
+                             : request->kind == SL_REQUEST_CANCEL ? "a cancel has none"
+                                                                  : "a stream message has none");
     }
     if (payload_length > 0 && (row->traits & SL_REQUEST_HAS_PAYLOAD) == 0) {
         return sl_reason_set(ret_reason, SLUICE_EPROTOCOL, row->name,
@@ -483,7 +554,9 @@ int sl_request_decode_general(const uint8_t *control, size_t control_length,
         }
         return status;
     }
-    return value_status; /* with the walk's reason */
+    /* With the walk's reason. No answer could say so of a message that stands. */
+    bool has_answer = row == NULL || (row->traits & SL_REQUEST_HAS_NO_ID) == 0;
+    return has_answer ? value_status : SLUICE_EPROTOCOL;
 }
 
 int sl_request_encode_general(const sl_request *request, uint32_t payload_length, uint8_t *buffer,

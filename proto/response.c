@@ -18,6 +18,9 @@
 SAME_NUMBER(SL_RESPONSE_PLAIN, SLUICE__RESPONSE__BODY__NOT_SET);
 SAME_NUMBER(SL_RESPONSE_OPENED, SLUICE__RESPONSE__BODY_OPENED);
 SAME_NUMBER(SL_RESPONSE_EVENT, SLUICE__RESPONSE__BODY_EVENT);
+SAME_NUMBER(SL_RESPONSE_DATA, SLUICE__RESPONSE__BODY_DATA);
+SAME_NUMBER(SL_STREAM_READING, SLUICE__STREAM_DIRECTION__STREAM_DIRECTION_READ);
+SAME_NUMBER(SL_STREAM_WRITING, SLUICE__STREAM_DIRECTION__STREAM_DIRECTION_WRITE);
 SAME_NUMBER(SL_RESPONSE_HELLO, SLUICE__RESPONSE__BODY_HELLO);
 SAME_NUMBER(SL_RESPONSE_STATUS, SLUICE__RESPONSE__BODY_STATUS_REPLY);
 SAME_NUMBER(SL_RESPONSE_OPS, SLUICE__RESPONSE__BODY_OPS);
@@ -177,6 +180,31 @@ static int take_event(const Sluice__Event *from, sl_response *to, sl_reason *rea
     return SLUICE_OK;
 }
 
+int sl_response_check_data(const sl_response *response, sl_reason *reason) {
+    if (response->id != 0 || response->status != SLUICE_OK || response->os_error != 0 ||
+        response->done != 0 || response->in_doubt != 0 || response->more) {
+        return violation(reason, "Response.data", "together with an id or an outcome");
+    }
+    if (response->as.data.handle == 0) {
+        return violation(reason, "Response.data.handle", "0 is no handle");
+    }
+    if (response->as.data.data.status > 0) {
+        return violation(reason, "Response.data.status", "is above 0");
+    }
+    return SLUICE_OK;
+}
+
+static int take_data(const Sluice__Data *from, uint32_t payload_length, sl_response *to,
+                     sl_reason *reason) {
+    to->as.data.handle = from->handle;
+    to->as.data.data = (sl_stream_data){.at = from->at,
+                                        .length = payload_length,
+                                        .status = from->status,
+                                        .os_error = from->os_error,
+                                        .stopped = from->stopped != 0};
+    return sl_response_check_data(to, reason);
+}
+
 int sl_response_check(const sl_response *response, uint32_t payload_length, sl_reason *reason) {
     if (response->status > 0) {
         return violation(reason, "Response.status", "is above 0");
@@ -221,6 +249,9 @@ int sl_response_decode_general(const uint8_t *control, size_t control_length,
         case SL_RESPONSE_PLAIN: break;
         case SL_RESPONSE_OPENED: status = take_opened(from->opened, &response, ret_reason); break;
         case SL_RESPONSE_EVENT: status = take_event(from->event, &response, ret_reason); break;
+        case SL_RESPONSE_DATA:
+            status = take_data(from->data, payload_length, &response, ret_reason);
+            break;
         case SL_RESPONSE_HELLO: status = take_hello(from->hello, &response, ret_reason); break;
         case SL_RESPONSE_STATUS: take_status(from->status_reply, &response); break;
         case SL_RESPONSE_OPS: status = take_ops(from->ops, arena, &response, ret_reason); break;
@@ -253,6 +284,7 @@ typedef struct wire_response {
             Sluice__Limits limits;
         } hello;
         Sluice__StatusReply status;
+        Sluice__Data data;
         struct {
             Sluice__OpsReply ops;
             Sluice__OpsRow rows[SL_OPS_ROWS_MAX];
@@ -397,11 +429,25 @@ static bool put_ops(const sl_response *from, wire_response *to) {
     return true;
 }
 
+static bool put_data(const sl_response *from, wire_response *to) {
+    const sl_stream_data *data = &from->as.data.data;
+    Sluice__Data *wire = &to->as.data;
+    sluice__data__init(wire);
+    to->response.data = wire;
+    wire->handle = from->as.data.handle;
+    wire->at = data->at;
+    wire->status = data->status;
+    wire->os_error = data->os_error;
+    wire->stopped = data->stopped;
+    return true;
+}
+
 static bool put_body(const sl_response *from, wire_response *to) {
     switch (from->kind) {
     case SL_RESPONSE_PLAIN: return true;
     case SL_RESPONSE_OPENED: return put_opened(from, to);
     case SL_RESPONSE_EVENT: return put_event(from, to);
+    case SL_RESPONSE_DATA: return put_data(from, to);
     case SL_RESPONSE_HELLO: return put_hello(from, to);
     case SL_RESPONSE_STATUS: return put_status(from, to);
     case SL_RESPONSE_OPS: return put_ops(from, to);

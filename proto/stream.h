@@ -15,6 +15,12 @@
 #define SL_STREAM_FLOOR_BYTES  4096u
 #define SL_STREAM_WINDOW_BYTES (1024u * 1024u) /* more is never granted to one handle at a time */
 
+/* The numbers are those of StreamDirection. */
+typedef enum sl_stream_direction {
+    SL_STREAM_READING = 1,
+    SL_STREAM_WRITING = 2
+} sl_stream_direction;
+
 /* ---- the outgoing direction: the client writes ---- */
 
 /* Client to broker. length bytes follow, which may be none. */

@@ -24,7 +24,8 @@ int agree_response(sl_arena *arena, const uint8_t *bytes, size_t length, uint32_
     uint8_t general[SL_RESPONSE_BYTES_PLAIN];
     size_t general_length = 0;
     bool is_plain =
-        status == SLUICE_OK && response->kind == SL_RESPONSE_PLAIN && response->detail[0] == '\0';
+        status == SLUICE_OK && response->detail[0] == '\0' &&
+        (response->kind == SL_RESPONSE_PLAIN || response->kind == SL_RESPONSE_DATA);
     if (is_plain) {
         EXPECT(sl_response_encode_general(response, payload_length, general, sizeof(general),
                                           &general_length) == SLUICE_OK);

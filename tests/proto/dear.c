@@ -17,19 +17,19 @@ typedef struct dear_kind {
 } dear_kind;
 
 static const dear_kind kinds[] = {
-    {"unknown numbers", "", 0, "\x70\x01", 2},
-    {"unknown empty bytes", "", 0, "\x72\x00", 2},
+    {"unknown numbers", "", 0, "\x98\x06\x01", 3},
+    {"unknown empty bytes", "", 0, "\x9a\x06\x00", 3},
     {"unknown long tags", "", 0, "\xfa\xff\xff\xff\x0f\x00", 6},
-    {"unknown wide numbers", "", 0, "\x71zzzzzzzz", 9},
+    {"unknown wide numbers", "", 0, "\x99\x06zzzzzzzz", 10},
     {"id again and again", "", 0, "\x08\x01", 2},
     {"detail again and again", "", 0, "\x3a\x01x", 3},
     {"empty members of a oneof", "", 0, "\x6a\x00", 2},
     {"opened handles", "", 0, "\x42\x02\x0a\x00", 4},
-    {"groups", "", 0, "\x73\x74", 2},
+    {"groups", "", 0, "\x9b\x06\x9c\x06", 4},
     {"handles of Response.opened", "\x42", 1, "\x0a\x00", 2},
     {"rows of Response.ops", "\x92\x01", 2, "\x0a\x00", 2},
-    {"unknown fields one level down", "\x92\x01", 2, "\x70\x01", 2},
-    {"unknown fields of Request.read", "\x12", 1, "\x70\x01", 2},
+    {"unknown fields one level down", "\x92\x01", 2, "\x98\x06\x01", 3},
+    {"unknown fields of Request.read", "\x12", 1, "\x98\x06\x01", 3},
 };
 
 #define KIND_COUNT (sizeof(kinds) / sizeof(kinds[0]))
@@ -57,14 +57,15 @@ static size_t fill(const dear_kind *kind, uint8_t *bytes) {
     return kind->tag_length > 0 ? DEAR_CONTROL_BYTES : at;
 }
 
-/* A ping, and an unknown field that looks like 16,000 messages within each other. */
+/* A ping, and an unknown field that looks like 13,000 messages within each other. */
 static size_t nest(uint8_t *bytes) {
     size_t at = 4;
     memcpy(bytes, "\x08\x07\x6a\x00", 4);
-    while (at + 4 <= DEAR_CONTROL_BYTES) {
-        at += dear_wrap(bytes + at, "\x72", 1, DEAR_CONTROL_BYTES - at - 4);
+    while (at + 5 <= DEAR_CONTROL_BYTES) {
+        at += dear_wrap(bytes + at, "\x9a\x06", 2, DEAR_CONTROL_BYTES - at - 5);
     }
-    return at;
+    memset(bytes + at, 0, DEAR_CONTROL_BYTES - at);
+    return DEAR_CONTROL_BYTES;
 }
 
 size_t dear_message(unsigned index, uint8_t *bytes, const char **ret_name, bool *ret_is_allowed) {

@@ -171,9 +171,9 @@ static void what_is_within_the_limits_fits_the_arena(void **state) {
     static uint8_t bytes[DEAR_ROOM];
     uint64_t counts[2] = {0};
     /* One field of 64 KiB that nobody knows. */
-    memcpy(bytes, "\x08\x07\x6a\x00\x72", 5);
-    size_t begin = 4 + dear_wrap(bytes + 4, "\x72", 1, DEAR_CONTROL_BYTES - 8);
-    assert_int_equal(begin, 8);
+    memcpy(bytes, "\x08\x07\x6a\x00", 4);
+    size_t begin = 4 + dear_wrap(bytes + 4, "\x9a\x06", 2, DEAR_CONTROL_BYTES - 9);
+    assert_int_equal(begin, 9);
     memset(bytes + begin, 0xff, DEAR_CONTROL_BYTES - begin);
     decode_both(decoder, bytes, DEAR_CONTROL_BYTES, 0, counts);
     assert_int_equal(counts[0], 1);
@@ -181,13 +181,13 @@ static void what_is_within_the_limits_fits_the_arena(void **state) {
     /* As many unknown fields as are allowed, as long as fits; and one more. */
     size_t length = 4;
     for (unsigned i = 0; i < 2046; i++) {
-        memcpy(bytes + length, "\x72\x1d", 2);
-        length += 2 + 29;
+        memcpy(bytes + length, "\x9a\x06\x1c", 3);
+        length += 3 + 28;
     }
     decode_both(decoder, bytes, length, 0, counts);
     assert_int_equal(counts[0], 2);
-    memcpy(bytes + length, "\x70\x01", 2);
-    decode_both(decoder, bytes, length + 2, 0, counts);
+    memcpy(bytes + length, "\x98\x06\x01", 3);
+    decode_both(decoder, bytes, length + 3, 0, counts);
     assert_int_equal(counts[0], 2);
     print_message("arena: peak %llu bytes\n", (unsigned long long)decoder->arena.peak_bytes);
 }

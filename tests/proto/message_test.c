@@ -175,6 +175,14 @@ static void assert_same_response(const sl_response *left, const sl_response *rig
         assert_int_equal(left->as.event.status, right->as.event.status);
         assert_same_text(left->as.event.detail, right->as.event.detail);
         break;
+    case SL_RESPONSE_DATA:
+        assert_int_equal(left->as.data.handle, right->as.data.handle);
+        assert_int_equal(left->as.data.data.at, right->as.data.data.at);
+        assert_int_equal(left->as.data.data.length, right->as.data.data.length);
+        assert_int_equal(left->as.data.data.status, right->as.data.data.status);
+        assert_int_equal(left->as.data.data.os_error, right->as.data.data.os_error);
+        assert_int_equal(left->as.data.data.stopped, right->as.data.data.stopped);
+        break;
     case SL_RESPONSE_HELLO: assert_same_hello(&left->as.hello, &right->as.hello); break;
     case SL_RESPONSE_STATUS: assert_same_status(&left->as.status, &right->as.status); break;
     case SL_RESPONSE_OPS:
@@ -191,6 +199,7 @@ static void assert_same_response(const sl_response *left, const sl_response *rig
 static size_t reserved_bytes(const sl_response *response) {
     size_t detail = response->detail != NULL ? SL_RESPONSE_BYTES_DETAIL : 0;
     switch (response->kind) {
+    case SL_RESPONSE_DATA:
     case SL_RESPONSE_PLAIN: return SL_RESPONSE_BYTES_PLAIN + detail;
     case SL_RESPONSE_OPENED: return SL_RESPONSE_BYTES_OPENED + detail;
     case SL_RESPONSE_EVENT: return SL_RESPONSE_BYTES_EVENT + detail;
@@ -277,6 +286,34 @@ static const refusal refusals[] = {
      0,
      SLUICE_EPROTOCOL,
      "Request.cancel.target_id: 0 names no request"},
+    {{.id = 5, .kind = SL_REQUEST_STREAM_READ, .as.stream_read = {1, {0}}},
+     0,
+     SLUICE_EPROTOCOL,
+     "Request.id: a stream message has none"},
+    {{.kind = SL_REQUEST_STREAM_READ},
+     0,
+     SLUICE_EPROTOCOL,
+     "Request.stream_read.handle: 0 is no handle"},
+    {{.kind = SL_REQUEST_STREAM_READ, .as.stream_read = {1, {0}}},
+     1,
+     SLUICE_EPROTOCOL,
+     "stream_read: a payload behind a request that has none"},
+    {{.kind = SL_REQUEST_STREAM_CANCEL, .as.stream_cancel = {0, SL_STREAM_READING, {0}}},
+     0,
+     SLUICE_EPROTOCOL,
+     "Request.stream_cancel.handle: 0 is no handle"},
+    {{.kind = SL_REQUEST_STREAM_CANCEL, .as.stream_cancel = {1, (sl_stream_direction)3, {0}}},
+     0,
+     SLUICE_EPROTOCOL,
+     "Request.stream_cancel.direction: is neither 1, READ, nor 2, WRITE (3)"},
+    {{.kind = SL_REQUEST_STREAM_CANCEL, .as.stream_cancel = {1, SL_STREAM_READING, {0, 7}}},
+     0,
+     SLUICE_EPROTOCOL,
+     "Request.stream_cancel.from: and to are 0 for READ (0)"},
+    {{.kind = SL_REQUEST_STREAM_CANCEL, .as.stream_cancel = {1, SL_STREAM_WRITING, {8, 7}}},
+     0,
+     SLUICE_EPROTOCOL,
+     "Request.stream_cancel.from: is more than to (8)"},
     {{.id = 1, .kind = SL_REQUEST_PING},
      1,
      SLUICE_EPROTOCOL,
@@ -458,6 +495,9 @@ static const wire_case wire_cases[] = {
      "all: a truth value that is neither 0 nor 1"},
     {BYTES("\x08\x07\x92\x01\x06\x20\xff\xff\xff\xff\x0f"), SLUICE_EINVAL,
      "filter: an enumeration's value that does not fit 31 bits"},
+    /* ... unless nothing answers such a message. */
+    {BYTES("\x72\x04\x08\x01\x20\x02"), SLUICE_EPROTOCOL,
+     "notify: a truth value that is neither 0 nor 1"},
     /* Of two faults that can be answered, the one in the bytes; a violation goes first. */
     {BYTES("\x08\x07\x12\x02\x18\x02"), SLUICE_EINVAL,
      "all: a truth value that is neither 0 nor 1"},

@@ -85,6 +85,13 @@ static const sl_request requests[] = {
     {.id = 12, .kind = SL_REQUEST_STATUS},
     {.id = 13, .kind = SL_REQUEST_OPS, .as.ops = {14, 15, 64, SL_OPS_FILTER_STUCK}},
     {.id = 13, .kind = SL_REQUEST_OPS, .as.ops = {0}},
+    {.kind = SL_REQUEST_STREAM_READ, .as.stream_read = {1, {0, 0, false}}},
+    {.kind = SL_REQUEST_STREAM_READ, .as.stream_read = {257, {65536, 4096, true}}},
+    {.kind = SL_REQUEST_STREAM_READ,
+     .as.stream_read = {UINT64_MAX, {UINT64_MAX, UINT64_MAX, true}}},
+    {.kind = SL_REQUEST_STREAM_CANCEL, .as.stream_cancel = {257, SL_STREAM_READING, {0, 0}}},
+    {.kind = SL_REQUEST_STREAM_CANCEL,
+     .as.stream_cancel = {UINT64_MAX, SL_STREAM_WRITING, {1, UINT64_MAX}}},
 };
 
 static const sl_response responses[] = {
@@ -151,6 +158,10 @@ static const sl_response responses[] = {
     {.kind = SL_RESPONSE_EVENT, .as.event = {SL_EVENT_DRAINING, UINT64_MAX, 0, NULL}},
     {.kind = SL_RESPONSE_EVENT, .as.event = {SL_EVENT_GOODBYE, 0, SLUICE_EPROTOCOL, "no Hello"}},
     {.kind = SL_RESPONSE_EVENT, .as.event = {SL_EVENT_GOODBYE, 0, INT32_MIN, text_of_256}},
+    {.kind = SL_RESPONSE_DATA, .as.data = {257, {.at = 0, .length = 17}}},
+    {.kind = SL_RESPONSE_DATA, .as.data = {1, {4096, 0, SLUICE_EEOF, 0, false}}},
+    {.kind = SL_RESPONSE_DATA,
+     .as.data = {UINT64_MAX, {UINT64_MAX, 65536, INT32_MIN, UINT32_MAX, true}}},
 };
 
 const sl_request *sample_request(size_t index) {
@@ -171,6 +182,9 @@ uint32_t sample_request_payload(const sl_request *request) {
 uint32_t sample_response_payload(const sl_response *response) {
     if (response->more) {
         return 65536;
+    }
+    if (response->kind == SL_RESPONSE_DATA) {
+        return response->as.data.data.length;
     }
     return response->done > 65536 ? 65536 : (uint32_t)response->done;
 }

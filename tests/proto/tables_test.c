@@ -312,7 +312,10 @@ static void numeric_addresses_are_written(void **state) {
 static void requests_have_the_traits_the_protocol_says(void **state) {
     (void)state;
     const unsigned free_of_charge = SL_REQUEST_IS_KNOWN | SL_REQUEST_IS_ANSWERED;
-    assert_int_equal(sl_request_traits(SL_REQUEST_CANCEL), SL_REQUEST_IS_KNOWN);
+    const unsigned stands = SL_REQUEST_IS_KNOWN | SL_REQUEST_HAS_NO_ID;
+    assert_int_equal(sl_request_traits(SL_REQUEST_CANCEL), stands);
+    assert_int_equal(sl_request_traits(SL_REQUEST_STREAM_READ), stands);
+    assert_int_equal(sl_request_traits(SL_REQUEST_STREAM_CANCEL), stands);
     assert_int_equal(sl_request_traits(SL_REQUEST_WRITE_DATA),
                      SL_REQUEST_IS_KNOWN | SL_REQUEST_HAS_PAYLOAD);
     assert_int_equal(sl_request_traits(SL_REQUEST_CLOSE), free_of_charge);
