@@ -47,6 +47,7 @@ void handle_close(broker_handle *handle, broker_op *closer, uint64_t grace_ns, i
     if (!handle->is_armed) {
         handle_release_buffer(handle);
     }
+    reading_close(handle);
     handle->closer = closer;
     if (closer != NULL) {
         closer->handle = handle;
@@ -86,6 +87,7 @@ static void on_completion(broker_target *target, const engine_completion *comple
                  sl_list_is_empty(&handle->accepters),
              "a closed handle has no operations");
     handle_release_buffer(handle);
+    reading_end(handle);
     zombie_end(&handle->zombie);
     broker_op *closer = handle->closer;
     kernel_release(handle);

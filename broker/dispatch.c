@@ -17,6 +17,7 @@
 #include "broker/open.h"
 #include "broker/peer.h"
 #include "broker/quota.h"
+#include "broker/stream/reading.h"
 #include "proto/version.h"
 
 /* A request that is being dispatched. */
@@ -75,7 +76,11 @@ static bool promise(broker_op *op, uint32_t count) {
 
 static void on_read(broker_op *op, const dispatch_input *in) {
     broker_handle *handle = find(op, in->request->as.read.handle, ENGINE_CAN_READ);
-    if (handle != NULL) {
+    if (handle != NULL && handle->reading.is_open) {
+        sl_reason reason;
+        (void)sl_reason_set(&reason, SLUICE_EINVAL, "handle", "is read as a stream");
+        op_refuse(op, SLUICE_EINVAL, &reason);
+    } else if (handle != NULL) {
         op->length = in->request->as.read.max_bytes;
         op->is_all = in->request->as.read.all;
         op_set_timeout(op, in->request->as.read.timeout_ns);
@@ -167,6 +172,7 @@ static void on_close(broker_op *op, const dispatch_input *in) {
 
 static void on_accept(broker_op *op, const dispatch_input *in) {
     broker_handle *handle = find(op, in->request->as.accept.listener, ENGINE_CAN_ACCEPT);
+    op->reads_ahead = in->request->as.accept.read_ahead;
     if (handle != NULL && promise(op, 1)) {
         op_set_timeout(op, in->request->as.accept.timeout_ns);
         handle_accept(handle, op);
@@ -174,6 +180,7 @@ static void on_accept(broker_op *op, const dispatch_input *in) {
 }
 
 static void on_pair(broker_op *op, const dispatch_input *in) {
+    op->reads_ahead = in->request->as.pair.read_ahead;
     if (promise(op, 2)) {
         op_set_timeout(op, in->request->as.pair.timeout_ns);
         open_pair(op);
@@ -181,6 +188,7 @@ static void on_pair(broker_op *op, const dispatch_input *in) {
 }
 
 static void on_connect(broker_op *op, const dispatch_input *in) {
+    op->reads_ahead = in->request->as.connect.read_ahead;
     if (promise(op, 1)) {
         op_set_timeout(op, in->request->as.connect.timeout_ns);
         open_connect(op, in->request->as.connect.address);
@@ -192,6 +200,56 @@ static void on_listen(broker_op *op, const dispatch_input *in) {
         op_set_timeout(op, in->request->as.listen.timeout_ns);
         open_listen(op, in->request->as.listen.address, in->request->as.listen.backlog);
     }
+}
+
+/* ---- streams ---- */
+
+/* What a message that stands names: a handle that the client has and can read. Anything else it
+ * knows better. */
+static broker_handle *find_stream(broker_session *session, uint64_t id, const dispatch_input *in,
+                                  const char *where) {
+    broker_handle *found = handle_find(session, id);
+    if (found == NULL || found->state != HANDLE_OPEN) {
+        (void)sl_reason_value(in->reason, SLUICE_EPROTOCOL, where,
+                              "not one that this session has open", id);
+        return NULL;
+    }
+    if ((found->can & ENGINE_CAN_READ) == 0) {
+        (void)sl_reason_value(in->reason, SLUICE_EPROTOCOL, where, "cannot be read", id);
+        return NULL;
+    }
+    session->has_streams = true;
+    return found;
+}
+
+static int on_stream_read(broker_session *session, const dispatch_input *in) {
+    broker_handle *handle = find_stream(session, in->request->as.stream_read.handle, in,
+                                        "Request.stream_read.handle");
+    if (handle == NULL) {
+        return SLUICE_EPROTOCOL;
+    }
+    return reading_take_read(handle, &in->request->as.stream_read.read, in->reason);
+}
+
+static int on_stream_cancel(broker_session *session, const dispatch_input *in) {
+    broker_handle *handle = find_stream(session, in->request->as.stream_cancel.handle, in,
+                                        "Request.stream_cancel.handle");
+    if (handle == NULL) {
+        return SLUICE_EPROTOCOL;
+    }
+    if (in->request->as.stream_cancel.direction != SL_STREAM_READING) {
+        return sl_reason_set(in->reason, SLUICE_EPROTOCOL, "Request.stream_cancel.direction",
+                             "nothing is written as a stream yet");
+    }
+    counter_add(&session->worker->counters.cancels, 1);
+    return reading_take_cancel(handle, in->reason);
+}
+
+static int on_leave(broker_session *session, const dispatch_input *in) {
+    (void)in;
+    session->has_left = true;
+    session_wants_flush(session);
+    return SLUICE_OK;
 }
 
 /* ---- the session ---- */
@@ -290,6 +348,9 @@ static const dispatch_entry table[SL_REQUEST_KIND_COUNT] = {
     [SL_REQUEST_HELLO] = {NEW, false, on_hello, NULL},
     [SL_REQUEST_STATUS] = {OPEN, false, on_status, NULL},
     [SL_REQUEST_OPS] = {OPEN, false, on_ops, NULL},
+    [SL_REQUEST_STREAM_READ] = {OPEN, false, NULL, on_stream_read},
+    [SL_REQUEST_STREAM_CANCEL] = {OPEN, false, NULL, on_stream_cancel},
+    [SL_REQUEST_LEAVE] = {OPEN, false, NULL, on_leave},
 };
 
 /* Charges for it. SLUICE_OK: go on. EQUOTA: it has ended, refused. EPROTOCOL. */

@@ -74,6 +74,7 @@ static void cancel_operations(broker_session *session) {
         op_cancel(SL_LIST_ENTRY(node, broker_op, in_session), SLUICE_ESHUTDOWN);
         node = node->next;
     }
+    session_wants_flush(session); /* one that only reads streams leaves now */
 }
 
 /* ---- what is left, and what is stuck ---- */

@@ -30,6 +30,10 @@ broker_handle *handle_open(broker_op *op, engine_handle *os) {
     sl_list_init(&opened->in_starving);
     sl_list_init(&opened->in_unsent);
     charge_open_handle(opened, op);
+    if (op->reads_ahead && (opened->can & ENGINE_CAN_READ) != 0) {
+        session->has_streams = true;
+        reading_open(opened, true);
+    }
     counter_add(&session->worker->counters.handles, 1);
     op->opened[op->opened_count++] = id;
     return opened;

@@ -15,6 +15,7 @@
 #define SLUICE_BROKER_HANDLE_H
 
 #include "broker/op.h"
+#include "broker/stream/reading.h"
 
 typedef enum handle_state {
     HANDLE_OPEN,
@@ -29,6 +30,9 @@ struct broker_handle {
     unsigned can;
     handle_state state;
     broker_charge charge; /* its price; and what the kernel holds beyond that */
+
+    broker_reading reading; /* or, while it is read by requests: */
+    bool has_requests;      /* it was */
 
     /* receive.c */
     broker_target receive_target;

@@ -54,6 +54,7 @@ struct broker_op {
     uint8_t reserved_descriptors; /* for these */
     uint8_t reserved_pages;       /* of a pair's pipe (pipes.h) */
     bool is_all;
+    bool reads_ahead; /* an open: what it opens is read as a stream, with read-ahead */
     bool has_paid; /* a write: for what the kernel will hold of it (kernel.c) */
     bool has_credit;
     bool is_refusal; /* counted in session.refusals */

@@ -11,10 +11,12 @@
 
 #include "base/failpoint.h"
 #include "broker/charge.h"
+#include "broker/handle.h"
 #include "broker/reply.h"
 #include "proto/frame.h"
 
 #define SEGMENTS_MAX (2u * SESSION_HELD_MAX + 1)
+#define DATA_BYTES_MAX (16u * 1024) /* of a stream, in turn with the others */
 #define BULK_HEADER  (SL_RESPONSE_BYTES_PLAIN + SL_RESPONSE_BYTES_DETAIL)
 
 /* A write that is being put together: pieces of the output buffer, and payloads between them. */
@@ -73,8 +75,9 @@ static void answered(session_output *output, broker_op *op) {
 
 static bool is_empty(const broker_session *session) {
     const session_output *output = &session->output;
+    bool has_data = !sl_list_is_empty(&output->telling) && session->state == SESSION_OPEN;
     bool owes_nothing = sl_list_is_empty(&output->replies) && sl_list_is_empty(&output->bulk) &&
-                        !output->owes_draining && !output->owes_goodbye;
+                        !has_data && !output->owes_draining && !output->owes_goodbye;
     return (owes_nothing || output->has_said_goodbye) && !output->is_writing;
 }
 
@@ -151,6 +154,42 @@ static bool encode_bulk(broker_session *session, broker_op *op, output_gather *g
     return true;
 }
 
+/* The next Data of a stream. Only when all replies are out: its handle may be told by one of
+ * them. */
+static void encode_data(broker_session *session, broker_handle *handle, output_gather *gather) {
+    session_output *output = &session->output;
+    uint32_t most = session->limits.fragment_bytes;
+    most = most < DATA_BYTES_MAX ? most : DATA_BYTES_MAX;
+    sl_response response = {.kind = SL_RESPONSE_DATA};
+    broker_chunk *chunk;
+    const uint8_t *bytes;
+    response.as.data.handle = handle->id;
+    reading_tell(handle, most, &response.as.data.data, &chunk, &bytes);
+    uint32_t length = response.as.data.data.length;
+    size_t encoded;
+    int status =
+        sl_response_encode(&response, length, place(output), room(output), &encoded);
+    SL_CHECK(status == SLUICE_OK, "there is room for a Data");
+    output->length += (uint32_t)encoded;
+    if (length > OP_SMALL_BYTES || length > room(output)) {
+        add_held(output, gather, chunk, bytes, length);
+    } else if (length > 0) {
+        memcpy(place(output), bytes, length);
+        output->length += length;
+    }
+    reading_told(handle);
+}
+
+static void encode_streams(broker_session *session, output_gather *gather) {
+    session_output *output = &session->output;
+    sl_list *node;
+    while (session->state == SESSION_OPEN && sl_list_is_empty(&output->replies) &&
+           (node = sl_list_first(&output->telling)) != NULL &&
+           output->held_count < SESSION_HELD_MAX && room(output) >= BULK_HEADER) {
+        encode_data(session, SL_CONTAINER_OF(reading_of(node), broker_handle, reading), gather);
+    }
+}
+
 static void encode_events(broker_session *session) {
     session_output *output = &session->output;
     if (output->owes_draining) {
@@ -182,6 +221,7 @@ static void encode(broker_session *session, output_gather *gather) {
     }
     encode_events(session);
     encode_small(session);
+    encode_streams(session, gather);
     while (output->held_count < SESSION_HELD_MAX) {
         sl_list *node = sl_list_first(&output->bulk);
         if (node == NULL || !encode_bulk(session, SL_LIST_ENTRY(node, broker_op, link), gather)) {
@@ -209,7 +249,9 @@ static void leave_further(broker_session *session) {
     }
     if (session->state == SESSION_LEAVING) {
         session_end(session, session->leave_status);
-    } else if (session->live_count == 0 && worker_is_draining(session->worker)) {
+    } else if (session->live_count == 0 && worker_is_draining(session->worker) &&
+               (session->has_left || !session->has_streams ||
+                session->worker->state >= WORKER_CUT)) {
         session_leave(session, SLUICE_ESHUTDOWN, "the broker is stopping");
     }
 }

@@ -198,7 +198,11 @@ void receive_feed(broker_session *session) {
             return;
         }
         broker_handle *handle = SL_LIST_ENTRY(node, broker_handle, in_starving);
-        serve_all(handle, true);
+        if (handle->reading.is_open) {
+            reading_continue(handle);
+        } else {
+            serve_all(handle, true);
+        }
         if (sl_list_is_linked(&handle->in_starving)) {
             sl_list_remove(&handle->in_starving);
             sl_list_push_front(starving, &handle->in_starving);
@@ -209,6 +213,7 @@ void receive_feed(broker_session *session) {
 }
 
 void handle_read(broker_handle *handle, broker_op *op) {
+    handle->has_requests = true;
     sl_list_push_back(&handle->readers, &op->link);
     op->state = OP_STARTED;
     if (handle->readers.next == &op->link) {

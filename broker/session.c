@@ -14,6 +14,7 @@
 #include "broker/journal.h"
 #include "broker/peer.h"
 #include "broker/quota.h"
+#include "broker/stream/reading.h"
 #include "broker/tables.h"
 #include "broker/user.h"
 
@@ -59,6 +60,7 @@ static void init_lists(broker_session *session) {
     sl_list_init(&session->ending);
     sl_list_init(&session->output.replies);
     sl_list_init(&session->output.bulk);
+    sl_list_init(&session->output.telling);
 }
 
 static int init_tables(broker_session *session, sl_reason *ret_reason) {
@@ -94,6 +96,7 @@ static void init(broker_session *session, broker_worker *worker, engine_handle *
     charge_init(session);
     init_lists(session);
     session_end_init(session);
+    reading_pool_init(&session->receive_pool);
     sl_session_limits any = {0};
     sl_limits_grant(worker_limits(worker), &any, &session->limits);
     /* Until the Hello is answered these two are the protocol's. */

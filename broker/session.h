@@ -12,6 +12,7 @@
 
 #include "base/slots.h"
 #include "broker/worker.h"
+#include "broker/stream/budget.h"
 #include "broker/zombie.h"
 #include "proto/limits.h"
 
@@ -68,6 +69,7 @@ typedef struct session_output {
     size_t taken;      /* bytes of it that were out by then */
     sl_list replies;   /* ops to answer, oldest first: small ones */
     sl_list bulk;      /* and those with large payloads, in turn */
+    sl_list telling;   /* readings with something to say (reading.h), in turn */
     bool owes_draining;
     bool owes_goodbye;
     bool has_said_goodbye; /* the last frame: what ends now is dropped */
@@ -94,6 +96,8 @@ struct broker_session {
     sl_list in_reaping;
     sl_list in_feeding;
     sl_list in_unknown;  /* while it is not known whose it is */
+    bool has_streams;    /* it reads some: nobody but the client knows whether it waits ... */
+    bool has_left;       /* ... and it said Leave */
     bool is_held;        /* nothing is parsed until an answer has gone out (charge.h) */
     bool has_place;      /* among the broker's sessions, and its user's */
     engine_handle *pipe; /* NULL: closed */
@@ -104,6 +108,7 @@ struct broker_session {
     session_output output;
     session_quota quota;
     session_memory memory;
+    budget receive_pool; /* reading.h */
     sl_session_limits limits;
     sl_slots handles;
     uint32_t close_cursor; /* session_end has closed those before */

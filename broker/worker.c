@@ -15,14 +15,16 @@
 #include "broker/kernel.h"
 #include "broker/listing.h"
 #include "broker/orphan.h"
+#include "broker/stream/reading.h"
 #include "broker/tables.h"
 
 #define DUE_MAX    1024u /* in one wake */
 #define GATHER_OPS 16u
 #define GATHER_NS  (100 * SL_NS_PER_US)
 #define STRAYS_NS  (60 * SL_NS_PER_S) /* between two lines about them */
-/* Of the worker itself: accept_retry, drain_timer, gate_timer, unsent_timer. */
-#define OWN_TIMERS 4u
+/* Of the worker itself: accept_retry, drain_timer, gate_timer, memory_timer, stopping_timer,
+ * unsent_timer. */
+#define OWN_TIMERS 6u
 
 /* ---- open and close ---- */
 
@@ -51,6 +53,7 @@ static int init(broker_worker *worker) {
     worker->now_ns = sl_clock_now_ns(worker->broker->options.clock);
     journal_init(worker);
     kernel_init(worker);
+    reading_init(worker);
     orphan_init(worker);
     drain_init(worker);
     for (unsigned i = 0; i < OWN_TIMERS && status == SLUICE_OK; i++) {
@@ -100,6 +103,7 @@ int worker_close(broker_worker *worker) {
     int status = destroy_engine_worker(worker);
     if (status == SLUICE_OK) {
         worker->state = WORKER_CLOSED;
+        reading_deinit(worker);
         tables_deinit(worker);
     }
     return status;

@@ -73,6 +73,9 @@ struct broker_worker {
     sl_list reaping;      /* sessions that may be over (session.in_reaping) */
     sl_list unknown;      /* sessions whose user is not known yet, oldest first (in_unknown) */
     sl_list feeding;      /* sessions with reads that wait for memory (session.in_feeding) */
+    sl_list stopping;     /* readings whose stop is not done, in order of time (reading.c) */
+    broker_timer stopping_timer;
+    broker_timer memory_timer; /* those who wait for memory try again */
     sl_list unsent;       /* handles of whose writes the kernel may hold bytes (kernel.c) */
     uint32_t unsent_count;
     broker_timer unsent_timer;

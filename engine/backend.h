@@ -273,6 +273,11 @@ typedef struct engine_ops {
     void (*endpoint_destroy)(engine_endpoint *endpoint);
     int (*endpoint_join)(engine_endpoint *endpoint, engine_worker *worker, engine_handle *handle);
 
+    /* engine_try_read of a handle with no other request for bytes in the kernel. NULL: the system
+     * has no such form. */
+    int (*try_read)(engine_handle *handle, void *buffer, size_t length, size_t *ret_bytes,
+                    uint32_t *ret_os_error);
+
     /* engine_sends_more and so on; all of them NULL: never, 0, nothing to do. */
     bool (*sends_more)(engine_handle *handle);
     int (*unsent)(engine_handle *handle, uint64_t *ret_bytes);

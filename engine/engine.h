@@ -404,6 +404,17 @@ int engine_handle_local_address(engine_handle *handle, engine_address *ret_addre
 int engine_read(engine_handle *handle, void *buffer, size_t length, void *user,
                 engine_request_id *ret_id);
 
+/* Reads what is there, now and without a request: no completion comes. Where the system has a form
+ * of reading that never waits (Linux). Beside it nothing may be asked of the handle but one read of
+ * length 0. *ret_bytes with OK, *ret_os_error with an error.
+ * EBUSY: it would have to wait; ENOTSUP: the system has no such form, or the handle reads nothing;
+ * ECLOSED; else as engine_read's completion. */
+int engine_try_read(engine_handle *handle, void *buffer, size_t length, size_t *ret_bytes,
+                    uint32_t *ret_os_error);
+
+/* Does the system have it? */
+bool engine_tries(const engine_handle *handle);
+
 typedef struct engine_buffer {
     const void *bytes;
     size_t length;

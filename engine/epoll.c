@@ -101,21 +101,28 @@ static ALWAYS_INLINE ssize_t receive(engine_epoll_handle *self, void *buffer, si
     return count;
 }
 
+static ALWAYS_INLINE size_t call_room(size_t length) {
+    return length < ENGINE_EPOLL_CALL_BYTES ? length : ENGINE_EPOLL_CALL_BYTES;
+}
+
+/* Less than there was room for: it was all there was, and what comes later makes an edge. Not so
+ * after a hang-up: its edge is behind us and the end of file has yet to be read. A hang-up that
+ * came since the last epoll_wait has its own edge waiting there. */
+static ALWAYS_INLINE void note_received(engine_epoll_handle *self, size_t count, size_t room) {
+    bool is_drained = count < room && self->is_registered && !self->has_ended[ENGINE_IN] &&
+                      !self->has_marks;
+    self->readiness[ENGINE_IN] = is_drained ? ENGINE_EPOLL_BLOCKED : ENGINE_EPOLL_MAYBE;
+}
+
 static ALWAYS_INLINE void stream_read(engine_epoll_handle *self, engine_request *request) {
     if (request->length == 0) {
         wait_readable(self, request);
         return;
     }
-    size_t room =
-        request->length < ENGINE_EPOLL_CALL_BYTES ? request->length : ENGINE_EPOLL_CALL_BYTES;
+    size_t room = call_room(request->length);
     ssize_t count = receive(self, request->buffer, room);
     if (count > 0) {
-        /* Less than there was room for: it was all there was, and what comes later makes an edge.
-         * Not so after a hang-up: its edge is behind us and the end of file has yet to be read. A
-         * hang-up that came since the last epoll_wait has its own edge waiting there. */
-        bool is_drained = (size_t)count < room && self->is_registered &&
-                          !self->has_ended[ENGINE_IN] && !self->has_marks;
-        self->readiness[ENGINE_IN] = is_drained ? ENGINE_EPOLL_BLOCKED : ENGINE_EPOLL_MAYBE;
+        note_received(self, (size_t)count, room);
         engine_request_finish(request, SLUICE_OK, 0, (size_t)count, 0);
     } else if (count == 0) {
         self->has_ended[ENGINE_IN] = true;
@@ -126,6 +133,36 @@ static ALWAYS_INLINE void stream_read(engine_epoll_handle *self, engine_request 
         self->has_ended[ENGINE_IN] = true;
         finish_failed(self, request, errno);
     }
+}
+
+static int try_read(engine_handle *handle, void *buffer, size_t length, size_t *ret_bytes,
+                    uint32_t *ret_os_error) {
+    engine_epoll_handle *self = engine_epoll_handle_of(handle);
+    size_t room = call_room(length);
+    ssize_t count;
+    do {
+        count = receive(self, buffer, room);
+    } while (count < 0 && errno == EINTR);
+    if (count > 0) {
+        note_received(self, (size_t)count, room);
+        *ret_bytes = (size_t)count;
+        return SLUICE_OK;
+    }
+    int error = count < 0 ? errno : self->error;
+    if (count < 0 && error == EAGAIN) {
+        if (self->is_registered) {
+            engine_epoll_set_blocked(self, ENGINE_IN);
+        }
+        return SLUICE_EBUSY;
+    }
+    self->has_ended[ENGINE_IN] = true;
+    if (error == 0) {
+        return SLUICE_EEOF;
+    }
+    *ret_os_error = (uint32_t)error;
+    int status = engine_epoll_stream_status(error);
+    self->error = status == SLUICE_ERESET ? error : self->error; /* as in finish_failed */
+    return status;
 }
 
 /* What is left of a write, at most ENGINE_EPOLL_CALL_BYTES of it. Returns the number of vectors. */
@@ -518,6 +555,7 @@ static const engine_ops ops = {
     .endpoint_create = engine_epoll_endpoint_create,
     .endpoint_destroy = engine_epoll_endpoint_destroy,
     .endpoint_join = engine_epoll_endpoint_join,
+    .try_read = try_read,
     .sends_more = engine_epoll_sends_more,
     .unsent = engine_epoll_unsent,
     .receive_step = engine_epoll_receive_step,

@@ -160,6 +160,27 @@ int engine_read(engine_handle *handle, void *buffer, size_t length, void *user,
     return submit_in(handle, ENGINE_READ, buffer, length, NULL, user, ret_id);
 }
 
+int engine_try_read(engine_handle *handle, void *buffer, size_t length, size_t *ret_bytes,
+                    uint32_t *ret_os_error) {
+    int status = check_handle(handle, ENGINE_CAN_READ);
+    if (status != SLUICE_OK) {
+        return status;
+    }
+    if (handle->worker->ops->try_read == NULL) {
+        return SLUICE_ENOTSUP;
+    }
+    if (buffer == NULL || length == 0 || length > ENGINE_IO_MAX) {
+        return SLUICE_EINVAL;
+    }
+    const engine_request *head = engine_queue_head(&handle->queue[ENGINE_IN]);
+    SL_CHECK(head == NULL || head->length == 0, "what is tried overtakes no read");
+    return handle->worker->ops->try_read(handle, buffer, length, ret_bytes, ret_os_error);
+}
+
+bool engine_tries(const engine_handle *handle) {
+    return handle->worker->ops->try_read != NULL;
+}
+
 int engine_receive_from(engine_handle *handle, void *buffer, size_t length,
                         engine_address *ret_from, void *user, engine_request_id *ret_id) {
     int status = check_handle(handle, ENGINE_CAN_DATAGRAM);

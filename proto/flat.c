@@ -111,8 +111,8 @@ static const sl_flat_shape request_shapes[SL_REQUEST_KIND_COUNT] = {
     [SL_REQUEST_WRITE] = {3, FIELD(2), 0},
     [SL_REQUEST_CANCEL] = {1, 0, 0},
     [SL_REQUEST_CLOSE] = {2, 0, 0},
-    [SL_REQUEST_PAIR] = {1, 0, 0},
-    [SL_REQUEST_ACCEPT] = {2, 0, 0},
+    [SL_REQUEST_PAIR] = {2, 0, FIELD(2)},
+    [SL_REQUEST_ACCEPT] = {3, 0, FIELD(3)},
     [SL_REQUEST_STREAM_READ] = {4, 0, FIELD(4)},
 };
 
@@ -141,10 +141,14 @@ static void take(sl_request *request, const sl_flat *flat) {
         request->as.close.handle = values[1];
         request->as.close.grace_ns = values[2];
         break;
-    case SL_REQUEST_PAIR: request->as.pair.timeout_ns = values[1]; break;
+    case SL_REQUEST_PAIR:
+        request->as.pair.timeout_ns = values[1];
+        request->as.pair.read_ahead = values[2] != 0;
+        break;
     case SL_REQUEST_ACCEPT:
         request->as.accept.listener = values[1];
         request->as.accept.timeout_ns = values[2];
+        request->as.accept.read_ahead = values[3] != 0;
         break;
     case SL_REQUEST_STREAM_READ:
         request->as.stream_read.handle = values[1];
@@ -173,10 +177,14 @@ static void put(const sl_request *request, sl_flat *flat) {
         values[1] = request->as.close.handle;
         values[2] = request->as.close.grace_ns;
         break;
-    case SL_REQUEST_PAIR: values[1] = request->as.pair.timeout_ns; break;
+    case SL_REQUEST_PAIR:
+        values[1] = request->as.pair.timeout_ns;
+        values[2] = request->as.pair.read_ahead;
+        break;
     case SL_REQUEST_ACCEPT:
         values[1] = request->as.accept.listener;
         values[2] = request->as.accept.timeout_ns;
+        values[3] = request->as.accept.read_ahead;
         break;
     case SL_REQUEST_STREAM_READ:
         values[1] = request->as.stream_read.handle;

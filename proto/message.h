@@ -53,10 +53,11 @@ typedef enum sl_request_kind {
     SL_REQUEST_HELLO = 16,
     SL_REQUEST_STATUS = 17,
     SL_REQUEST_OPS = 18,
-    SL_REQUEST_STREAM_CANCEL = 19
+    SL_REQUEST_STREAM_CANCEL = 19,
+    SL_REQUEST_LEAVE = 20
 } sl_request_kind;
 
-#define SL_REQUEST_KIND_COUNT 20 /* one more than the highest number */
+#define SL_REQUEST_KIND_COUNT 21 /* one more than the highest number */
 
 /* What holds for every request of a kind. */
 enum {
@@ -114,14 +115,17 @@ typedef struct sl_request {
         } close;
         struct {
             uint64_t timeout_ns;
+            bool read_ahead;
         } pair;
         struct {
             uint64_t listener;
             uint64_t timeout_ns;
+            bool read_ahead;
         } accept;
         struct {
             const char *address;
             uint64_t timeout_ns;
+            bool read_ahead;
         } connect;
         struct {
             const char *address;

@@ -34,6 +34,7 @@ typedef struct wire_request {
         Sluice__Ops ops;
         Sluice__StreamRead stream_read;
         Sluice__StreamCancel stream_cancel;
+        Sluice__Leave leave;
     } as;
 } wire_request;
 
@@ -104,17 +105,20 @@ static void put_close(const sl_request *from, wire_request *to) {
 
 static void take_pair(const Sluice__Request *from, sl_request *to) {
     to->as.pair.timeout_ns = from->pair->timeout_ns;
+    to->as.pair.read_ahead = from->pair->read_ahead != 0;
 }
 
 static void put_pair(const sl_request *from, wire_request *to) {
     sluice__pair__init(&to->as.pair);
     to->request.pair = &to->as.pair;
     to->as.pair.timeout_ns = from->as.pair.timeout_ns;
+    to->as.pair.read_ahead = from->as.pair.read_ahead;
 }
 
 static void take_accept(const Sluice__Request *from, sl_request *to) {
     to->as.accept.listener = from->accept->listener;
     to->as.accept.timeout_ns = from->accept->timeout_ns;
+    to->as.accept.read_ahead = from->accept->read_ahead != 0;
 }
 
 static void put_accept(const sl_request *from, wire_request *to) {
@@ -122,11 +126,13 @@ static void put_accept(const sl_request *from, wire_request *to) {
     to->request.accept = &to->as.accept;
     to->as.accept.listener = from->as.accept.listener;
     to->as.accept.timeout_ns = from->as.accept.timeout_ns;
+    to->as.accept.read_ahead = from->as.accept.read_ahead;
 }
 
 static void take_connect(const Sluice__Request *from, sl_request *to) {
     to->as.connect.address = from->connect->address;
     to->as.connect.timeout_ns = from->connect->timeout_ns;
+    to->as.connect.read_ahead = from->connect->read_ahead != 0;
 }
 
 static void put_connect(const sl_request *from, wire_request *to) {
@@ -134,6 +140,7 @@ static void put_connect(const sl_request *from, wire_request *to) {
     to->request.connect = &to->as.connect;
     to->as.connect.address = (char *)(uintptr_t)from->as.connect.address; /* only read */
     to->as.connect.timeout_ns = from->as.connect.timeout_ns;
+    to->as.connect.read_ahead = from->as.connect.read_ahead;
 }
 
 static void take_listen(const Sluice__Request *from, sl_request *to) {
@@ -231,6 +238,12 @@ static void put_stream_cancel(const sl_request *from, wire_request *to) {
         (Sluice__StreamDirection)from->as.stream_cancel.direction;
     to->as.stream_cancel.from = from->as.stream_cancel.cancel.from;
     to->as.stream_cancel.to = from->as.stream_cancel.cancel.to;
+}
+
+static void put_leave(const sl_request *from, wire_request *to) {
+    (void)from;
+    sluice__leave__init(&to->as.leave);
+    to->request.leave = &to->as.leave;
 }
 
 static void take_hello(const Sluice__Request *from, sl_request *to) {
@@ -469,7 +482,8 @@ typedef struct kind_row {
     X(OPS, ops, CREDIT, take_ops, put_ops, check_ops) \
     X(STREAM_READ, stream_read, STANDS, take_stream_read, put_stream_read, check_stream_read) \
     X(STREAM_CANCEL, stream_cancel, STANDS, take_stream_cancel, put_stream_cancel, \
-      check_stream_cancel)
+      check_stream_cancel) \
+    X(LEAVE, leave, STANDS, take_nothing, put_leave, check_nothing)
 
 static const kind_row rows[SL_REQUEST_KIND_COUNT] = {
 #define X(NUMBER, name, traits, take, put, check) \

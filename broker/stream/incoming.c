@@ -171,9 +171,13 @@ void incoming_begin_wait(incoming *i) {
     i->is_waiting = true;
 }
 
-uint64_t incoming_begin_receive(incoming *i) {
-    SL_CHECK(can_receive(i), "the kernel is asked for what is granted");
-    i->in_kernel = room(i);
+uint64_t incoming_room(const incoming *i) {
+    return room(i);
+}
+
+uint64_t incoming_begin_receive(incoming *i, uint64_t most_bytes) {
+    SL_CHECK(can_receive(i) && most_bytes > 0, "the kernel is asked for what is granted");
+    i->in_kernel = least(room(i), most_bytes);
     i->is_aborted = i->is_abort_due = i->is_looking; /* it looks, and waits for nothing */
     i->is_fresh = false;
     hold(i);

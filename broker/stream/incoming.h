@@ -91,8 +91,10 @@ int incoming_close(incoming *i, const sl_stream_close *close, sl_reason *ret_rea
 
 unsigned incoming_due(const incoming *i);
 void incoming_begin_wait(incoming *i);
-/* The length of the buffer. */
-uint64_t incoming_begin_receive(incoming *i);
+/* INCOMING_RECEIVE: so long a buffer may be. */
+uint64_t incoming_room(const incoming *i);
+/* The length of the receive: as much, and not more than most_bytes. */
+uint64_t incoming_begin_receive(incoming *i, uint64_t most_bytes);
 void incoming_aborting(incoming *i);
 void incoming_unwaiting(incoming *i);
 void incoming_finish_wait(incoming *i, const incoming_result *result);

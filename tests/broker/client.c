@@ -34,6 +34,8 @@ struct raw_client {
     char goodbye_detail[SL_DETAIL_BYTES + 1];
     sl_session_limits limits;
     uint64_t drainings;
+    client_data_hook on_data;
+    void *data_user;
     uint8_t *input;
     size_t input_length;
     size_t input_size;
@@ -146,6 +148,11 @@ static void forget_reply(raw_client *client, raw_reply *reply) {
     client->is_whole[reply - client->replies] = false;
 }
 
+void client_on_data(raw_client *client, client_data_hook on_data, void *user) {
+    client->on_data = on_data;
+    client->data_user = user;
+}
+
 void client_may_repeat(raw_client *client, uint64_t id) {
     EXPECT(id < REPEATS_MAX);
     client->repeats[id] = true;
@@ -164,6 +171,12 @@ static void take_response(raw_client *client, const sl_response *response, const
     EXPECT(client->goodbye == 0); /* it is the last frame */
     if (response->kind == SL_RESPONSE_EVENT) {
         take_event(client, &response->as.event);
+        return;
+    }
+    if (response->kind == SL_RESPONSE_DATA) {
+        EXPECT(client->on_data != NULL);
+        client->on_data(client->data_user, response->as.data.handle, &response->as.data.data,
+                        frame->payload);
         return;
     }
     raw_reply *reply = reply_of(client, response->id);

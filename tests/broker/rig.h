@@ -100,6 +100,10 @@ typedef struct raw_reply {
 
 typedef struct raw_client raw_client;
 
+/* A Data has come; bytes: data->length of them. */
+typedef void (*client_data_hook)(void *user, uint64_t handle, const sl_stream_data *data,
+                                 const uint8_t *bytes);
+
 /* Connects and says Hello (with default wishes). */
 raw_client *client_open(test_rig *rig);
 /* The same with wishes; NULL: the broker ended the session first. */
@@ -116,6 +120,8 @@ void client_close(raw_client *client);
 void client_hang_up(raw_client *client);
 
 uint64_t client_id(raw_client *client); /* the next */
+/* Who takes what comes of streams. */
+void client_on_data(raw_client *client, client_data_hook on_data, void *user);
 /* It uses this id (below 256) more than once, or, for 0, any: each time it may be answered, when
  * the request before it has been. Only the last answer is kept. */
 void client_may_repeat(raw_client *client, uint64_t id);

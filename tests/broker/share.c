@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define WRITES_MAX 1000u /* small ones that a pipe takes come before the first that is held */
+#define WRITES_MAX 10000u /* small ones that a pipe takes come before the first that is held */
 #define EVERYBODY  "everybody" /* the simulator lets all connect */
 
 uint8_t share_pattern[MIB];
@@ -75,7 +75,8 @@ uint64_t share_fill(raw_client *c, const uint64_t ends[2], const char *limit) {
     }
     held += fill_with(c, ends[1], 4096, limit);
     held += fill_with(c, ends[1], 300, limit);
-    return held + fill_with(c, ends[1], 1, limit); /* no more than an operation */
+    /* No more than an operation; and a pipe that has room for them is full before the last. */
+    return held + fill_with(c, ends[1], 16, limit);
 }
 
 void share_use(raw_client *c) {

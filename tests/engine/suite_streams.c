@@ -396,12 +396,73 @@ static void flood_does_not_starve(void) {
     rig_close(r);
 }
 
+/* Without a request, beside a read of length 0 that waits; that one hears of what comes. */
+static void tried_reads(stream_kind kind) {
+    rig *r = rig_open();
+    engine_handle *ends[2];
+    uint8_t bytes[8] = {0};
+    size_t count = 77;
+    uint32_t os_error = 0;
+    rig_stream(r, kind, ends);
+    EXPECT_STATUS(engine_try_read(ends[1], bytes, sizeof(bytes), &count, &os_error),
+                  kind == STREAM_PAIR || !engine_tries(ends[1]) ? SLUICE_ENOTSUP : SLUICE_EBUSY);
+    if (!engine_tries(ends[0])) {
+        EXPECT_STATUS(engine_try_read(ends[0], bytes, sizeof(bytes), &count, &os_error),
+                      SLUICE_ENOTSUP);
+        rig_close_stream(r, ends);
+        rig_close(r);
+        return;
+    }
+    EXPECT_STATUS(engine_try_read(ends[0], bytes, 0, &count, &os_error), SLUICE_EINVAL);
+    EXPECT_STATUS(engine_try_read(ends[0], bytes, sizeof(bytes), &count, &os_error), SLUICE_EBUSY);
+    for (unsigned i = 0; i < 3; i++) {
+        engine_request_id id = rig_read(r, ends[0], NULL, 0);
+        (void)rig_pump(r, rig_after_ns(r, T_QUIET_NS));
+        EXPECT_STATUS(engine_try_read(ends[0], bytes, sizeof(bytes), &count, &os_error),
+                      SLUICE_EBUSY);
+        rig_send(r, ends[1], "hello", 5);
+        engine_completion waited = rig_await(r, id);
+        EXPECT_STATUS(waited.status, SLUICE_OK);
+        EXPECT_STATUS(engine_try_read(ends[0], bytes, 3, &count, &os_error), SLUICE_OK);
+        EXPECT_INT(count, 3);
+        EXPECT_STATUS(engine_try_read(ends[0], bytes + 3, 5, &count, &os_error), SLUICE_OK);
+        EXPECT_INT(count, 2);
+        EXPECT(memcmp(bytes, "hello", 5) == 0);
+    }
+    EXPECT_STATUS(engine_close(ends[1], NULL), SLUICE_OK);
+    (void)rig_await_closed(r, ends[1]);
+    for (unsigned i = 0; i < 2; i++) { /* and again */
+        EXPECT_STATUS(engine_try_read(ends[0], bytes, sizeof(bytes), &count, &os_error),
+                      SLUICE_EEOF);
+    }
+    EXPECT_STATUS(engine_close(ends[0], NULL), SLUICE_OK);
+    EXPECT_STATUS(engine_try_read(ends[0], bytes, sizeof(bytes), &count, &os_error),
+                  SLUICE_ECLOSED);
+    (void)rig_await_closed(r, ends[0]);
+    rig_close(r);
+}
+
+static void tried_reads_pair(void) {
+    tried_reads(STREAM_PAIR);
+}
+
+static void tried_reads_pipe(void) {
+    tried_reads(STREAM_PIPE);
+}
+
+static void tried_reads_tcp(void) {
+    tried_reads(STREAM_TCP);
+}
+
 static const t_case cases[] = {
     {"pair_happy", T_SMOKE, pair_happy},
     {"pipe_happy", T_SMOKE, pipe_happy},
     {"tcp_happy", T_SMOKE, tcp_happy},
     {"read_waits", T_SMOKE, read_waits},
     {"zero_byte_read", T_SMOKE, zero_byte_read},
+    {"tried_reads_pair", T_SMOKE, tried_reads_pair},
+    {"tried_reads_pipe", T_SMOKE, tried_reads_pipe},
+    {"tried_reads_tcp", T_SMOKE, tried_reads_tcp},
     {"gather_write", T_SMOKE, gather_write},
     {"bad_arguments", T_SMOKE, bad_arguments},
     {"never_inline", T_SMOKE, never_inline},

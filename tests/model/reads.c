@@ -235,7 +235,7 @@ static void broker_takes(reads_handle *h, reads_wire *wire) {
 }
 
 static void receive(reads_handle *h) {
-    h->length = (uint8_t)incoming_begin_receive(&h->broker);
+    h->length = (uint8_t)incoming_begin_receive(&h->broker, UINT64_MAX);
     h->had_bytes = there(h) > 0 || h->peer_has_ended;
     h->has_looked_in_vain = h->has_looked_in_vain || !h->had_bytes;
 }
