@@ -130,7 +130,20 @@ static bool make_request(scene *s, fuzz_input *in, sl_request *request, char *te
         request->as.close.handle = any_handle(s, in);
         request->as.close.grace_ns = any_timeout_ns(in);
         return true;
-    case SL_REQUEST_PAIR: request->as.pair.timeout_ns = any_timeout_ns(in); return true;
+    case SL_REQUEST_PAIR:
+        request->as.pair.timeout_ns = any_timeout_ns(in);
+        request->as.pair.read_ahead = (fuzz_u8(in) & 1) != 0;
+        return true;
+    case SL_REQUEST_STREAM_READ:
+        request->as.stream_read.handle = any_handle(s, in);
+        request->as.stream_read.read.taken = fuzz_u8(in);
+        request->as.stream_read.read.up_to = fuzz_u16(in) * (fuzz_u8(in) % 20u);
+        request->as.stream_read.read.notify = (fuzz_u8(in) & 1) != 0;
+        return true;
+    case SL_REQUEST_STREAM_CANCEL:
+        request->as.stream_cancel.handle = any_handle(s, in);
+        request->as.stream_cancel.direction = (sl_stream_direction)(fuzz_u8(in) % 3);
+        return true;
     case SL_REQUEST_ACCEPT:
         request->as.accept.listener = any_handle(s, in);
         request->as.accept.timeout_ns = any_timeout_ns(in);
@@ -162,6 +175,7 @@ static bool make_request(scene *s, fuzz_input *in, sl_request *request, char *te
         request->as.ops.min_age_ns = any_timeout_ns(in);
         request->as.ops.filter = (sl_ops_filter)(fuzz_u8(in) & 1);
         return true;
+    case SL_REQUEST_LEAVE:
     case SL_REQUEST_PING:
     case SL_REQUEST_STATUS:
     case SL_REQUEST_WRITE_DATA: return true;
@@ -176,8 +190,9 @@ static void send_request(scene *s, raw_client *client, fuzz_input *in) {
     if (!make_request(s, in, &request, text)) {
         return;
     }
-    /* Mostly an id of its own; else one that may be in use, or 0. */
-    request.id = how < 224 ? client_id(client) : fuzz_u8(in);
+    /* Mostly an id of its own, or none where there is none; else one that may be in use, or 0. */
+    bool stands = (sl_request_traits(request.kind) & SL_REQUEST_HAS_NO_ID) != 0;
+    request.id = how >= 224 ? fuzz_u8(in) : stands ? 0 : client_id(client);
     if (how >= 224) {
         client_may_repeat(client, request.id);
     }
@@ -207,6 +222,14 @@ static void send_noise(raw_client *client, fuzz_input *in) {
     }
 }
 
+static void ignore_data(void *user, uint64_t handle, const sl_stream_data *data,
+                        const uint8_t *bytes) {
+    (void)user;
+    (void)handle;
+    (void)data;
+    (void)bytes;
+}
+
 static void replace(scene *s, raw_client **place, fuzz_input *in) {
     if (*place != NULL) {
         forget(s, *place);
@@ -216,6 +239,7 @@ static void replace(scene *s, raw_client **place, fuzz_input *in) {
     }
     bool has_hello = fuzz_u8(in) < 240;
     *place = has_hello ? client_open(&s->rig) : client_connect(&s->rig);
+    client_on_data(*place, ignore_data, NULL);
 }
 
 /* Its bytes arrive, and nothing it has asked for takes long. */
