@@ -73,6 +73,16 @@ static void answered(session_output *output, broker_op *op) {
     }
 }
 
+/* The client is told of these handles. */
+static void announce(broker_op *op) {
+    for (unsigned i = 0; i < op->opened_count; i++) {
+        broker_handle *handle = handle_find(op->session, op->opened[i]);
+        if (handle != NULL) {
+            reading_announce(handle);
+        }
+    }
+}
+
 static bool is_empty(const broker_session *session) {
     const session_output *output = &session->output;
     bool has_data = !sl_list_is_empty(&output->telling) && session->state == SESSION_OPEN;
@@ -106,6 +116,7 @@ static void encode_small(broker_session *session) {
             memcpy(place(output), op_data(op), op->data_length);
             output->length += op->data_length;
         }
+        announce(op);
         answered(output, op);
     }
 }
@@ -154,8 +165,7 @@ static bool encode_bulk(broker_session *session, broker_op *op, output_gather *g
     return true;
 }
 
-/* The next Data of a stream. Only when all replies are out: its handle may be told by one of
- * them. */
+/* The next Data of a stream. */
 static void encode_data(broker_session *session, broker_handle *handle, output_gather *gather) {
     session_output *output = &session->output;
     uint32_t most = session->limits.fragment_bytes;
@@ -183,8 +193,7 @@ static void encode_data(broker_session *session, broker_handle *handle, output_g
 static void encode_streams(broker_session *session, output_gather *gather) {
     session_output *output = &session->output;
     sl_list *node;
-    while (session->state == SESSION_OPEN && sl_list_is_empty(&output->replies) &&
-           (node = sl_list_first(&output->telling)) != NULL &&
+    while (session->state == SESSION_OPEN && (node = sl_list_first(&output->telling)) != NULL &&
            output->held_count < SESSION_HELD_MAX && room(output) >= BULK_HEADER) {
         encode_data(session, SL_CONTAINER_OF(reading_of(node), broker_handle, reading), gather);
     }
@@ -212,7 +221,18 @@ static void encode_goodbye(broker_session *session) {
     }
 }
 
-/* Puts the next write together. */
+static void encode_bulks(broker_session *session, output_gather *gather) {
+    session_output *output = &session->output;
+    while (output->held_count < SESSION_HELD_MAX) {
+        sl_list *node = sl_list_first(&output->bulk);
+        if (node == NULL || !encode_bulk(session, SL_LIST_ENTRY(node, broker_op, link), gather)) {
+            break;
+        }
+    }
+}
+
+/* Puts the next write together. Small replies leave room for a piece of something else; large ones
+ * and streams go first in turn. */
 static void encode(broker_session *session, output_gather *gather) {
     session_output *output = &session->output;
     output->length = 0;
@@ -221,12 +241,13 @@ static void encode(broker_session *session, output_gather *gather) {
     }
     encode_events(session);
     encode_small(session);
-    encode_streams(session, gather);
-    while (output->held_count < SESSION_HELD_MAX) {
-        sl_list *node = sl_list_first(&output->bulk);
-        if (node == NULL || !encode_bulk(session, SL_LIST_ENTRY(node, broker_op, link), gather)) {
-            break;
-        }
+    output->bulk_is_first = !output->bulk_is_first;
+    if (output->bulk_is_first) {
+        encode_bulks(session, gather);
+        encode_streams(session, gather);
+    } else {
+        encode_streams(session, gather);
+        encode_bulks(session, gather);
     }
     encode_goodbye(session);
     add_segment(gather, output->chunk->bytes + gather->begin, output->length - gather->begin);

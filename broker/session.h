@@ -70,6 +70,7 @@ typedef struct session_output {
     sl_list replies;   /* ops to answer, oldest first: small ones */
     sl_list bulk;      /* and those with large payloads, in turn */
     sl_list telling;   /* readings with something to say (reading.h), in turn */
+    bool bulk_is_first; /* in this write: `telling` in the next */
     bool owes_draining;
     bool owes_goodbye;
     bool has_said_goodbye; /* the last frame: what ends now is dropped */

@@ -181,9 +181,17 @@ void reading_continue(broker_handle *handle) {
     drop_chunk(reading);
     unsigned due = incoming_due(&reading->state);
     watch_stop(handle, (due & INCOMING_TIMER) != 0);
-    if ((due & INCOMING_TELL) != 0 && !sl_list_is_linked(&reading->in_telling)) {
+    if ((due & INCOMING_TELL) != 0 && reading->is_announced &&
+        !sl_list_is_linked(&reading->in_telling)) {
         sl_list_push_back(&handle->session->output.telling, &reading->in_telling);
         session_wants_flush(handle->session);
+    }
+}
+
+void reading_announce(broker_handle *handle) {
+    handle->reading.is_announced = true;
+    if (handle->reading.is_open) {
+        reading_continue(handle);
     }
 }
 

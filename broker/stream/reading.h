@@ -29,7 +29,8 @@ typedef struct broker_reading {
     sl_list in_stopping; /* worker.stopping: what it has cancelled is not back */
     uint64_t stopping_ns; /* since when */
     bool is_open;
-    bool is_flowing; /* the last receive filled its buffer: use a large one */
+    bool is_announced; /* the client is told the handle's number: not before is Data for it */
+    bool is_flowing;   /* the last receive filled its buffer: use a large one */
 } broker_reading;
 
 /* A session's memory for receives beyond what every handle can have. */
@@ -48,6 +49,8 @@ void reading_close(broker_handle *handle);
 /* The system has let go of the handle. */
 void reading_end(broker_handle *handle);
 
+/* The reply that tells the client of the handle is on its way. */
+void reading_announce(broker_handle *handle);
 /* Memory has come free. */
 void reading_continue(broker_handle *handle);
 

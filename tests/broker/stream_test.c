@@ -310,6 +310,101 @@ static void test_leave(const sim_options *sim) {
     tear_down(&b);
 }
 
+static void ignore(void *user, uint64_t handle, const sl_stream_data *data,
+                   const uint8_t *bytes) {
+    (void)user;
+    (void)handle;
+    (void)data;
+    (void)bytes;
+}
+
+/* ---- in turn ---- */
+
+#define LANES 8u
+
+/* Streams that never end, more of them than a write takes. */
+typedef struct lanes {
+    bench b;
+    uint64_t ends[LANES][2];
+    uint64_t bytes[LANES];
+    uint64_t granted[LANES];
+    uint64_t writes[LANES];
+} lanes;
+
+static void on_lane(void *user, uint64_t handle, const sl_stream_data *data,
+                    const uint8_t *bytes) {
+    lanes *l = user;
+    (void)bytes;
+    for (unsigned i = 0; i < LANES; i++) {
+        if (l->ends[i][0] == handle) {
+            EXPECT(data->at == l->bytes[i]);
+            l->bytes[i] += data->length;
+        }
+    }
+}
+
+/* Keeps it flowing. */
+static void drive_lane(lanes *l, unsigned i) {
+    enum { PART = 60000, WINDOW = 4 * PART };
+    static uint8_t bytes[PART];
+    raw_client *c = l->b.client;
+    if (l->writes[i] != 0 && client_has(c, l->writes[i])) {
+        EXPECT(await_status(c, l->writes[i]) == SLUICE_OK);
+        l->writes[i] = 0;
+    }
+    if (l->writes[i] == 0) {
+        l->writes[i] = start_write(c, l->ends[i][1], bytes, PART, 0);
+    }
+    if (l->bytes[i] + WINDOW >= l->granted[i] + PART) {
+        l->granted[i] = l->bytes[i] + WINDOW;
+        send_read(c, l->ends[i][0], l->granted[i], l->bytes[i], false);
+    }
+}
+
+/* Each stream goes on beside the others, and so does a page of operations. */
+static void test_fair(const sim_options *sim) {
+    enum { PAGES = 10 };
+    static lanes l;
+    memset(&l, 0, sizeof(l));
+    set_up(&l.b, sim, false);
+    client_on_data(l.b.client, on_lane, &l);
+    for (unsigned i = 0; i < LANES; i++) {
+        open_pair(l.b.client, true, l.ends[i]);
+    }
+    uint64_t least = 0;
+    unsigned pages = 0;
+    uint64_t page = 0;
+    uint64_t since_ns = 0;
+    while (pages < PAGES || least < SL_MIB) {
+        least = UINT64_MAX;
+        for (unsigned i = 0; i < LANES; i++) {
+            drive_lane(&l, i);
+            least = l.bytes[i] < least ? l.bytes[i] : least;
+        }
+        if (page != 0 && client_has(l.b.client, page)) {
+            EXPECT(await_status(l.b.client, page) == SLUICE_OK);
+            pages++;
+            page = 0;
+        }
+        if (page == 0) {
+            sl_request ask = {.id = client_id(l.b.client), .kind = SL_REQUEST_OPS};
+            client_send(l.b.client, &ask, NULL, 0);
+            page = ask.id;
+        }
+        rig_wait(&l.b.rig, &since_ns);
+    }
+    uint64_t most = 0;
+    for (unsigned i = 0; i < LANES; i++) {
+        most = l.bytes[i] > most ? l.bytes[i] : most;
+    }
+    printf("%s: a stream had %llu to %llu bytes, beside %u pages\n",
+           sim != NULL ? "simulated" : "real", (unsigned long long)least,
+           (unsigned long long)most, pages);
+    EXPECT(most < 4 * least);
+    client_on_data(l.b.client, ignore, NULL);
+    tear_down(&l.b);
+}
+
 /* ---- a flow ---- */
 
 #define RING_BYTES 8192u
@@ -339,14 +434,6 @@ static void on_flow(void *user, uint64_t handle, const sl_stream_data *data,
     for (uint32_t i = 0; i < data->length; i++) {
         f->ring[(data->at + i) % RING_BYTES] = bytes[i];
     }
-}
-
-static void ignore(void *user, uint64_t handle, const sl_stream_data *data,
-                   const uint8_t *bytes) {
-    (void)user;
-    (void)handle;
-    (void)data;
-    (void)bytes;
 }
 
 static void serve(flow *f) {
@@ -444,6 +531,7 @@ static void run_all(const sim_options *sim, unsigned rounds) {
     test_one_way(sim);
     test_ends(sim);
     test_leave(sim);
+    test_fair(sim);
     test_flow(sim, false, rounds);
     test_flow(sim, true, rounds);
 }
