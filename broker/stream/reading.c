@@ -77,6 +77,8 @@ static bool take_buffer(broker_handle *handle) {
         charge_starve(handle);
     }
     if (status == SLUICE_ENOMEM) {
+        /* What was charged came back, which looks like memory that is free. */
+        sl_list_remove(&session->in_feeding);
         deadline_set(session->worker, &session->worker->memory_timer,
                      sl_clock_after_ns(session->worker->now_ns, RETRY_NS));
     }

@@ -39,7 +39,8 @@ static void advise(out_text *text, const session_choice *choice, int status, con
     case SLUICE_ENOTFOUND:
         /* Where something is already, nothing more is to be started. */
         if (strstr(detail, "no broker listens") == NULL) {
-            out_print(text, "Look at --endpoint: what is there is no broker.\n");
+            out_print(text, "Look at --endpoint: what is there is no broker, or one too busy to "
+                            "say more.\n");
         } else {
             advise_absence(text, choice);
         }
