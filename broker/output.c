@@ -73,7 +73,7 @@ static void answered(session_output *output, broker_op *op) {
     }
 }
 
-/* The client is told of these handles. */
+/* The reply that names these handles is encoded: Data may follow. */
 static void announce(broker_op *op) {
     for (unsigned i = 0; i < op->opened_count; i++) {
         broker_handle *handle = handle_find(op->session, op->opened[i]);

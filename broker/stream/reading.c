@@ -281,7 +281,7 @@ int reading_take_cancel(broker_handle *handle, sl_reason *ret_reason) {
     return status;
 }
 
-/* ---- what is told ---- */
+/* ---- Data ---- */
 
 void reading_tell(broker_handle *handle, uint32_t most_bytes, sl_stream_data *ret_data,
                   broker_chunk **ret_chunk, const uint8_t **ret_bytes) {

@@ -6,8 +6,8 @@
  *     dispatch.c: StreamRead, StreamCancel -> reading.c
  *
  * A handle is read as a stream from its open on (with read-ahead) or from its first StreamRead on;
- * until then, and only then, by requests (receive.c). What was received and is not told lies in one
- * chunk; the next receive waits until it is told.
+ * until then, and only then, by requests (receive.c). What was received and is not sent yet lies in
+ * one chunk; the next receive waits until that is sent.
  *
  * Thread: the handle's worker.
  */
@@ -29,7 +29,7 @@ typedef struct broker_reading {
     sl_list in_stopping; /* worker.stopping: what it has cancelled is not back */
     uint64_t stopping_ns; /* since when */
     bool is_open;
-    bool is_announced; /* the client is told the handle's number: not before is Data for it */
+    bool is_announced; /* the client knows the handle's number; before that no Data goes out */
     bool is_flowing;   /* the last receive filled its buffer: use a large one */
 } broker_reading;
 
@@ -44,7 +44,7 @@ void reading_open(broker_handle *handle, bool has_ahead);
 /* OK, or EPROTOCOL with ret_reason: the client broke the rules. */
 int reading_take_read(broker_handle *handle, const sl_stream_read *read, sl_reason *ret_reason);
 int reading_take_cancel(broker_handle *handle, sl_reason *ret_reason);
-/* The handle is being closed: nothing more is told. */
+/* The handle begins to close: no Data goes out any more. */
 void reading_close(broker_handle *handle);
 /* The system has let go of the handle. */
 void reading_end(broker_handle *handle);
