@@ -153,6 +153,14 @@ void client_on_data(raw_client *client, client_data_hook on_data, void *user) {
     client->data_user = user;
 }
 
+void client_ignore_data(void *user, uint64_t handle, const sl_stream_data *data,
+                        const uint8_t *bytes) {
+    (void)user;
+    (void)handle;
+    (void)data;
+    (void)bytes;
+}
+
 void client_may_repeat(raw_client *client, uint64_t id) {
     EXPECT(id < REPEATS_MAX);
     client->repeats[id] = true;

@@ -122,6 +122,9 @@ void client_hang_up(raw_client *client);
 uint64_t client_id(raw_client *client); /* the next */
 /* Who takes what comes of streams. */
 void client_on_data(raw_client *client, client_data_hook on_data, void *user);
+/* One who does not care. */
+void client_ignore_data(void *user, uint64_t handle, const sl_stream_data *data,
+                        const uint8_t *bytes);
 /* It uses this id (below 256) more than once, or, for 0, any: each time it may be answered, when
  * the request before it has been. Only the last answer is kept. */
 void client_may_repeat(raw_client *client, uint64_t id);

@@ -310,14 +310,6 @@ static void test_leave(const sim_options *sim) {
     tear_down(&b);
 }
 
-static void ignore(void *user, uint64_t handle, const sl_stream_data *data,
-                   const uint8_t *bytes) {
-    (void)user;
-    (void)handle;
-    (void)data;
-    (void)bytes;
-}
-
 /* ---- in turn ---- */
 
 #define LANES 8u
@@ -401,7 +393,7 @@ static void test_fair(const sim_options *sim) {
            sim != NULL ? "simulated" : "real", (unsigned long long)least,
            (unsigned long long)most, pages);
     EXPECT(most < 4 * least);
-    client_on_data(l.b.client, ignore, NULL);
+    client_on_data(l.b.client, client_ignore_data, NULL);
     tear_down(&l.b);
 }
 
@@ -516,7 +508,7 @@ static void test_flow(const sim_options *sim, bool read_ahead, unsigned rounds) 
     while (readers_ended(&f.state) != NULL) {
     }
     readers_deinit(&f.state);
-    client_on_data(f.b.client, ignore, NULL);
+    client_on_data(f.b.client, client_ignore_data, NULL);
     client_close(f.b.client);
     rig_await_empty(&f.b.rig);
     rig_close(&f.b.rig);

@@ -222,14 +222,6 @@ static void send_noise(raw_client *client, fuzz_input *in) {
     }
 }
 
-static void ignore_data(void *user, uint64_t handle, const sl_stream_data *data,
-                        const uint8_t *bytes) {
-    (void)user;
-    (void)handle;
-    (void)data;
-    (void)bytes;
-}
-
 static void replace(scene *s, raw_client **place, fuzz_input *in) {
     if (*place != NULL) {
         forget(s, *place);
@@ -239,7 +231,7 @@ static void replace(scene *s, raw_client **place, fuzz_input *in) {
     }
     bool has_hello = fuzz_u8(in) < 240;
     *place = has_hello ? client_open(&s->rig) : client_connect(&s->rig);
-    client_on_data(*place, ignore_data, NULL);
+    client_on_data(*place, client_ignore_data, NULL);
 }
 
 /* Its bytes arrive, and nothing it has asked for takes long. */
